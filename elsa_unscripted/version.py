@@ -1,0 +1,3 @@
+"""The version string; read by `setup.cfg`, shown by `elsa-unscripted --version`."""
+
+__version__ = "0.1.0"
