@@ -1,0 +1,241 @@
+"""`Config`: every option of an exchange, with its unit, its default and the reason for it.
+
+Made by `Client` (and so by `score()` and the command lines); read everywhere below them.
+"""
+
+from __future__ import annotations
+
+import ipaddress
+import json
+import math
+import os
+import re
+from dataclasses import dataclass, field, fields
+from typing import Any, Mapping, Optional, Union
+from urllib.parse import SplitResult, urlsplit
+
+from .exceptions import ConfigError
+
+__all__ = ["Config"]
+
+PathLike = Union[str, "os.PathLike[str]"]
+
+DEFAULT_URL = "wss://api.elsanow.io/api/v1/ws/score_audio_plus"
+TOKEN_VARIABLE = "ELSA_API_TOKEN"
+URL_VARIABLE = "ELSA_UNSCRIPTED_URL"
+
+API_PLANS = ("standard", "premium")
+
+CHUNK_SECONDS = 0.5  # s of audio in a packet: the reference client's
+SPEED = 1.0  # s of audio in a second: real time, as the reference sends
+TIMEOUT = 150.0  # s: the reference's alarm; here it doesn't count the time that the audio takes
+CONNECT_TIMEOUT = 10.0  # s: for all attempts and the waits between them; a healthy handshake takes under 1 s
+CLOSE_TIMEOUT = 2.0  # s: a peer that is alive answers a close frame within a round trip
+BAD_QUALITY_GRACE = 5.0  # s: whether a verdict follows `bad_quality` is unknown, so wait, but not for long
+CONNECT_RETRIES = 2  # after the first attempt; nothing is metered before the first packet
+MAX_MESSAGE_BYTES = 64 * 2**20  # a verdict for minutes of speech is a few MB at most
+
+_MAX_SECONDS = 1e6  # 11 days; what every platform's waits can take
+
+
+@dataclass(frozen=True, repr=False)
+class Config:
+    """The options of an exchange; frozen, checked when made.
+
+    Attributes:
+        token: The API token; `None` takes `$ELSA_API_TOKEN`. Masked in `repr`.
+        api_plan: `"standard"` or `"premium"`.
+        return_json: Whether the assessment should come along with the verdict.
+        extra: More keys for the config message, sent after the two above, unchecked: whether the
+            streaming API reads any (the batch API knows `force_grammar_vocab`) is not known.
+        url: Where to; `None` takes `$ELSA_UNSCRIPTED_URL`, else the vendor's address. `ws://` only to loopback.
+        chunk_seconds: Seconds of audio in a packet.
+        speed: Seconds of audio sent in a second; `None` sends as fast as the connection takes it.
+        timeout: Seconds for the server's answers, beside the time that the audio takes at `speed`.
+        connect_timeout: Seconds for all attempts to connect and the waits between them.
+        close_timeout: Seconds for the closing handshake and the end of the threads.
+        bad_quality_grace: Seconds of silence, once no audio is being sent, that make `bad_quality` the verdict.
+        connect_retries: Attempts to connect after the first. A stream that has begun is never retried.
+        sample_rate: `None` sends a WAV as recorded; a number resamples to mono 16 bit at that many Hz.
+        ca_bundle: A file with the certificates to trust in place of the system's.
+        proxy: `http://[user:password@]host:port`; `None` takes `$https_proxy` and `$no_proxy`, as usual.
+        max_message_bytes: The longest message that is taken from the server.
+
+    Raises:
+        ConfigError: A value is out of range; the message names the option.
+    """
+
+    token: Optional[str] = None
+    api_plan: str = "standard"
+    return_json: bool = True
+    extra: Optional[Mapping[str, Any]] = field(default=None, hash=False)
+    url: Optional[str] = None
+    chunk_seconds: float = CHUNK_SECONDS
+    speed: Optional[float] = SPEED
+    timeout: float = TIMEOUT
+    connect_timeout: float = CONNECT_TIMEOUT
+    close_timeout: float = CLOSE_TIMEOUT
+    bad_quality_grace: float = BAD_QUALITY_GRACE
+    connect_retries: int = CONNECT_RETRIES
+    sample_rate: Optional[int] = None
+    ca_bundle: Optional[PathLike] = None
+    proxy: Optional[str] = None
+    max_message_bytes: int = MAX_MESSAGE_BYTES
+
+    def __post_init__(self) -> None:
+        if self.token is None:
+            object.__setattr__(self, "token", os.environ.get(TOKEN_VARIABLE) or None)
+        if self.url is None:
+            object.__setattr__(self, "url", os.environ.get(URL_VARIABLE) or DEFAULT_URL)
+        _check_token(self.token)
+        _check_url(self.url)
+        if self.api_plan not in API_PLANS:
+            raise ConfigError(f"api_plan must be one of {', '.join(API_PLANS)}, not {_shown(self.api_plan)}")
+        if not isinstance(self.return_json, bool):
+            raise ConfigError(f"return_json must be True or False, not {_shown(self.return_json)}")
+        if self.extra is not None:
+            object.__setattr__(self, "extra", _checked_extra(self.extra))
+        _check_number("chunk_seconds", self.chunk_seconds, above=0)
+        if self.speed is not None:
+            _check_number("speed", self.speed, above=0, limit=1e9, hint="; None means as fast as possible")
+            if self.chunk_seconds / self.speed > _MAX_SECONDS:
+                raise ConfigError(
+                    f"speed is too small for chunk_seconds: {_MAX_SECONDS:g} s or more between two packets"
+                )
+        for name in ("timeout", "connect_timeout"):
+            _check_number(name, getattr(self, name), above=0)
+        for name in ("close_timeout", "bad_quality_grace"):
+            _check_number(name, getattr(self, name), least=0)
+        _check_int("connect_retries", self.connect_retries, 0, 1000)
+        if self.sample_rate is not None:
+            _check_int("sample_rate", self.sample_rate, 1000, 384_000)
+        _check_int("max_message_bytes", self.max_message_bytes, 1024, 2**40)
+        if self.ca_bundle is not None and not (
+            isinstance(self.ca_bundle, (str, os.PathLike)) and os.path.isfile(self.ca_bundle)
+        ):
+            raise ConfigError(f"ca_bundle is not a file: {_shown(self.ca_bundle)}; give a PEM file")
+        if self.proxy is not None:
+            parse_proxy(self.proxy)
+
+    def __repr__(self) -> str:
+        shown = (f"{f.name}={_masked(f.name, getattr(self, f.name))}" for f in fields(self))
+        return f"Config({', '.join(shown)})"
+
+
+def is_loopback(host: Optional[str]) -> bool:
+    """Returns whether a host name or address means this machine, without asking a name server."""
+    if host is None:
+        return False
+    if host == "localhost":
+        return True
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return False
+
+
+def parse_proxy(proxy: str) -> SplitResult:
+    """Returns the parts of a proxy's address.
+
+    Raises:
+        ConfigError: It is not `http://[user:password@]host[:port]`. The message doesn't repeat it: it may
+            hold a password.
+    """
+    hint = "the proxy must be http://[user:password@]host[:port]"
+    if not isinstance(proxy, str) or re.search(r"[\x00-\x20\x7f]", proxy):
+        raise ConfigError(hint)
+    try:
+        parts = urlsplit(proxy if "://" in proxy else "http://" + proxy)
+        # A path is most likely the rest of a password whose `/`, `?` or `#` isn't percent-encoded.
+        rest = (parts.path if parts.path != "/" else "") + parts.query + parts.fragment
+        if parts.scheme != "http" or not parts.hostname or parts.port == 0 or rest:
+            raise ConfigError(hint)
+    except ValueError:
+        raise ConfigError(hint) from None
+    return parts
+
+
+def _masked(name: str, value: object) -> str:
+    if name == "token":
+        return "'***'"
+    if name == "proxy" and isinstance(value, str) and "@" in value:
+        return repr("***@" + value.rpartition("@")[2])
+    return repr(value)
+
+
+def _check_token(token: Optional[str]) -> None:
+    if token is None or token == "":
+        raise ConfigError(f"no token: pass token=… or set ${TOKEN_VARIABLE}")
+    if not isinstance(token, str):
+        raise ConfigError(f"the token must be a str, not {type(token).__name__}")
+    if re.search(r"[\x00-\x1f\x7f-\x9f]", token):
+        raise ConfigError("the token holds a control character (a line end from a file?): strip it")
+    if token != token.strip():
+        raise ConfigError("the token begins or ends with white space: strip it")
+    # Not by encoding it: the encoding error would carry the token as this one's context.
+    if max(token) > "\xff":
+        raise ConfigError("the token holds characters that an HTTP header can't carry: copy it again")
+
+
+def _check_url(url: Optional[str]) -> None:
+    if not isinstance(url, str) or not url.isprintable() or " " in url:
+        raise ConfigError("url must be a str like wss://host/path, without spaces or control characters")
+    try:
+        parts = urlsplit(url)
+        port = parts.port
+    except ValueError:
+        # Without what is wrong: that would repeat a user name and password.
+        raise ConfigError("url is malformed: use wss://host[:port]/path") from None
+    if "@" in (parts.netloc or url):
+        raise ConfigError("url must not hold a user name or password: the token goes in token=…")
+    if parts.scheme not in ("ws", "wss") or not parts.hostname or port == 0 or parts.fragment:
+        raise ConfigError(f"url must be wss://host[:port]/path, not {_shown(url)}")
+    if parts.scheme == "ws" and not is_loopback(parts.hostname):
+        raise ConfigError(f"ws:// would send the token in clear to {parts.hostname!r}: use wss://")
+
+
+def _checked_extra(extra: Mapping[str, Any]) -> Mapping[str, Any]:
+    taken = {"api_plan", "return_json"}
+    if not isinstance(extra, Mapping) or not all(isinstance(key, str) for key in extra):
+        raise ConfigError("extra must be a mapping of str keys to JSON values")
+    if taken & set(extra):
+        raise ConfigError(
+            f"extra must not hold {' or '.join(sorted(taken & set(extra)))}: they are options of their own"
+        )
+    try:
+        copy: Mapping[str, Any] = json.loads(json.dumps(dict(extra), allow_nan=False))
+    except (TypeError, ValueError, RecursionError) as error:
+        raise ConfigError(f"extra can't be written as JSON: {error}") from None
+    return copy
+
+
+def _check_number(
+    name: str,
+    value: object,
+    *,
+    above: Optional[float] = None,
+    least: float = -math.inf,
+    limit: float = _MAX_SECONDS,
+    hint: str = "",
+) -> None:
+    number = isinstance(value, (int, float)) and not isinstance(value, bool)
+    # Not math.isfinite(): it raises OverflowError for a huge int.
+    if not number or not -math.inf < value < math.inf:  # type: ignore[operator]
+        raise ConfigError(f"{name} must be a finite number, not {_shown(value)}{hint}")
+    if above is not None and value <= above:  # type: ignore[operator]
+        raise ConfigError(f"{name} must be more than {above:g}, not {_shown(value)}{hint}")
+    if value < least or value > limit:  # type: ignore[operator]
+        raise ConfigError(f"{name} must be from {max(least, 0):g} to {limit:g}, not {_shown(value)}{hint}")
+
+
+def _check_int(name: str, value: object, least: int, most: int) -> None:
+    if not isinstance(value, int) or isinstance(value, bool) or not least <= value <= most:
+        raise ConfigError(f"{name} must be a whole number from {least} to {most}, not {_shown(value)}")
+
+
+def _shown(value: object) -> str:
+    try:
+        text = repr(value)
+    except Exception:  # noqa: BLE001 - a foreign repr may fail in any way; an int of 4300 digits does
+        text = f"a strange {type(value).__name__}"
+    return text if len(text) <= 80 else text[:79] + "…"

@@ -1,0 +1,156 @@
+"""Everything that this package raises on purpose.
+
+ElsaError
+├── ConfigError (ValueError)         a bad option; nothing was sent
+├── AudioError                       unreadable, empty or undecodable audio; nothing was sent
+├── ConnectError                     no WebSocket was opened: DNS, refused, TLS, proxy, time out, HTTP status ≠ 101
+│   ├── AuthenticationError          HTTP 401 or 403: the token was not accepted
+│   └── RateLimitedError             HTTP 429
+├── StreamClosedError                closed or cut before a verdict
+├── ScoreTimeoutError (TimeoutError) no verdict in time
+├── ProtocolError                    the server said something that is not the protocol
+├── ScoringFailedError               the verdict is `failed`
+│   └── BadQualityError              the verdict is `bad_quality`
+└── ScoreCancelledError              `Client.cancel()` was called from another thread
+
+Each survives `pickle`, so that it can come back from a worker process.
+"""
+
+from __future__ import annotations
+
+import pickle
+from typing import Any, Mapping, Optional, Tuple, Type
+
+__all__ = [
+    "AudioError",
+    "AuthenticationError",
+    "BadQualityError",
+    "ConfigError",
+    "ConnectError",
+    "ElsaError",
+    "ProtocolError",
+    "RateLimitedError",
+    "ScoreCancelledError",
+    "ScoreTimeoutError",
+    "ScoringFailedError",
+    "StreamClosedError",
+]
+
+
+class ElsaError(Exception):
+    """The base of every error of this package.
+
+    Attributes:
+        phase: Where the exchange was: `"connect"` (opening the socket), `"start"` (waiting for a
+            stream id), `"audio"` (sending), `"result"` (waiting for the verdict); `None` before any of it.
+        stream_id: The server's name of the stream, once it gave one: quote it to the vendor.
+        audio_seconds_sent: Seconds of audio that left before the error.
+        possibly_billed: Whether an audio packet was sent, and the stream may so be metered.
+        statuses: The server's messages that carry a `status`, in order of arrival.
+    """
+
+    def __init__(self, message: str = "") -> None:
+        super().__init__(message)
+        self.phase: Optional[str] = None
+        self.stream_id: Optional[str] = None
+        self.audio_seconds_sent: float = 0.0
+        self.possibly_billed: bool = False
+        self.statuses: Tuple[Mapping[str, Any], ...] = ()
+
+    def __str__(self) -> str:
+        return str(self.args[0]) if self.args else ""
+
+    def __reduce__(self) -> Tuple[Any, ...]:
+        return _rebuild, (type(self), self.args, dict(self.__dict__), _picklable(self.__cause__))
+
+
+class ConfigError(ElsaError, ValueError):
+    """An option is wrong. Raised before anything is opened or sent; no token is ever in the message."""
+
+
+class AudioError(ElsaError):
+    """The audio can't be read, is empty, or nothing installed decodes it. Raised before connecting."""
+
+
+class ConnectError(ElsaError):
+    """No WebSocket could be opened within `connect_timeout` and `connect_retries`.
+
+    Attributes:
+        status_code: The HTTP status that the server gave in place of 101, if it came to that.
+        retry_after: Seconds that the server asked to wait (its `Retry-After` header), if it did.
+    """
+
+    def __init__(
+        self, message: str = "", *, status_code: Optional[int] = None, retry_after: Optional[float] = None
+    ) -> None:
+        super().__init__(message)
+        self.status_code = status_code
+        self.retry_after = retry_after
+
+
+class AuthenticationError(ConnectError):
+    """The server refused the token (HTTP 401 or 403). Trying again with the same token won't help."""
+
+
+class RateLimitedError(ConnectError):
+    """The server asks for fewer requests (HTTP 429); `retry_after` says when, if the server did."""
+
+
+class StreamClosedError(ElsaError):
+    """The connection was closed or cut before a verdict.
+
+    Attributes:
+        code: The close code of RFC 6455: the server's own; 1005 if its close frame had none; 1006 if the
+            connection was cut without a close frame.
+        reason: The server's words with it; often empty.
+    """
+
+    def __init__(self, message: str = "", *, code: int = 1006, reason: str = "") -> None:
+        super().__init__(message)
+        self.code = code
+        self.reason = reason
+
+
+class ScoreTimeoutError(ElsaError, TimeoutError):
+    """No verdict came within `timeout` seconds beside the time that the audio takes."""
+
+
+class ProtocolError(ElsaError):
+    """The server sent something that is not the protocol where a verdict was owed."""
+
+
+class ScoringFailedError(ElsaError):
+    """The server's verdict is `failed`.
+
+    Attributes:
+        reason: The server's reason, if it gave one. Untrusted text.
+    """
+
+    def __init__(self, message: str = "", *, reason: Optional[str] = None) -> None:
+        super().__init__(message)
+        self.reason = reason
+
+
+class BadQualityError(ScoringFailedError):
+    """The server's verdict is `bad_quality`: the recording can't be assessed."""
+
+
+class ScoreCancelledError(ElsaError):
+    """`Client.cancel()` ended this exchange."""
+
+
+def _picklable(cause: Optional[BaseException]) -> Optional[BaseException]:
+    try:
+        pickle.loads(pickle.dumps(cause))
+    except Exception:  # noqa: BLE001 - a foreign exception may fail in any way; the error itself must still travel
+        return None
+    return cause
+
+
+def _rebuild(
+    kind: Type[ElsaError], args: Tuple[Any, ...], facts: Mapping[str, Any], cause: Optional[BaseException]
+) -> ElsaError:
+    error = kind(*args)
+    error.__dict__.update(facts)
+    error.__cause__ = cause
+    return error
