@@ -1,0 +1,488 @@
+"""Turns a file, bytes, a file object or an `AudioSegment` into PCM, and PCM into the packets of the wire.
+
+Called by `Client`: `load()` before it connects, `Audio.packets()` from the audio thread. The only user of pydub
+and PyAV: both are imported only when a source needs them.
+"""
+
+from __future__ import annotations
+
+import importlib
+import io
+import logging
+import os
+import shutil
+import stat
+import struct
+import sys
+import threading
+import warnings
+from dataclasses import dataclass, field, replace
+from fractions import Fraction
+from typing import Any, BinaryIO, Dict, Iterator, List, NamedTuple, Optional, Tuple, Type, Union
+
+from .exceptions import AudioError
+
+__all__ = ["Audio", "load"]
+
+logger = logging.getLogger("elsa_unscripted")
+
+DECODED_RATE = 16_000  # Hz: what the server converts everything to; more would only take longer to send
+
+# Hz. Beyond these, which only a broken header gives, to resample a short file can take minutes, or all memory.
+LOWEST_RATE, HIGHEST_RATE = 1_000, 1_000_000
+
+# A data chunk that claims this many bytes or more has an unknown length: so ffmpeg, SoX and arecord write to a pipe.
+_UNKNOWN_SIZE = 0x7FFF_F000
+
+_PCM, _EXTENSIBLE = 1, 0xFFFE
+_PCM_GUID = bytes.fromhex("0100000000001000800000aa00389b71")
+
+_FLIP_SIGN = bytes(value ^ 0x80 for value in range(256))
+_LOWEST_BYTE = bytes(0xFF if highest > 0x7F else 0x00 for highest in range(256))  # pydub's, of a widened sample
+_BLOCK_BYTES = 3 * 2**18  # whole 24-bit samples; small, so that little of the audio is held twice
+
+# Files are untrusted, and playlists name other files and addresses: only formats that hold their own audio.
+_PYAV_OPTIONS = {
+    "format_whitelist": "aac,ac3,aiff,amr,ape,asf,au,avi,caf,eac3,flac,flv,matroska,mov,mp3,mpeg,mpegts,ogg,tta,w64,"
+    "wav,webm,wv",
+    "protocol_whitelist": "none",
+}
+
+# pydub can't tell ffmpeg which formats to open; but what begins like this, ffmpeg never takes for a playlist.
+_SELF_CONTAINED = (*b"RIFF RIFX RF64 FORM fLaC OggS caff .snd #!AMR".split(), b"\x1a\x45\xdf\xa3")
+_MPEG_FRAMES = tuple(bytes([0xFF, second]) for second in (0xFB, 0xFA, 0xF3, 0xF2, 0xE3, 0xF1, 0xF9))
+
+_INSTALL = "pip install 'elsa-unscripted[formats]'"
+
+_CODEC_DELAY = 0.2  # s: lengths in headers may count what decoders cut away again at both ends
+
+_pydub_import = threading.Lock()
+
+
+@dataclass(frozen=True)
+class Audio:
+    """Decoded audio, ready for the wire.
+
+    Attributes:
+        pcm: Whole frames, little-endian; 8-bit samples are unsigned (WAV's convention), wider ones signed.
+        sample_rate: Hz.
+        channels: Samples in a frame.
+        sample_width: Bytes in a sample: 1, 2 or 4.
+        warnings: Sentences on audio that was promised but isn't here, or that is here but wasn't promised.
+    """
+
+    pcm: bytes = field(repr=False)
+    sample_rate: int
+    channels: int
+    sample_width: int
+    warnings: Tuple[str, ...] = ()
+
+    @property
+    def frame_width(self) -> int:
+        """Bytes in a frame."""
+        return self.sample_width * self.channels
+
+    @property
+    def frame_count(self) -> int:
+        """Frames in all."""
+        return len(self.pcm) // self.frame_width
+
+    @property
+    def seconds(self) -> float:
+        """The time it takes to play, in seconds."""
+        return self.frame_count / self.sample_rate
+
+    def packet_count(self, chunk_seconds: float) -> int:
+        """Returns how many packets `packets(chunk_seconds)` makes."""
+        return -(-self.frame_count // self._frames_per_packet(chunk_seconds))
+
+    def packets(self, chunk_seconds: float) -> Iterator[bytes]:
+        """Cuts the audio into packets, one at a time.
+
+        Packet k holds the frames from ⌊k·chunk_seconds·sample_rate⌋ up to where packet k+1 begins; the last one,
+        what is left. So cuts the reference client, but for the tail, which it rounds to milliseconds.
+
+        Args:
+            chunk_seconds: Seconds of audio in a packet; each has at least one frame, however short that makes them.
+
+        Yields:
+            A complete WAV file: a header of 44 bytes, then the PCM.
+        """
+        step = self._frames_per_packet(chunk_seconds)
+        headers: Dict[int, bytes] = {}
+        with memoryview(self.pcm) as view:
+            for index in range(self.packet_count(chunk_seconds)):
+                pcm = view[int(index * step) * self.frame_width : int((index + 1) * step) * self.frame_width]
+                if len(pcm) not in headers:
+                    headers[len(pcm)] = _wav_header(self, len(pcm))
+                yield headers[len(pcm)] + pcm
+
+    def _frames_per_packet(self, chunk_seconds: float) -> Fraction:
+        # Through its decimal digits 0.1 is exactly a tenth: no boundary shifts, however long the audio.
+        return max(Fraction(str(chunk_seconds)) * self.sample_rate, Fraction(1))
+
+
+def load(
+    source: Union[str, os.PathLike[str], bytes, bytearray, memoryview, BinaryIO, Any],
+    sample_rate: Optional[int] = None,
+) -> Audio:
+    """Reads and decodes audio; logs its warnings.
+
+    A PCM WAV of 8, 16, 24 or 32 bit and an `AudioSegment` stay as recorded (24-bit samples become 32-bit ones, as
+    in pydub). All else is decoded to mono, 16 bit, 16 kHz by PyAV where that is installed; else by pydub and ffmpeg,
+    in the rate, channels and width that these give.
+
+    Args:
+        source: A path, the bytes of a file, a binary file object (read from where it stands to its end; not closed),
+            or a `pydub.AudioSegment`.
+        sample_rate: `None`, or the Hz to resample to, always to mono and 16 bit. Needs PyAV, unless it is so already.
+
+    Raises:
+        AudioError: It can't be read, holds no audio, or nothing installed decodes it.
+    """
+    if _is_audio_segment(source):
+        name = "the given AudioSegment"
+        audio = _from_segment(source, name)
+    else:
+        name, data = _read(source)
+        wav = _find_pcm(data, name)
+        if wav is None:
+            audio = _decode(data, sample_rate or DECODED_RATE, name)
+        else:
+            samples = _pydub_samples(memoryview(data)[wav.start : wav.stop], wav.bits)
+            del data  # long recordings are large: the file is not kept while its audio is worked on
+            width = 4 if wav.bits == 24 else wav.bits // 8
+            audio_segment = _import_audio_segment()
+            segment = audio_segment(samples, sample_width=width, frame_rate=wav.sample_rate, channels=wav.channels)
+            audio = replace(_from_segment(segment, name), warnings=wav.warnings)
+    if sample_rate is not None:
+        audio = _resample(audio, sample_rate, name)
+    for warning in audio.warnings:
+        logger.warning("%s", warning)
+    return audio
+
+
+def _read(source: Any) -> Tuple[str, bytes]:
+    """Returns what to call the source in messages, and its bytes."""
+    if isinstance(source, (str, os.PathLike)):
+        name, data = repr(os.fspath(source)), _read_path(source)
+    elif isinstance(source, (bytes, bytearray, memoryview)):
+        name, data = "the given bytes", bytes(source)
+    elif callable(getattr(source, "read", None)):
+        name, data = "the given file object", _read_file_object(source)
+    else:
+        accepted = "a path (str or os.PathLike), bytes, a binary file object or a pydub.AudioSegment"
+        raise AudioError(f"audio must be {accepted}, not {type(source).__name__}")
+    if not data:
+        raise AudioError(f"{name} holds no audio: it is empty; check the recording")
+    return name, data
+
+
+def _read_path(path: Union[str, os.PathLike[str]]) -> bytes:
+    name = repr(os.fspath(path))
+    try:
+        mode = os.stat(path).st_mode
+        if stat.S_ISDIR(mode):
+            raise AudioError(f"{name} is a directory: give the path of one audio file")
+        if not stat.S_ISREG(mode):
+            # Even to open a pipe or a device can block for ever.
+            raise AudioError(f"{name} is not a regular file: open it yourself and pass the file object")
+        with open(path, "rb") as file:
+            return file.read()
+    except (FileNotFoundError, NotADirectoryError) as error:
+        raise AudioError(f"no such file: {name}; check the path, it is looked up from {os.getcwd()!r}") from error
+    except (OSError, ValueError) as error:
+        raise AudioError(f"{name} can't be read ({error}): check the path and its permissions") from error
+
+
+def _read_file_object(file: Any) -> bytes:
+    name = "the given file object"
+    data: Any = ""
+    try:
+        if not isinstance(file, io.TextIOBase):
+            data = file.read()
+    except Exception as error:  # the caller's object may raise anything
+        raise AudioError(f"{name} can't be read ({error!r}): is it open, and for reading?") from error
+    if isinstance(data, str):
+        raise AudioError(f"{name} is in text mode: open it with 'rb'")
+    if not isinstance(data, (bytes, bytearray, memoryview)):
+        raise AudioError(f"{name}'s read() returned {type(data).__name__}, not bytes: make it blocking and binary")
+    return bytes(data)
+
+
+# PCM WAV
+
+
+class _WavPcm(NamedTuple):
+    """Where a WAV file holds its PCM (from byte `start` to `stop`), of what kind, and what is wrong with it."""
+
+    start: int
+    stop: int
+    sample_rate: int
+    channels: int
+    bits: int
+    warnings: Tuple[str, ...]
+
+
+def _find_pcm(data: bytes, name: str) -> Optional[_WavPcm]:
+    """Finds the PCM in a WAV file; returns `None` if it isn't a WAV, or not of 8, 16, 24 or 32 bit PCM.
+
+    pydub's own search gives up after ten chunks, takes float for PCM, and knows nothing of pad bytes and of lengths
+    that lie.
+
+    Raises:
+        AudioError: It is a WAV that is cut off before its audio, or its header makes no sense.
+    """
+    if data[:4] != b"RIFF" or data[8:12] != b"WAVE":
+        return None
+    layout = b""
+    for kind, start, size in _chunks(data, 12):
+        if kind == b"fmt ":
+            layout = data[start : start + size]
+        if kind == b"data":
+            break
+    else:
+        raise AudioError(f"{name} is a WAV file that is cut off before its audio: record or copy it again")
+    if len(layout) < 16:
+        raise AudioError(f"{name} is a WAV file that doesn't say what its audio is like: export it again")
+    tag, channels, sample_rate, _, frame_width, bits = struct.unpack_from("<HHIIHH", layout)
+    is_pcm = tag == _PCM or (tag == _EXTENSIBLE and layout[24:40] == _PCM_GUID)
+    if not is_pcm or bits not in (8, 16, 24, 32):
+        return None
+    if not channels or not sample_rate or frame_width != channels * bits // 8:
+        facts = f"{channels} channels, {sample_rate} Hz, {bits} bit, {frame_width} bytes in a frame"
+        raise AudioError(f"{name} has a WAV header that makes no sense ({facts}): export it again")
+    stop, problem = _end_of_pcm(data, start, size)
+    excess = (stop - start) % frame_width
+    if excess and not problem:
+        problem = f"its last frame is incomplete, {excess} bytes are left out"
+    found = (f"{name}: {problem}",) if problem else ()
+    return _WavPcm(start, stop - excess, sample_rate, channels, bits, found)
+
+
+def _chunks(data: bytes, position: int) -> Iterator[Tuple[bytes, int, int]]:
+    """Yields each RIFF chunk's kind, its start and its claimed length (both in bytes)."""
+    while position + 8 <= len(data):
+        kind, size = struct.unpack_from("<4sI", data, position)
+        yield kind, position + 8, size
+        position += 8 + size
+        # A zero pads an odd chunk, but some writers forget it; a kind never begins with zero.
+        if size % 2 and data[position : position + 1] == b"\0":
+            position += 1
+
+
+def _end_of_pcm(data: bytes, start: int, size: int) -> Tuple[int, str]:
+    """Returns where the PCM of a data chunk ends, and what is wrong with the chunk's length, if anything is."""
+    there = len(data) - start
+    if size > there:
+        problem = f"it is cut off, its header promises {size} bytes of audio; the {there} bytes there are sent"
+        return len(data), "" if size >= _UNKNOWN_SIZE else problem
+    if _only_chunks_follow(data, start + size):
+        return start + size, ""
+    if size == 0:
+        return len(data), f"its recorder never finished it (a length of 0); all {there} bytes there are sent"
+    return start + size, f"the {there - size} bytes behind the {size} that its header calls audio are left out"
+
+
+def _only_chunks_follow(data: bytes, position: int) -> bool:
+    """Returns whether nothing but whole chunks lies from `position` to the end, and no more audio."""
+    position += data[position : position + 1] == b"\0"
+    for kind, start, size in _chunks(data, position):
+        if kind == b"data" or not kind.decode("latin-1").isprintable():
+            return False
+        position = start + size
+    return len(data) - position in (0, 1) and not any(data[position:])
+
+
+def _pydub_samples(view: memoryview, bits: int) -> bytes:
+    """Returns a WAV's samples as `AudioSegment` holds them: 8-bit ones signed, 24-bit ones in 32 bit."""
+    if bits in (16, 32):
+        return bytes(view)
+    convert = _flip_sign if bits == 8 else _widen
+    samples = io.BytesIO()
+    for start in range(0, len(view), _BLOCK_BYTES):
+        samples.write(convert(bytes(view[start : start + _BLOCK_BYTES])))
+    return samples.getvalue()
+
+
+def _flip_sign(samples: bytes) -> bytes:
+    return samples.translate(_FLIP_SIGN)
+
+
+def _widen(samples: bytes) -> bytes:
+    # To the bytes that pydub makes; its own loop takes seconds for a minute of music.
+    lowest, middle, highest = samples[0::3], samples[1::3], samples[2::3]
+    wide = bytearray(4 * len(lowest))
+    wide[0::4], wide[1::4], wide[2::4], wide[3::4] = highest.translate(_LOWEST_BYTE), lowest, middle, highest
+    return bytes(wide)
+
+
+def _wav_header(audio: Audio, size: int) -> bytes:
+    rate, width, bits = audio.sample_rate, audio.frame_width, 8 * audio.sample_width
+    layout = struct.pack("<HHIIHH", _PCM, audio.channels, rate, rate * width, width, bits)
+    return struct.pack("<4sI4s4sI16s4sI", b"RIFF", 36 + size, b"WAVE", b"fmt ", 16, layout, b"data", size)
+
+
+# pydub
+
+
+def _import_audio_segment() -> Any:
+    # pydub warns on import that there is no ffmpeg, which WAV doesn't need, and Python warns of its old syntax. The
+    # warning filters are the whole process's: changed for this one import only, by one thread at a time.
+    try:
+        with _pydub_import:
+            if "pydub" not in sys.modules:
+                with warnings.catch_warnings():
+                    warnings.simplefilter("ignore")
+                    importlib.import_module("pydub")
+        from pydub import AudioSegment
+    except ImportError as error:
+        raise AudioError(f"pydub can't be imported ({error}): pip install --force-reinstall elsa-unscripted") from error
+    return AudioSegment
+
+
+def _is_audio_segment(source: object) -> bool:
+    # Whoever has one has imported pydub, so the question needs no import.
+    return isinstance(source, getattr(sys.modules.get("pydub"), "AudioSegment", ()))
+
+
+def _from_segment(segment: Any, name: str) -> Audio:
+    pcm, rate, channels, width = segment.raw_data, segment.frame_rate, segment.channels, segment.sample_width
+    frame_width = channels * width
+    if width not in (1, 2, 4) or not 0 < frame_width < 2**16 or not 0 < rate * frame_width < 2**32:
+        facts = f"{channels} channels, {rate} Hz, {8 * width} bit"
+        raise AudioError(f"{name} is in a format that no WAV header can tell ({facts}): export it again")
+    excess = len(pcm) % frame_width
+    if len(pcm) == excess:
+        raise AudioError(f"{name} holds no audio: not one frame is there; check the recording")
+    found = (f"{name}: its last frame is incomplete, {excess} bytes are left out",) if excess else ()
+    pcm = bytes(pcm[: len(pcm) - excess])
+    return Audio(_flip_sign(pcm) if width == 1 else pcm, int(rate), channels, width, found)
+
+
+# Other formats
+
+
+def _decode(data: bytes, rate: int, name: str) -> Audio:
+    av = _import_pyav()
+    if av is not None:
+        return _decode_with_pyav(av, data, rate, name)
+    if shutil.which("ffmpeg") is None:
+        raise AudioError(
+            f"{name} is not a PCM WAV, and nothing installed decodes it: {_INSTALL}, or install the ffmpeg program"
+        )
+    if not _is_self_contained(data):
+        raise AudioError(f"{name} isn't audio that is safe to give to ffmpeg; if it is audio: {_INSTALL}")
+    try:
+        segment = _import_audio_segment().from_file(io.BytesIO(data))
+    except AudioError:
+        raise
+    except Exception as error:  # pydub lets out whatever ffprobe's and ffmpeg's output makes it stumble over
+        reason = (str(error).strip() or repr(error)).splitlines()[-1]
+        raise AudioError(f"{name} can't be decoded by ffmpeg ({reason}): is it audio? If so: {_INSTALL}") from error
+    return _from_segment(segment, name)
+
+
+def _is_self_contained(data: bytes) -> bool:
+    if data[:3] == b"ID3" and len(data) > 10:
+        # ffmpeg judges by what lies behind the tag, whose length is in four bytes of seven bits.
+        length = sum((byte & 0x7F) << shift for byte, shift in zip(data[6:10], (21, 14, 7, 0)))
+        data = data[10 + length : 26 + length]
+    return data.startswith(_SELF_CONTAINED + _MPEG_FRAMES) or data[4:8] == b"ftyp"
+
+
+def _resample(audio: Audio, rate: int, name: str) -> Audio:
+    if (audio.sample_rate, audio.channels, audio.sample_width) == (rate, 1, 2):
+        return audio
+    av = _import_pyav()
+    if av is None:
+        raise AudioError(f"resampling {name} to {rate} Hz needs PyAV: {_INSTALL}")
+    resampled = _decode_with_pyav(av, _wav_header(audio, len(audio.pcm)) + audio.pcm, rate, name)
+    return replace(resampled, warnings=audio.warnings + resampled.warnings)
+
+
+def _import_pyav() -> Any:
+    try:
+        import av
+    except ImportError:
+        return None
+    return av
+
+
+def _decode_with_pyav(av: Any, data: bytes, rate: int, name: str) -> Audio:
+    """Decodes the first audio stream to mono, 16 bit, at `rate` Hz; what can't be decoded becomes a warning."""
+    problems: List[Exception] = []
+    pcm = io.BytesIO()
+    # Before 19, PyAV refuses a file for a title or an artist that isn't UTF-8, unless told not to.
+    options: Dict[str, Any] = {"metadata_errors": "ignore"} if int(av.__version__.split(".")[0]) < 19 else {}
+    try:
+        with av.open(io.BytesIO(data), options=_PYAV_OPTIONS, **options) as container:
+            if not container.streams.audio:
+                raise AudioError(f"{name} holds no audio: it has no audio stream; give the recording itself")
+            stream = container.streams.audio[0]
+            if stream.codec_context is None:  # up to version 17, PyAV would crash in decode()
+                raise AudioError(f"{name} can't be decoded: PyAV doesn't know its codec; export it as WAV")
+            promised = _promised_seconds(container, stream)
+            for frame in _resampled(av, _decoded_frames(av, container, stream, problems), rate):
+                pcm.write(bytes(frame.planes[0])[: 2 * frame.samples])
+    except _pyav_errors(av) as error:
+        hint = "is it audio? If a player plays it, export it as WAV"
+        raise AudioError(f"{name} can't be decoded ({_reason(error)}): {hint}") from error
+    audio = Audio(pcm.getvalue(), rate, 1, 2)
+    cause = problems[0] if problems else None
+    if not audio.frame_count:
+        why = f"nothing in it can be decoded ({_reason(cause)})" if cause else "not one frame is there"
+        raise AudioError(f"{name} holds no audio: {why}; check the recording") from cause
+    if cause:
+        found = f"{name}: {len(problems)} part(s) can't be decoded and are left out (first: {_reason(cause)})"
+    elif promised > audio.seconds + _CODEC_DELAY:
+        found = (
+            f"{name}: it is cut off or damaged, of {promised:.1f} s of audio {audio.seconds:.1f} s are there and sent"
+        )
+    else:
+        return audio
+    return replace(audio, warnings=(found,))
+
+
+def _promised_seconds(container: Any, stream: Any) -> float:
+    if container.format.name in ("aac", "mp3"):
+        return 0.0  # their headers tell no length: it would be a guess from the bit rate
+    if stream.duration:
+        return float(stream.duration * stream.time_base)
+    return (container.duration or 0) / 1e6 if len(container.streams) == 1 else 0.0
+
+
+def _decoded_frames(av: Any, container: Any, stream: Any, problems: List[Exception]) -> Iterator[Any]:
+    try:
+        for packet in container.demux(stream):
+            try:
+                yield from packet.decode()
+            except _pyav_errors(av) as error:
+                problems.append(error)
+    except _pyav_errors(av) as error:
+        problems.append(error)
+
+
+def _resampled(av: Any, frames: Iterator[Any], rate: int) -> Iterator[Any]:
+    resampler: Any = None
+    shape = None
+    for frame in frames:
+        if not LOWEST_RATE <= frame.sample_rate <= HIGHEST_RATE:
+            raise ValueError(f"a sample rate of {frame.sample_rate} Hz")
+        # A resampler takes one shape of frames; a stream may change its own, as chained Ogg files do.
+        if shape != (frame.format.name, frame.layout.name, frame.sample_rate):
+            if resampler is not None:
+                yield from resampler.resample(None)
+            shape = (frame.format.name, frame.layout.name, frame.sample_rate)
+            resampler = av.AudioResampler(format="s16", layout="mono", rate=rate)
+        yield from resampler.resample(frame)
+    if resampler is not None:
+        yield from resampler.resample(None)
+
+
+def _pyav_errors(av: Any) -> Tuple[Type[Exception], ...]:
+    return (av.FFmpegError, EOFError, LookupError, OSError, RuntimeError, ValueError)
+
+
+def _reason(error: BaseException) -> str:
+    return getattr(error, "strerror", None) or str(error) or type(error).__name__
