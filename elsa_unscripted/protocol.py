@@ -1,0 +1,364 @@
+"""The exchange as a state table: an event in, commands out. No I/O and no clock; driven by `client`.
+
+The theory. One connection is one exchange (PROTOCOL.md):
+
+    STARTING ── stream id ──► STREAMING ── audio sent ──► AWAITING
+        │                         │                           │
+        └──── success, failed, closed, time over, … ──────────┴──► DONE
+
+* The config is sent as soon as the socket is open, audio only after the server named a stream, the end of the
+  stream right after the last packet.
+* `success` and `failed` are verdicts in every state: the server may hear the end of the speech before we do.
+* `bad_quality` is *held*: a later verdict overrides it; it counts when the connection closes, when time is over,
+  or when the server stays silent for a grace while no audio is being sent.
+* A message that can't be read is an error where the verdict is owed (AWAITING). Before, the exchange goes on: what
+  it was is unknown, and a verdict may still come. If none does, by a close or until time is over, it is the error.
+* A failed send is held too (BROKEN): the server may have sent its verdict before it stopped reading.
+* After the end a verdict may still be on its way, and then counts: nothing is lost by a close or a deadline.
+"""
+
+from __future__ import annotations
+
+import enum
+import logging
+from dataclasses import dataclass
+from typing import Callable, Dict, List, Optional, Tuple, Union
+
+from .exceptions import (
+    BadQualityError,
+    ElsaError,
+    ProtocolError,
+    ScoreTimeoutError,
+    ScoringFailedError,
+    StreamClosedError,
+)
+from .messages import Closed, Info, Malformed, Opened, Status
+
+logger = logging.getLogger("elsa_unscripted")
+
+
+class State(enum.Enum):
+    """Where an exchange is. The value is the `phase` that errors carry, but for the last two, which keep it."""
+
+    CONNECTING = "connect"
+    STARTING = "start"
+    STREAMING = "audio"
+    AWAITING = "result"
+    BROKEN = "broken"
+    DONE = "done"
+
+
+# Events that don't come from the server; the others are in `messages`.
+
+
+@dataclass(frozen=True)
+class AudioSent:
+    """The last packet has left; the end of the stream follows at once."""
+
+
+@dataclass(frozen=True)
+class SendFailed:
+    """Something could not be sent; nothing more can be."""
+
+    error: BaseException
+
+
+@dataclass(frozen=True)
+class GraceOver:
+    """The server stayed silent for the grace that `StartGrace` began."""
+
+
+@dataclass(frozen=True)
+class TimeOver:
+    """The time of the exchange is over."""
+
+
+# Commands.
+
+
+class SendConfig:
+    """Send the config message."""
+
+
+class StartAudio:
+    """Start sending packets, and the end of the stream right after the last."""
+
+
+class StopAudio:
+    """Stop sending packets, at once."""
+
+
+@dataclass(frozen=True)
+class StartGrace:
+    """Count the server's silence from now on, for `bad_quality_grace`, or `close_timeout` if the line is broken."""
+
+    broken: bool
+
+
+class StopGrace:
+    """Forget the grace."""
+
+
+@dataclass(frozen=True)
+class Report:
+    """Tell the caller's `on_status`."""
+
+    status: Status
+
+
+@dataclass(frozen=True)
+class Finish:
+    """Over: the verdict is success."""
+
+    verdict: Status
+
+
+@dataclass(frozen=True)
+class Fail:
+    """Over: this error."""
+
+    error: ElsaError
+
+
+Event = Union[Opened, Status, Info, Malformed, Closed, AudioSent, SendFailed, GraceOver, TimeOver]
+Command = Union[SendConfig, StartAudio, StopAudio, StartGrace, StopGrace, Report, Finish, Fail]
+
+
+class Protocol:
+    """One exchange.
+
+    Attributes:
+        state: Where it is.
+        phase: Where it is, or was when it ended.
+        stream_id: The server's name of the stream, once given.
+        statuses: The server's messages that carry a `status`, so far.
+    """
+
+    def __init__(self) -> None:
+        self.state = State.CONNECTING
+        self.phase = State.CONNECTING
+        self.stream_id: Optional[str] = None
+        self.statuses: List[Status] = []
+        self._held: Optional[ElsaError] = None
+        self._garbled: Optional[ProtocolError] = None
+
+    def receive(self, event: Event) -> List[Command]:
+        """Takes an event; returns what to do about it, in order.
+
+        Raises:
+            RuntimeError: The event can't happen in this state: a defect of the caller.
+        """
+        kind = _kind(event)
+        try:
+            target, act = TRANSITIONS[self.state][kind]
+        except KeyError:
+            raise RuntimeError(f"{kind} in state {self.state.name}") from None
+        before, self.state = self.state, target
+        commands = act(self, event)
+        if isinstance(event, Status):
+            self._remember(event)
+            # The audio shouldn't wait for the caller's callback; the end must.
+            commands.insert(0 if target is State.DONE else len(commands), Report(event))
+        if target is State.DONE and before is State.STREAMING:
+            commands.insert(0, StopAudio())
+        if target not in (State.BROKEN, State.DONE):
+            self.phase = target
+        return commands
+
+    def _remember(self, status: Status) -> None:
+        if len(self.statuses) == MAX_STATUSES:
+            del self.statuses[MAX_STATUSES // 2]  # the first tell how it began, the last how it ended
+        self.statuses.append(status)
+
+    # Actions: what a transition does. Each takes the event that caused it.
+
+    def _open(self, event: Event) -> List[Command]:
+        return [SendConfig()]
+
+    def _start(self, event: Event) -> List[Command]:
+        assert isinstance(event, Status)
+        self.stream_id = event.stream_id
+        return [StopGrace(), StartAudio()]
+
+    def _end(self, event: Event) -> List[Command]:
+        return self._wait_on()
+
+    def _go_on(self, event: Event) -> List[Command]:
+        if isinstance(event, Info):
+            logger.info("the server says %r", event.type)
+        elif isinstance(event, Status) and event.status not in KNOWN_STATUSES:
+            logger.warning("unknown status %r from the server; going on", event.status)
+        return self._wait_on()
+
+    def _wait_on(self) -> List[Command]:
+        """Anything heard makes the silence begin anew, unless audio is still being sent."""
+        if self._held is None or self.state is State.STREAMING:
+            return []
+        return [StartGrace(broken=isinstance(self._held, StreamClosedError))]
+
+    def _hold(self, event: Event) -> List[Command]:
+        if isinstance(event, Status):
+            self._held = BadQualityError(
+                f"the server can't assess the recording: bad_quality{_because(event.reason)}; record it again",
+                reason=event.reason,
+            )
+        elif isinstance(event, SendFailed) and self._held is None:
+            self._held = StreamClosedError(
+                "the connection broke while sending, and no verdict came; score the recording again "
+                "if it may be billed twice"
+            )
+            self._held.__cause__ = event.error
+        return self._wait_on()
+
+    def _overlook(self, event: Event) -> List[Command]:
+        assert isinstance(event, Malformed)
+        logger.warning("going on, although %s", event.error)
+        self._garbled = event.error
+        return self._wait_on()
+
+    def _known_error(self) -> Optional[ElsaError]:
+        if isinstance(self._held, BadQualityError):
+            return self._held
+        return self._garbled or self._held
+
+    def _ignore(self, event: Event) -> List[Command]:
+        return []
+
+    def _finish(self, event: Event) -> List[Command]:
+        assert isinstance(event, Status)
+        return [Finish(event)]
+
+    def _reject(self, event: Event) -> List[Command]:
+        assert isinstance(event, Status)
+        return [
+            Fail(
+                ScoringFailedError(
+                    f"the server could not score the recording: failed{_because(event.reason)}; "
+                    "check the recording and the options, or ask ELSA's support about this stream_id",
+                    reason=event.reason,
+                )
+            )
+        ]
+
+    def _unreadable(self, event: Event) -> List[Command]:
+        assert isinstance(event, Malformed)
+        self._garbled = event.error
+        return self._settle(event)
+
+    def _settle(self, event: Event) -> List[Command]:
+        error = self._known_error()
+        assert error is not None
+        return [Fail(error)]
+
+    def _closed(self, event: Event) -> List[Command]:
+        assert isinstance(event, Closed)
+        known = self._known_error()
+        if isinstance(known, (BadQualityError, ProtocolError)):
+            return [Fail(known)]
+        if isinstance(event.error, ElsaError):
+            return [Fail(event.error)]
+        how = "was cut" if event.code == 1006 else f"was closed by the server with code {event.code}"
+        closed = StreamClosedError(
+            f"the connection {how}{_because(event.reason)}, before a verdict; score the recording again "
+            f"if it may be billed twice",
+            code=event.code,
+            reason=event.reason,
+        )
+        closed.__cause__ = event.error or (self._held.__cause__ if self._held else None)
+        return [Fail(closed)]
+
+    def _time_over(self, event: Event) -> List[Command]:
+        waited = "a stream id" if self.stream_id is None else "a verdict"
+        return [
+            Fail(
+                self._known_error()
+                or ScoreTimeoutError(f"timed out waiting for {waited} from the server; raise timeout, or try later")
+            )
+        ]
+
+
+MAX_STATUSES = 10_000  # that are remembered: a server that never stops must not fill the memory
+KNOWN_STATUSES = frozenset({"processing", "accepted", "paused", "success", "failed", "bad_quality"})
+
+
+def _kind(event: Event) -> str:
+    if not isinstance(event, Status):
+        return type(event).__name__
+    if event.status == "processing":
+        return "StreamId" if event.stream_id else "Chatter"
+    return {"success": "Success", "failed": "Failed", "bad_quality": "BadQuality"}.get(event.status, "Chatter")
+
+
+def _because(reason: Optional[str]) -> str:
+    return f" ({reason!r})" if reason else ""
+
+
+Action = Callable[[Protocol, Event], List[Command]]
+_P = Protocol
+_DONE = State.DONE
+
+TRANSITIONS: Dict[State, Dict[str, Tuple[State, Action]]] = {
+    State.CONNECTING: {
+        "Opened": (State.STARTING, _P._open),
+        "Closed": (_DONE, _P._closed),
+    },
+    State.STARTING: {
+        "StreamId": (State.STREAMING, _P._start),
+        "Chatter": (State.STARTING, _P._go_on),
+        "Info": (State.STARTING, _P._go_on),
+        "Success": (_DONE, _P._finish),
+        "Failed": (_DONE, _P._reject),
+        "BadQuality": (State.STARTING, _P._hold),
+        "Malformed": (State.STARTING, _P._overlook),
+        "SendFailed": (State.BROKEN, _P._hold),
+        "Closed": (_DONE, _P._closed),
+        "GraceOver": (_DONE, _P._settle),
+        "TimeOver": (_DONE, _P._time_over),
+    },
+    State.STREAMING: {
+        "StreamId": (State.STREAMING, _P._go_on),
+        "Chatter": (State.STREAMING, _P._go_on),
+        "Info": (State.STREAMING, _P._go_on),
+        "Success": (_DONE, _P._finish),
+        "Failed": (_DONE, _P._reject),
+        "BadQuality": (State.STREAMING, _P._hold),
+        "Malformed": (State.STREAMING, _P._overlook),
+        "AudioSent": (State.AWAITING, _P._end),
+        "SendFailed": (State.BROKEN, _P._hold),
+        "Closed": (_DONE, _P._closed),
+        "TimeOver": (_DONE, _P._time_over),
+    },
+    State.AWAITING: {
+        "StreamId": (State.AWAITING, _P._go_on),
+        "Chatter": (State.AWAITING, _P._go_on),
+        "Info": (State.AWAITING, _P._go_on),
+        "Success": (_DONE, _P._finish),
+        "Failed": (_DONE, _P._reject),
+        "BadQuality": (State.AWAITING, _P._hold),
+        "Malformed": (_DONE, _P._unreadable),
+        "SendFailed": (State.BROKEN, _P._hold),
+        "Closed": (_DONE, _P._closed),
+        "GraceOver": (_DONE, _P._settle),
+        "TimeOver": (_DONE, _P._time_over),
+    },
+    State.BROKEN: {
+        "StreamId": (State.BROKEN, _P._go_on),
+        "Chatter": (State.BROKEN, _P._go_on),
+        "Info": (State.BROKEN, _P._go_on),
+        "Success": (_DONE, _P._finish),
+        "Failed": (_DONE, _P._reject),
+        "BadQuality": (State.BROKEN, _P._hold),
+        "Malformed": (State.BROKEN, _P._hold),
+        "Closed": (_DONE, _P._closed),
+        "GraceOver": (_DONE, _P._settle),
+        "TimeOver": (_DONE, _P._time_over),
+    },
+    # A verdict that was on its way when the exchange ended otherwise still counts.
+    State.DONE: {
+        "StreamId": (_DONE, _P._ignore),
+        "Chatter": (_DONE, _P._ignore),
+        "BadQuality": (_DONE, _P._ignore),
+        "Success": (_DONE, _P._finish),
+        "Failed": (_DONE, _P._reject),
+    },
+}

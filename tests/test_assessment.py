@@ -1,0 +1,234 @@
+"""The typed views of the server's assessment."""
+
+from __future__ import annotations
+
+import dataclasses
+import logging
+import pickle
+from typing import Any, Dict
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from elsa_unscripted import assessment as module
+from elsa_unscripted.assessment import Assessment, Score, find_assessment
+
+DOCUMENTED: Dict[str, Any] = {
+    "recording_quality": "good",
+    "assessment_quality": "ok",
+    "transcript": "I think so.",
+    "speakers": [
+        {
+            "speaker_id": 0,
+            "total_time": 31.5,
+            "metrics": {
+                "general_scores": {
+                    "elsa": {"eps_score": 78, "fluency_score": 83.1, "fluency_decision": "advanced"},
+                    "cefr": {"overall_cefr": "B2", "fluency_cefr": "C1"},
+                    "other_scores": {"ielts_score": 6.5, "toefl_score": 84, "toeic_score": 785, "pte_score": 58},
+                },
+                "other_metrics": {
+                    "pronunciation": {"advanced_pronunciation_score": 70.0},
+                    "fluency": {"words_per_minute": 128.4, "pausing_score": 71},
+                    "intonation": {
+                        "energy_variation": 0.4,
+                        "pitch_variation": 0.3,
+                        "word_prominence_score": 66,
+                        "word_prominence_cefr": "B1",
+                    },
+                },
+            },
+            "feedbacks": {
+                "pronunciation": {
+                    "top_errors": [
+                        {
+                            "phoneme": "θ",
+                            "errors": [
+                                {"error_phoneme": "t", "type": "substitution", "count": 2, "examples": [{"text": "th"}]}
+                            ],
+                        }
+                    ]
+                }
+            },
+            "utterances": [
+                {
+                    "utterance_id": "u1",
+                    "text": "I think so.",
+                    "result": {
+                        "nativeness_score": 71,
+                        "words": [{"word": "think", "score": 41, "start": 0.4, "end_time": 0.8, "phonemes": [{}]}],
+                    },
+                }
+            ],
+        }
+    ],
+}
+
+json_values = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats() | st.text(),
+    lambda inner: st.lists(inner, max_size=4) | st.dictionaries(st.text(), inner, max_size=4),
+    max_leaves=8,
+)
+
+
+def strange(value: Any, replacement: Any, path: Any) -> Any:
+    """Puts `replacement` into a copy of `value`, at the place that the indices in `path` lead to."""
+    if not path or not isinstance(value, (dict, list)) or not value:
+        return replacement
+    if isinstance(value, list):
+        return [strange(value[0], replacement, path[1:])]
+    key = sorted(value)[path[0] % len(value)]
+    return {**value, key: strange(value[key], replacement, path[1:])}
+
+
+def look_at_everything(view: Any) -> None:
+    for name in dir(type(view)):
+        value = getattr(view, name) if not name.startswith("_") else None
+        for item in value if isinstance(value, tuple) else (value,):
+            if hasattr(item, "raw"):
+                look_at_everything(item)
+    repr(view)
+
+
+def one_speaker(**fields: Any) -> Any:
+    return Assessment({"speakers": [fields]}).speakers[0]
+
+
+def scored(value: Any) -> Score:
+    score = one_speaker(metrics={"general_scores": {"elsa": {"fluency_score": value}}}).scores.fluency
+    assert isinstance(score, Score)
+    return score
+
+
+@pytest.fixture(autouse=True)
+def nothing_reported_yet(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(module, "_reported", set())
+
+
+def test_reads_every_documented_field() -> None:
+    """Every documented field is read from its documented place, numbers as they are."""
+    assessment = Assessment(DOCUMENTED)
+    (speaker,) = assessment.speakers
+    assert (assessment.recording_quality, assessment.assessment_quality) == ("good", "ok")
+    assert assessment.transcript == "I think so."
+    assert (speaker.speaker_id, speaker.total_time) == ("0", 31.5)
+    assert speaker.scores.overall == Score(78.0, None, "B2")
+    assert speaker.scores.fluency == Score(value=83.1, decision="advanced", cefr="C1")
+    equivalents = speaker.equivalents
+    assert (equivalents.ielts, equivalents.toefl, equivalents.toeic, equivalents.pte) == (6.5, 84, 785, 58)
+    metrics = speaker.metrics
+    assert (metrics.advanced_pronunciation_score, metrics.words_per_minute, metrics.pausing_score) == (70, 128.4, 71)
+    assert (metrics.energy_variation, metrics.pitch_variation) == (0.4, 0.3)
+    assert (metrics.word_prominence_score, metrics.word_prominence_cefr) == (66, "B1")
+    (error,) = speaker.top_errors[0].errors
+    assert (speaker.top_errors[0].phoneme, error.error_phoneme, error.type, error.count) == (
+        "θ",
+        "t",
+        "substitution",
+        2,
+    )
+    assert [example.text for example in error.examples] == ["th"]
+    (utterance,) = speaker.utterances
+    assert (utterance.utterance_id, utterance.text, utterance.score) == ("u1", "I think so.", 71)
+    (word,) = utterance.words
+    assert (word.text, word.score, word.start, word.end, len(word.phonemes)) == ("think", 41, 0.4, 0.8, 1)
+
+
+def test_null_scores_are_not_zero() -> None:
+    """A null or absent score reads as None, never as 0."""
+    assert scored(None).value is None
+    assert one_speaker().scores.fluency == Score(None, None, None)
+    assert not one_speaker().scores.any_scored
+
+
+@pytest.mark.parametrize("value", [True, "83.1", float("nan"), float("inf"), 10**400, [], {}])
+def test_only_finite_numbers_are_scores(value: Any) -> None:
+    """A bool, a number in quotes, NaN, an infinity and a number beyond all floats are not scores."""
+    assert scored(value).value is None
+
+
+def test_zero_is_a_score() -> None:
+    """0 given by the server stays 0."""
+    assert scored(0).value == 0.0
+
+
+def test_strange_type_is_logged_once(caplog: pytest.LogCaptureFixture) -> None:
+    """A strange type is logged once per field, with its path and without its value."""
+    with caplog.at_level(logging.WARNING, "elsa_unscripted"):
+        for _ in range(3):
+            assert scored("secret").value is None
+    (record,) = caplog.records
+    assert "speakers[].metrics.general_scores.elsa.fluency_score" in record.getMessage()
+    assert "secret" not in caplog.text
+
+
+def test_items_of_a_strange_type_are_left_out(caplog: pytest.LogCaptureFixture) -> None:
+    """A list keeps the items that are objects."""
+    assert len(Assessment({"speakers": [1, {}, None]}).speakers) == 1
+    assert "speakers[]" in caplog.text
+
+
+def test_unknown_fields_stay_in_raw() -> None:
+    """What a view does not know is in its raw."""
+    assert one_speaker(mood="calm").raw["mood"] == "calm"
+
+
+def test_views_are_frozen() -> None:
+    """A view can not be changed."""
+    with pytest.raises(dataclasses.FrozenInstanceError):
+        Assessment({}).transcript = "other"
+    with pytest.raises(dataclasses.FrozenInstanceError):
+        one_speaker().total_time = 3
+
+
+def test_views_survive_pickle() -> None:
+    """A view that comes back from another process is equal to what it was."""
+    speaker = Assessment(DOCUMENTED).speakers[0]
+    assert pickle.loads(pickle.dumps(speaker)) == speaker
+
+
+def test_repr_shows_values_not_the_raw_object() -> None:
+    """A repr shows the fields, short, and not the server's whole object."""
+    shown = repr(Assessment({"transcript": "hello", "unknown": "x" * 10_000}))
+    assert "transcript='hello'" in shown
+    assert len(shown) < 200
+
+
+def test_survives_cycles_and_depth() -> None:
+    """An object that contains itself, or is nested without end, is read like any other."""
+    cyclic: Dict[str, Any] = {}
+    cyclic.update(speakers=[cyclic], utterances=[cyclic], words=[cyclic], phonemes=[cyclic], metrics=cyclic)
+    look_at_everything(Assessment(cyclic))
+    deep: Any = {}
+    for _ in range(100_000):
+        deep = {"speakers": [deep]}
+    look_at_everything(Assessment(deep))
+    while deep:  # taken apart from the outside, so that freeing it does not recurse
+        deep = deep["speakers"][0]
+
+
+@given(json_values, st.lists(st.integers(0, 9), max_size=9))
+def test_no_json_value_raises(value: Any, path: Any) -> None:
+    """Any JSON value, anywhere in an assessment, reads without an exception."""
+    look_at_everything(Assessment(strange(DOCUMENTED, value, path)))
+    look_at_everything(Assessment(value))
+    look_at_everything(Assessment({"speakers": value}))
+
+
+@pytest.mark.parametrize("key", ["assessment", "result", "anything"])
+def test_finds_the_assessment_one_level_down(key: str) -> None:
+    """The assessment is found under any key, or at the top level."""
+    assert find_assessment({"status": "success", key: DOCUMENTED}) is DOCUMENTED
+    assert find_assessment(DOCUMENTED) is DOCUMENTED
+
+
+@pytest.mark.parametrize("message", [{}, {"speakers": None}, {"a": {"speakers": {}}}, {"a": {"b": DOCUMENTED}}])
+def test_finds_no_assessment_elsewhere(message: Dict[str, Any]) -> None:
+    """Without a list of speakers at one of the two levels there is no assessment."""
+    assert find_assessment(message) is None
+
+
+def test_class_attributes_can_be_inspected() -> None:
+    """Tools that look at the class, such as help(), find the fields."""
+    assert hasattr(Assessment, "transcript")
