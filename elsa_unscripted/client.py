@@ -1,0 +1,453 @@
+"""`Client`: runs an exchange in the caller's thread, which owns all state of it.
+
+The other threads (`transport`, `sender`) only put events on the exchange's queue; the caller's thread drains it,
+asks `protocol` what to do, and does it. Every wait has a bound; when `score()` leaves, the threads have ended.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import itertools
+import logging
+import os
+import queue
+import random
+import socket
+import ssl
+import threading
+import time
+from typing import TYPE_CHECKING, Any, BinaryIO, Callable, Dict, Optional, Set, Union
+
+from . import messages, protocol, sender
+from .audio import Audio, load
+from .config import Config
+from .deadline import Deadline
+from .exceptions import (
+    ConfigError,
+    ConnectError,
+    ElsaError,
+    ScoreCancelledError,
+    ScoringFailedError,
+    StreamClosedError,
+)
+from .result import ScoreResult, Timings
+from .transport import Transport
+from .version import __version__
+
+if TYPE_CHECKING:
+    from types import TracebackType
+
+    from pydub import AudioSegment
+
+logger = logging.getLogger("elsa_unscripted")
+
+AudioSource = Union[str, "os.PathLike[str]", bytes, bytearray, memoryview, BinaryIO, "AudioSegment"]
+OnStatus = Callable[[messages.Status], object]
+OnProgress = Callable[[float, float], object]
+
+RETRIED_STATUS_CODES = frozenset({408, 425, 429, 500, 502, 503, 504})  # those that may pass
+FIRST_BACKOFF = 0.25  # s before the first retry; doubled for each after it
+INTERRUPTED_CLOSE_TIMEOUT = 0.5  # s for the closing handshake after Ctrl-C, when somebody is waiting at a keyboard
+# On Windows, Ctrl-C doesn't end a wait for a lock.
+LONGEST_WAIT = 0.5 if os.name == "nt" else 1e6  # s
+
+
+class Client:
+    """Scores recordings with one set of options, one exchange to each call of `score()`.
+
+    It can be used again, and from several threads at once; it holds no connection between calls.
+
+    Example:
+        >>> from elsa_unscripted import Client
+        >>> from elsa_unscripted.sandbox import Sandbox
+        >>> with Sandbox() as sandbox, Client("any-token", url=sandbox.url) as client:
+        ...     client.score("tests/data/wire/short.wav").status
+        'success'
+    """
+
+    def __init__(self, token: Optional[str] = None, *, config: Optional[Config] = None, **options: Any) -> None:
+        """Makes a client.
+
+        Args:
+            token: The API token; `None` takes `$ELSA_API_TOKEN`.
+            config: All options at once, in place of `token` and `options`.
+            options: What `Config` takes.
+
+        Raises:
+            ConfigError: An option is wrong.
+        """
+        if config is not None and (token is not None or options):
+            raise ConfigError("give either config, or token and options; dataclasses.replace() changes a config")
+        self.config = config if config is not None else Config(token=token, **options)
+        self._lock = threading.Lock()  # guards the rest
+        self._running: Set[_Exchange] = set()
+        self._closed = False
+        self._tls: Optional[ssl.SSLContext] = None
+
+    def score(
+        self,
+        audio: AudioSource,
+        *,
+        on_status: Optional[OnStatus] = None,
+        on_progress: Optional[OnProgress] = None,
+        on_event: Optional[Callable[[object], object]] = None,
+    ) -> ScoreResult:
+        """Streams a recording and returns its assessment; see `elsa_unscripted.score()`.
+
+        Args:
+            audio: A path, bytes, a binary file object, or a `pydub.AudioSegment`.
+            on_status: Called in this thread with each message of the server that has a `status`.
+            on_progress: Called in this thread with the seconds of audio sent and their total, after each packet.
+            on_event: Called in this thread with each internal event, before it is acted on. For the command lines;
+                the events may change in any release.
+
+        Returns:
+            The verdict `success`.
+
+        Raises:
+            ElsaError: Anything else.
+        """
+        exchange = _Exchange(self.config, self._tls_context, on_status, on_progress, on_event)
+        with self._lock:
+            if self._closed:
+                raise ConfigError("this Client is closed; make a new one")
+            self._running.add(exchange)
+        try:
+            return exchange.run(audio)
+        finally:
+            with self._lock:
+                self._running.discard(exchange)
+
+    def cancel(self) -> None:
+        """Ends the exchanges that run now, from any thread: their `score()` raises `ScoreCancelledError`."""
+        with self._lock:
+            running = list(self._running)
+        for exchange in running:
+            exchange.cancel()
+
+    def close(self) -> None:
+        """Cancels what runs, and refuses more."""
+        with self._lock:
+            self._closed = True
+        self.cancel()
+
+    def __enter__(self) -> Client:
+        return self
+
+    def __exit__(
+        self,
+        kind: Optional[type[BaseException]],
+        error: Optional[BaseException],
+        traceback: Optional[TracebackType],
+    ) -> None:
+        self.close()
+
+    def __repr__(self) -> str:
+        return f"Client({self.config!r})"
+
+    def _tls_context(self) -> Optional[ssl.SSLContext]:
+        """Made once: loading the system's certificates takes tens of milliseconds."""
+        if not str(self.config.url).startswith("wss:"):
+            return None
+        with self._lock:
+            if self._tls is None:
+                self._tls = _make_tls_context(self.config)
+            return self._tls
+
+
+class _Cancelled:
+    """The event that `cancel()` puts on the queue."""
+
+
+class _Exchange:
+    """One call of `score()`. All but `cancel()` and `_queue` belongs to the calling thread."""
+
+    def __init__(
+        self,
+        config: Config,
+        tls_context: Callable[[], Optional[ssl.SSLContext]],
+        on_status: Optional[OnStatus],
+        on_progress: Optional[OnProgress],
+        on_event: Optional[Callable[[object], object]],
+    ) -> None:
+        self._config = config
+        self._tls_context = tls_context
+        self._on_status = on_status
+        self._on_progress = on_progress
+        self._on_event = on_event
+        self._began = time.monotonic()
+        self._queue: queue.Queue[object] = queue.Queue()
+        self._cancelled = False
+        self._protocol = protocol.Protocol()
+        self._audio = Audio(b"", 1, 1, 1)
+        self._transport: Optional[Transport] = None
+        self._sender: Optional[sender.Sender] = None
+        self._deadline = Deadline(0)
+        self._grace: Optional[Deadline] = None
+        self._overtime: Optional[int] = None  # events that were on the queue when the time was over, still to take
+        self._timings: Dict[str, float] = {}
+
+    def cancel(self) -> None:
+        self._cancelled = True
+        self._queue.put(_Cancelled())
+
+    def run(self, source: AudioSource) -> ScoreResult:
+        self._audio = load(source, self._config.sample_rate)
+        try:
+            self._connect()
+            verdict = self._converse()
+        except ElsaError as error:
+            final = isinstance(error, ScoreCancelledError) or type(error) is ScoringFailedError
+            self._shut_down(self._config.close_timeout, listen=not final)
+            late = None if final else self._late_verdict()
+            if late is None:
+                raise self._with_facts(error) from error.__cause__
+            verdict = late
+        except Exception:  # a callback's
+            self._shut_down(self._config.close_timeout)
+            raise
+        except BaseException:  # Ctrl-C, SystemExit
+            self._shut_down(min(self._config.close_timeout, INTERRUPTED_CLOSE_TIMEOUT))
+            raise
+        else:
+            self._shut_down(self._config.close_timeout)
+        return self._result(verdict)
+
+    # Connecting.
+
+    def _connect(self) -> None:
+        """Opens the WebSocket: the only thing that is tried again, since nothing is metered yet."""
+        tls = self._tls_context()
+        deadline = Deadline(self._config.connect_timeout)
+        for attempt in itertools.count():
+            self._transport = Transport(self._config, tls, self._queue.put, deadline)
+            self._transport.start()
+            error = self._opening(deadline)
+            if error is None:
+                return
+            wait = _wait_before_retry(error, attempt)
+            if wait is None or wait >= deadline.remaining() or attempt >= self._config.connect_retries:
+                raise error
+            logger.info("%s; trying again in %.1f s", error, wait)
+            with contextlib.suppress(queue.Empty):
+                self._take(Deadline(wait))  # nothing comes but a cancellation
+
+    def _opening(self, deadline: Deadline) -> Optional[ConnectError]:
+        """Waits for the end of an attempt; returns what failed, or `None` when the WebSocket is open."""
+        try:
+            event = self._take(deadline)
+        except queue.Empty:
+            return ConnectError(
+                f"timed out connecting, after {self._config.connect_timeout:g} s; "
+                "check the network, or raise connect_timeout"
+            )
+        if isinstance(event, messages.Closed):
+            if isinstance(event.error, ConnectError):
+                return event.error
+            raise event.error or AssertionError("a transport that never opened gave no error")
+        self._observe(event)
+        self._timings["connect"] = self._elapsed()
+        return None
+
+    # The exchange.
+
+    def _converse(self) -> messages.Status:
+        """Feeds the protocol with events and does as it says, until the verdict."""
+        self._deadline = Deadline(self._config.timeout)
+        verdict = self._obey(messages.Opened())
+        while verdict is None:
+            event = self._next_event()
+            self._observe(event)
+            if isinstance(event, sender.Progress):
+                self._progress(event)
+            elif isinstance(event, sender.Sent):
+                self._timings["audio_sent"] = self._elapsed()
+                verdict = self._obey(protocol.AudioSent())
+            elif isinstance(event, sender.Failed):
+                if not isinstance(event.error, StreamClosedError):
+                    raise event.error
+                verdict = self._obey(protocol.SendFailed(event.error))
+            else:
+                verdict = self._obey(event)
+        return verdict
+
+    def _obey(self, event: Any) -> Optional[messages.Status]:
+        """Gives an event to the protocol and carries out its commands; returns the verdict, or raises the error."""
+        for command in self._protocol.receive(event):
+            if isinstance(command, protocol.SendConfig):
+                config = messages.encode_config(self._config.api_plan, self._config.return_json, self._config.extra)
+                try:
+                    self._open_transport().send(config)
+                except StreamClosedError as error:
+                    return self._obey(protocol.SendFailed(error))
+            elif isinstance(command, protocol.StartAudio):
+                self._start_audio()
+            elif isinstance(command, protocol.StopAudio):
+                if self._sender is not None:
+                    self._sender.stop()
+            elif isinstance(command, protocol.StartGrace):
+                broken = command.broken
+                self._grace = Deadline(self._config.close_timeout if broken else self._config.bad_quality_grace)
+            elif isinstance(command, protocol.StopGrace):
+                self._grace = None
+            elif isinstance(command, protocol.Report):
+                if self._on_status is not None:
+                    self._on_status(command.status)
+            elif isinstance(command, protocol.Finish):
+                self._timings["verdict"] = self._elapsed()
+                return command.verdict
+            else:
+                raise command.error
+        return None
+
+    def _start_audio(self) -> None:
+        self._timings["start"] = self._elapsed()
+        chunk, speed = self._config.chunk_seconds, self._config.speed
+        if speed is not None:
+            self._deadline.extend(self._audio.seconds / speed)
+        self._sender = sender.Sender(
+            self._audio.packets(chunk),
+            messages.END_STREAM,
+            self._open_transport().send,
+            self._queue.put,
+            None if speed is None else chunk / speed,
+        )
+        self._sender.start()
+
+    def _progress(self, event: sender.Progress) -> None:
+        if event.packets == 1:
+            self._timings["first_packet"] = self._elapsed()
+        if self._on_progress is not None:
+            self._on_progress(self._seconds_in(event.packets), self._audio.seconds)
+
+    def _next_event(self) -> Any:
+        if self._overtime is None and self._deadline.expired():
+            self._overtime = self._queue.qsize()
+        if self._overtime is not None:
+            # What has arrived in time is looked at; what arrives from now on isn't, or chatter would never end.
+            if self._overtime <= 0:
+                return protocol.TimeOver()
+            self._overtime -= 1
+            return self._take(self._deadline)
+        grace = self._grace
+        if grace is None or grace.remaining() > self._deadline.remaining():
+            grace = None
+        try:
+            return self._take(grace or self._deadline)
+        except queue.Empty:
+            if grace is None:
+                return self._next_event()
+            self._grace = None
+            return protocol.GraceOver()
+
+    def _take(self, deadline: Deadline) -> Any:
+        """Waits for an event.
+
+        Raises:
+            queue.Empty: The deadline has passed, and there is none.
+            ScoreCancelledError: `cancel()` was called.
+        """
+        while True:
+            try:
+                event = self._queue.get(timeout=min(deadline.remaining(), LONGEST_WAIT))
+            except queue.Empty:
+                if deadline.expired():
+                    raise
+                continue
+            if isinstance(event, _Cancelled):
+                raise ScoreCancelledError("cancelled by Client.cancel() or Client.close()")
+            return event
+
+    # The end.
+
+    def _shut_down(self, timeout: float, *, listen: bool = False) -> None:
+        """Ends both threads: with a closing handshake, if the connection lets us."""
+        deadline = Deadline(timeout)
+        if self._sender is not None:
+            self._sender.stop()
+        if self._transport is not None and not self._transport.close(timeout, listen=listen):
+            logger.info("a name look-up goes on in the background; its thread ends with it")
+        if self._sender is not None:
+            # Whatever it was sending has been cut off by now: this is a matter of moments.
+            self._sender.join(max(deadline.remaining(), 0.5))
+
+    def _late_verdict(self) -> Optional[messages.Status]:
+        """Looks for a verdict among what arrived before the connection was closed, and wasn't taken yet."""
+        with contextlib.suppress(queue.Empty):
+            while True:
+                event = self._queue.get_nowait()
+                if isinstance(event, messages.Status):
+                    try:
+                        verdict = self._obey(event)
+                    except ScoringFailedError as error:
+                        raise self._with_facts(error) from None
+                    if verdict is not None:
+                        return verdict
+        return None
+
+    def _result(self, verdict: messages.Status) -> ScoreResult:
+        return ScoreResult(
+            raw=verdict.raw,
+            text=verdict.text,
+            stream_id=self._protocol.stream_id,
+            statuses=tuple(self._protocol.statuses),
+            timings=Timings(**self._timings, total=self._elapsed()),
+            audio_seconds=self._audio.seconds,
+            audio_seconds_sent=self._seconds_sent(),
+            sample_rate=self._audio.sample_rate,
+            channels=self._audio.channels,
+            sample_width=self._audio.sample_width,
+            api_plan=self._config.api_plan,
+            warnings=self._audio.warnings,
+            client=f"elsa_unscripted {__version__}",
+        )
+
+    def _with_facts(self, error: ElsaError) -> ElsaError:
+        error.phase = self._protocol.phase.value
+        error.stream_id = self._protocol.stream_id
+        error.statuses = tuple(self._protocol.statuses)
+        error.audio_seconds_sent = self._seconds_sent()
+        error.possibly_billed = self._sender is not None and self._sender.begun > 0
+        return error
+
+    def _seconds_sent(self) -> float:
+        return 0.0 if self._sender is None else self._seconds_in(self._sender.sent)
+
+    def _seconds_in(self, packets: int) -> float:
+        return min(packets * self._config.chunk_seconds, self._audio.seconds)
+
+    def _open_transport(self) -> Transport:
+        assert self._transport is not None
+        return self._transport
+
+    def _observe(self, event: object) -> None:
+        if self._on_event is not None:
+            self._on_event(event)
+
+    def _elapsed(self) -> float:
+        return time.monotonic() - self._began
+
+
+def _wait_before_retry(error: ConnectError, attempt: int) -> Optional[float]:
+    """Returns the seconds to wait before the next attempt; `None` if another one can't help."""
+    if error.status_code is None:
+        # Refused, cut, no route, timed out: may pass. What TLS refuses, or a server that is none, stays so.
+        cause = error.__cause__
+        if not isinstance(cause, OSError) or isinstance(cause, ssl.SSLError):
+            return None
+        if isinstance(cause, socket.gaierror) and cause.errno == socket.EAI_NONAME:
+            return None
+    elif error.status_code not in RETRIED_STATUS_CODES:
+        return None
+    if error.retry_after is not None:
+        return error.retry_after
+    return FIRST_BACKOFF * float(2**attempt) * random.uniform(0.5, 1.5)
+
+
+def _make_tls_context(config: Config) -> ssl.SSLContext:
+    try:
+        context = ssl.create_default_context(cafile=config.ca_bundle)
+    except (OSError, ssl.SSLError) as error:
+        raise ConfigError(f"ca_bundle can't be read as PEM certificates ({error})") from error
+    context.minimum_version = ssl.TLSVersion.TLSv1_2
+    return context

@@ -1,0 +1,236 @@
+"""The WebSocketApp thread: its callbacks put events on a queue; the only user of `websocket`. Run by `client`.
+
+`websocket-client` does the WebSocket: handshake, masking, frames. It gets a socket that is connected already, and
+wrapped: see `wire` for why.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import logging
+import socket
+import ssl
+import struct
+import threading
+from typing import Any, Callable, Optional, Tuple, Union
+from urllib.parse import SplitResult, urlsplit
+
+import websocket
+
+from .config import Config, is_loopback, parse_proxy
+from .deadline import Deadline
+from .exceptions import ConfigError, ConnectError, ElsaError, ProtocolError, StreamClosedError
+from .messages import Closed, Event, Malformed, Opened, describe, parse
+from .wire import MessageTooLongError, Socket, Wire
+
+logger = logging.getLogger("elsa_unscripted")
+
+NO_STATUS_RECEIVED = 1005  # RFC 6455, 7.4.1: a close frame without a code
+ABNORMAL_CLOSURE = 1006  # RFC 6455, 7.4.1: no close frame
+
+
+class Transport:
+    """One connection: opens it, gives what happens on it to `put`, sends, closes.
+
+    The thread's last event is always `Closed`. Any thread may call any method.
+    """
+
+    def __init__(
+        self, config: Config, tls: Optional[ssl.SSLContext], put: Callable[[Event], None], deadline: Deadline
+    ) -> None:
+        """Makes a transport; `start()` starts its thread.
+
+        Args:
+            config: Where to, and with which token.
+            tls: For `wss://`.
+            put: Takes the events, in the transport's thread.
+            deadline: For everything up to the open WebSocket.
+        """
+        self._config = config
+        self._tls = tls
+        self._put = put
+        self._deadline = deadline
+        self._proxy = _find_proxy(config)
+        self._socket = Socket(deadline)
+        self._wire: Optional[Wire] = None
+        self._app: Optional[websocket.WebSocketApp] = None
+        # The next three belong to the thread; the others may look whether it has opened.
+        self._opened = False
+        self._error: Optional[BaseException] = None
+        self._close_frame: Optional[Tuple[int, str]] = None
+        # A daemon: a name look-up can't be ended, and must not keep the interpreter.
+        self._thread = threading.Thread(target=self._run, name="elsa-websocket", daemon=True)
+
+    def start(self) -> None:
+        self._thread.start()
+
+    def send(self, message: Union[str, bytes]) -> None:
+        """Sends a text or binary message; blocks while the connection takes no more.
+
+        Raises:
+            StreamClosedError: The connection is over.
+        """
+        self._send_frame(
+            message, websocket.ABNF.OPCODE_TEXT if isinstance(message, str) else websocket.ABNF.OPCODE_BINARY
+        )
+
+    def close(self, timeout: float, *, listen: bool) -> bool:
+        """Does the closing handshake with code 1000, if the peer lets us; cuts the connection; waits for the thread.
+
+        Args:
+            timeout: Seconds for the handshake. The thread has moments more, to see that the connection is cut.
+            listen: Whether what the server says meanwhile still matters.
+
+        Returns:
+            Whether the thread has ended. If not, it is in a name look-up, and ends after that.
+        """
+        deadline = Deadline(timeout)
+        if self._opened and self._wire is not None and self._thread.is_alive():
+            self._wire.bound_sending(Deadline(timeout / 2))
+            if self._app is not None and not listen:
+                # Else websocket-client 1.9 would log the server's answer, a normal close, as an error.
+                self._app.keep_running = False
+            with contextlib.suppress(StreamClosedError):
+                self._send_frame(struct.pack("!H", websocket.STATUS_NORMAL), websocket.ABNF.OPCODE_CLOSE)
+                self._thread.join(deadline.remaining())
+        self._socket.shut_down()
+        self._thread.join(max(deadline.remaining(), 0.5) if self._socket.dialled else 0.05)
+        return not self._thread.is_alive()
+
+    def _send_frame(self, payload: Union[str, bytes], opcode: int) -> None:
+        try:
+            if self._app is None:
+                raise ConnectionError("not open")
+            self._app.send(payload, opcode)
+        except (OSError, websocket.WebSocketException, AttributeError) as error:
+            # AttributeError: websocket-client 1.8 clears its socket between its own check and its use.
+            raise StreamClosedError("the connection broke while sending", code=ABNORMAL_CLOSURE) from error
+
+    # The thread.
+
+    def _run(self) -> None:
+        try:
+            self._connect_and_read()
+        except BaseException as error:  # noqa: BLE001 - delivered as the last event, whatever it is
+            self._error = self._error or error
+        finally:
+            self._release()
+        code, reason = self._close_frame or (ABNORMAL_CLOSURE, "")
+        logger.debug("< closed %d", code)
+        error_to_tell = None if self._close_frame else self._translated(self._error)
+        self._put(Closed(code, reason, error_to_tell))
+
+    def _connect_and_read(self) -> None:
+        url = str(self._config.url)
+        parts = urlsplit(url)
+        sock = self._socket.dial(
+            str(parts.hostname), _port(parts), self._proxy, self._tls if parts.scheme == "wss" else None
+        )
+        self._wire = Wire(sock, str(self._config.token), self._deadline, self._config.max_message_bytes)
+        self._app = websocket.WebSocketApp(
+            url,
+            socket=self._wire,  # type: ignore[arg-type]
+            on_open=self._on_open,
+            on_message=self._on_message,
+            on_error=self._on_error,
+            on_close=self._on_close,
+        )
+        # The default validates in pure Python, 170 ms for 460 KB; parse() decodes, and finds what is wrong, at once.
+        self._app.run_forever(skip_utf8_validation=True)
+
+    def _release(self) -> None:
+        if self._wire is not None:
+            self._wire.flush(self._config.close_timeout / 2)
+        self._socket.shut_down()
+        with self._wire.idle() if self._wire is not None else contextlib.nullcontext():
+            self._socket.close()
+
+    def _on_open(self, app: websocket.WebSocketApp) -> None:
+        # Wire sends whole frames, one at a time, and lets no pong wait for a packet; this lock would.
+        app.sock.lock = contextlib.nullcontext()  # type: ignore[union-attr]
+        self._opened = True
+        self._put(Opened())
+
+    def _on_message(self, app: websocket.WebSocketApp, data: Union[str, bytes]) -> None:
+        assert self._wire is not None
+        self._wire.message_ended()
+        event: Event
+        try:
+            # Masked again: the token may have come in two parts.
+            event = parse(self._wire.masked(data.encode() if isinstance(data, str) else data))
+        except ProtocolError as error:
+            event = Malformed(error)
+        logger.debug("< %s [%d bytes]", describe(event), len(data))
+        self._put(event)
+
+    def _on_error(self, app: websocket.WebSocketApp, error: BaseException) -> None:
+        self._error = self._error or error
+        if self._wire is not None:
+            self._wire.finish_reading()
+
+    def _on_close(self, app: websocket.WebSocketApp, code: Optional[int], reason: Optional[str]) -> None:
+        # A close frame is reported here alone by 1.8, and by 1.9 as an error too, which has a status_code.
+        told = isinstance(self._error, websocket.WebSocketException) and hasattr(self._error, "status_code")
+        if self._opened and (self._error is None or told):
+            self._close_frame = (code or NO_STATUS_RECEIVED, reason or "")
+
+    def _translated(self, error: Optional[BaseException]) -> Optional[BaseException]:
+        """The one place where foreign errors become ours."""
+        if isinstance(error, ElsaError):
+            return error
+        if not self._opened:
+            parts = urlsplit(str(self._config.url))
+            through = f" through the proxy {self._proxy.hostname}" if self._proxy else ""
+            ours: ElsaError = ConnectError(_why_not_connected(error, f"{parts.hostname}:{_port(parts)}{through}"))
+        elif _is_foul(error):
+            ours = ProtocolError(f"the server broke the WebSocket protocol ({error}); tell the vendor")
+        else:
+            return error
+        ours.__cause__ = error
+        return ours
+
+
+def _is_foul(error: Optional[BaseException]) -> bool:
+    foul = (websocket.WebSocketProtocolException, websocket.WebSocketPayloadException, MessageTooLongError)
+    # A close frame with a code that may not be sent is a close all the same.
+    return isinstance(error, foul) and "Invalid close" not in str(error)
+
+
+def _why_not_connected(error: Optional[BaseException], place: str) -> str:
+    """Puts what DNS, TCP, TLS and websocket-client raise before the socket is open in words that help."""
+    if isinstance(error, socket.gaierror):
+        return f"could not find {place} ({error.strerror}); check the host name and the network"
+    if isinstance(error, ssl.SSLCertVerificationError):
+        return f"the certificate of {place} is not trusted ({error.verify_message}); for a private CA set ca_bundle"
+    if isinstance(error, ssl.SSLError):
+        return f"TLS with {place} failed ({error.reason or error}); check the port, and wss against ws"
+    if isinstance(error, (TimeoutError, socket.timeout)):
+        return f"timed out connecting to {place}; check the network, or raise connect_timeout"
+    if isinstance(error, ConnectionRefusedError):
+        return f"{place} refused the connection; check host and port, and that the server runs"
+    if isinstance(error, OSError):
+        return f"could not connect to {place} ({error.strerror or error}); check the network"
+    if isinstance(error, websocket.WebSocketException):
+        return f"{place} did not answer as a WebSocket server ({error}); check the url"
+    return f"could not connect to {place} ({type(error).__name__}: {error}); check the url"
+
+
+def _find_proxy(config: Config) -> Optional[SplitResult]:
+    if config.proxy is not None:
+        return parse_proxy(config.proxy)
+    parts = urlsplit(str(config.url))
+    if is_loopback(parts.hostname):
+        return None
+    from urllib.request import getproxies, proxy_bypass  # only where it is needed: it imports half of http
+
+    if proxy_bypass(f"{parts.hostname}:{_port(parts)}"):
+        return None
+    found = getproxies().get("https" if parts.scheme == "wss" else "http")
+    try:
+        return parse_proxy(found) if found else None
+    except ConfigError as error:
+        raise ConfigError(f"{error}, and the environment's is not: set proxy=…, or $no_proxy") from None
+
+
+def _port(parts: SplitResult) -> int:
+    return parts.port or (443 if parts.scheme == "wss" else 80)

@@ -1,0 +1,393 @@
+"""One socket to the server: dialled, through a proxy and TLS, and then as `websocket-client` sees it. For `transport`.
+
+Nothing here blocks in the kernel: each wait is a poll that has a deadline or is ended by `shut_down()` from another
+thread. That is why the socket isn't left to `websocket-client`, whose connecting can be neither bounded nor ended.
+
+The token is put into the handshake request here, below `websocket-client`, which so can't log it, trace it or carry it
+along a redirect; and the head of the answer is read here: only a 101 is passed on.
+"""
+
+from __future__ import annotations
+
+import base64
+import contextlib
+import io
+import selectors
+import socket
+import ssl
+import threading
+import time
+from collections import deque
+from typing import Any, Callable, Deque, Iterator, Optional, Tuple
+from urllib.parse import SplitResult, unquote
+
+from .deadline import Deadline
+from .exceptions import AuthenticationError, ConnectError, RateLimitedError
+
+MAX_HEAD_BYTES = 64 * 1024  # of an HTTP answer; http.client allows as much to a single line
+CONTROL_FRAME = 0x08  # RFC 6455, 5.5: the bit of the opcode that close, ping and pong have
+SHORTEST_MASKED_TOKEN = 8  # characters; masking shorter ones in the server's text could mangle words
+CLOSE_FRAME = 0x08  # RFC 6455, 11.8: the opcode
+
+_Poll = getattr(selectors, "PollSelector", selectors.SelectSelector)  # unlike epoll it takes no descriptor of its own
+_WOULD_BLOCK = (BlockingIOError, InterruptedError, ssl.SSLWantReadError, ssl.SSLWantWriteError)
+
+
+class MessageTooLongError(OSError):
+    """The server sends a message longer than we take."""
+
+
+class Socket:
+    """A connection as it is made step by step: TCP, proxy, TLS. Any thread may call `shut_down()` meanwhile."""
+
+    def __init__(self, deadline: Deadline) -> None:
+        self._deadline = deadline
+        self._lock = threading.Lock()  # guards the next two
+        self._socket: Optional[socket.socket] = None
+        self._down = False
+
+    @property
+    def dialled(self) -> bool:
+        """Whether a socket exists: if not, a name is being looked up, which nothing can end."""
+        return self._socket is not None
+
+    def dial(self, host: str, port: int, proxy: Optional[SplitResult], tls: Optional[ssl.SSLContext]) -> socket.socket:
+        """Connects and shakes hands; returns the socket, which never blocks.
+
+        Raises:
+            ConnectError: The proxy refuses.
+            OSError: Whatever else DNS, TCP and TLS raise; `TimeoutError` at the deadline.
+        """
+        if proxy is None:
+            sock = self._reach(host, port)
+        else:
+            sock = self._reach(str(proxy.hostname), proxy.port or 80)
+            _tunnel(sock, proxy, host, port, self._deadline)
+        if tls is not None:
+            encrypted = tls.wrap_socket(sock, server_hostname=host, do_handshake_on_connect=False)
+            sock = self._own(encrypted)
+            _without_blocking(sock, encrypted.do_handshake, selectors.EVENT_READ, lambda: self._deadline)
+        return sock
+
+    def shut_down(self) -> None:
+        """Cuts the connection: whatever waits for it wakes up and fails."""
+        with self._lock:
+            self._down = True
+            if self._socket is not None:
+                with contextlib.suppress(OSError):
+                    # Not SSLSocket.shutdown(): it would make the reader's next recv() one of undecrypted bytes.
+                    socket.socket.shutdown(self._socket, socket.SHUT_RDWR)
+
+    def close(self) -> None:
+        """Closes the socket. No other thread may be in a call with it: its number could be another file's by then."""
+        with self._lock:
+            if self._socket is not None:
+                self._socket.close()
+
+    def _reach(self, host: str, port: int) -> socket.socket:
+        addresses = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)
+        failure: OSError = OSError(f"{host!r} has no address")
+        for left, (family, kind, number, _, address) in zip(range(len(addresses), 0, -1), addresses):
+            try:
+                sock = self._own(socket.socket(family, kind, number))
+                # A share of the time for each address: a black hole on IPv6 must not starve IPv4.
+                sock.settimeout(max(self._deadline.remaining() / left, 0.001))
+                sock.connect(address)
+            except OSError as error:
+                failure = error
+                if self._down:
+                    break
+            else:
+                sock.setblocking(False)
+                sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+                sock.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
+                return sock
+        raise failure
+
+    def _own(self, new: socket.socket) -> socket.socket:
+        """Makes a socket the one that `shut_down()` cuts, in place of the one before it."""
+        with self._lock:
+            if self._socket is not None:
+                self._socket.close()
+            self._socket = new
+            if self._down:
+                raise TimeoutError("abandoned")
+        return new
+
+
+class Wire:
+    """A connected socket as `websocket-client` sees it. One thread reads, any thread sends; a send is a whole frame.
+
+    It must be made in the thread that reads.
+    """
+
+    def __init__(self, sock: socket.socket, token: str, deadline: Deadline, max_message_bytes: int) -> None:
+        """Wraps a socket.
+
+        Args:
+            sock: From `Socket.dial()`.
+            token: For the `Authorization` header.
+            deadline: Of the handshake.
+            max_message_bytes: The longest message that is read.
+        """
+        self._socket = sock
+        self._authorization: Optional[str] = f"Authorization: ELSA {token}\r\n"  # None once the request has left
+        self._reading_until: Optional[Deadline] = deadline  # None after the handshake: shut_down() ends the waits
+        self._sending_until: Optional[Deadline] = deadline
+        self._token = token.encode("utf-8")
+        self._head = b""  # the rest of the HTTP answer, for recv() to give
+        self._reader = threading.get_ident()
+        self._replies: Deque[bytes] = deque()  # frames of the reading thread, which never waits to send
+        self._sending = threading.Lock()
+        self._finished_reading = False
+        self._finished_sending = False
+        self._max_message_bytes = max_message_bytes
+        self._message_bytes = 0
+        # OpenSSL takes one call at a time, and so one thread; no call blocks.
+        self._calling: Any = threading.Lock() if isinstance(sock, ssl.SSLSocket) else contextlib.nullcontext()
+
+    # For the transport.
+
+    def masked(self, data: bytes) -> bytes:
+        """Masks the token, at its length, in what the server says: an error that quotes it would end up in logs."""
+        if len(self._token) < SHORTEST_MASKED_TOKEN or self._token not in data:
+            return data
+        return data.replace(self._token, b"*" * len(self._token))
+
+    def message_ended(self) -> None:
+        """Counts what is received from now on as the next message."""
+        self._message_bytes = 0
+
+    def finish_reading(self) -> None:
+        """Lets `recv()` tell the end: after an error, websocket-client would wait for a close frame without bound."""
+        self._finished_reading = True
+
+    def bound_sending(self, deadline: Deadline) -> None:
+        """Bounds each `send()` from now on: for the close frame, when the peer may have stopped reading."""
+        self._sending_until = deadline
+
+    def flush(self, timeout: float) -> None:
+        """Lets the frames of the reading thread leave, such as its answer to a close frame."""
+        if self._replies and self._sending.acquire(timeout=timeout):
+            self._sending.release()
+            self._send_replies()
+
+    @contextlib.contextmanager
+    def idle(self) -> Iterator[None]:
+        """Waits until no thread is sending, which `Socket.shut_down()` has made sure of, and keeps it so."""
+        with self._sending:
+            self._finished_sending = True
+            yield
+
+    # For websocket-client: what it asks of a socket.
+
+    def recv(self, size: int) -> bytes:
+        if self._head:
+            given, self._head = self._head[:size], self._head[size:]
+            return given
+        data = b"" if self._finished_reading else self._receive(size)
+        self._message_bytes += len(data)
+        if self._message_bytes > self._max_message_bytes:
+            raise MessageTooLongError(f"a message of more than {self._max_message_bytes} bytes")
+        return self.masked(data)  # as early as this, since websocket-client logs what it reads
+
+    def send(self, frame: bytes) -> int:
+        if self._authorization is not None:
+            self._request(frame)
+        elif threading.get_ident() == self._reader:
+            self._replies.append(frame)
+        else:
+            until = self._sending_until
+            if not self._sending.acquire(timeout=-1 if until is None else until.remaining()):
+                raise TimeoutError("the connection takes nothing more")
+            try:
+                self._send_frame(frame)
+            finally:
+                self._sending.release()
+        self._send_replies()
+        return len(frame)
+
+    def fileno(self) -> int:
+        return self._socket.fileno()
+
+    def pending(self) -> int:
+        return self._socket.pending() if isinstance(self._socket, ssl.SSLSocket) else 0
+
+    def gettimeout(self) -> None:
+        return None
+
+    def settimeout(self, timeout: Optional[float]) -> None:
+        """Does nothing: the waits have bounds of their own."""
+
+    def shutdown(self, how: int) -> None:
+        """Does nothing: the transport ends the connection when the thread does."""
+
+    def close(self) -> None:
+        """Does nothing, likewise."""
+
+    _closed = False  # read by websocket-client 1.9
+
+    # Below.
+
+    def _request(self, request: bytes) -> None:
+        """Sends the HTTP request, with the token in its last header, and checks the head of the answer."""
+        authorization, self._authorization = str(self._authorization), None
+        self._send_all(request[: -len(b"\r\n")] + authorization.encode("latin-1") + b"\r\n")
+        self._head = _read_head(self._receive)
+        status, headers = _parse_head(self._head)
+        if status != 101:
+            raise _refusal(status, headers.get("Retry-After"))
+        self._reading_until = self._sending_until = None
+
+    def _send_frame(self, frame: bytes) -> None:
+        if self._finished_sending:  # RFC 6455, 5.5.1: nothing follows a close frame
+            if frame[0] & CONTROL_FRAME:
+                return
+            raise BrokenPipeError("the connection is being closed")
+        self._finished_sending = frame[0] & 0x0F == CLOSE_FRAME
+        self._send_all(frame)
+
+    def _send_replies(self) -> None:
+        """Whoever finds the way free sends them; whoever leaves it looks again, so that none stays behind."""
+        while self._replies and self._sending.acquire(blocking=False):
+            try:
+                # If they can't be sent, the reading thread will find the connection broken, and says so.
+                with contextlib.suppress(OSError):
+                    while self._replies:
+                        self._send_frame(self._replies.popleft())
+            finally:
+                self._sending.release()
+
+    def _send_all(self, data: bytes) -> None:
+        left = memoryview(data)
+
+        def send() -> int:
+            with self._calling:
+                return self._socket.send(left)
+
+        while left:
+            left = left[_without_blocking(self._socket, send, selectors.EVENT_WRITE, lambda: self._sending_until) :]
+
+    def _receive(self, size: int) -> bytes:
+        def receive() -> bytes:
+            with self._calling:
+                return self._socket.recv(size)
+
+        data: bytes = _without_blocking(self._socket, receive, selectors.EVENT_READ, lambda: self._reading_until)
+        return data
+
+
+def _without_blocking(
+    sock: socket.socket, call: Callable[[], Any], direction: int, until: Callable[[], Optional[Deadline]]
+) -> Any:
+    """Calls until the socket is ready for it.
+
+    Args:
+        sock: A socket that doesn't block.
+        call: A call of it.
+        direction: What the call waits for, unless TLS says otherwise.
+        until: Gives the deadline, which may have been set since; `None` for none: `shut_down()` ends the wait.
+
+    Raises:
+        TimeoutError: The deadline has passed.
+    """
+    while True:
+        try:
+            return call()
+        except _WOULD_BLOCK as error:
+            if isinstance(error, ssl.SSLError):
+                wants_to_read = isinstance(error, ssl.SSLWantReadError)
+                direction = selectors.EVENT_READ if wants_to_read else selectors.EVENT_WRITE
+        with _Poll() as poll:
+            poll.register(sock, direction)
+            deadline = until()
+            if not poll.select(None if deadline is None else deadline.remaining()) and deadline is not None:
+                raise TimeoutError("timed out")
+
+
+def _tunnel(sock: socket.socket, proxy: SplitResult, host: str, port: int, deadline: Deadline) -> None:
+    """Asks a proxy for a connection to the server (RFC 9110, 9.3.6)."""
+    target = f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
+    request = f"CONNECT {target} HTTP/1.1\r\nHost: {target}\r\n"
+    if proxy.username:
+        login = f"{unquote(proxy.username)}:{unquote(proxy.password or '')}"
+        request += f"Proxy-Authorization: Basic {base64.b64encode(login.encode()).decode()}\r\n"
+    data = (request + "\r\n").encode("ascii")
+    # A new connection's buffer takes it whole.
+    _without_blocking(sock, lambda: sock.send(data), selectors.EVENT_WRITE, lambda: deadline)
+    status, _ = _parse_head(
+        _read_head(
+            lambda size: bytes(
+                _without_blocking(sock, lambda: sock.recv(size), selectors.EVENT_READ, lambda: deadline),
+            )
+        )
+    )
+    if not 200 <= status < 300:
+        hint = "give its user name and password" if status == 407 else "check the proxy's rules"
+        raise ConnectError(f"the proxy {proxy.hostname} refused to connect (HTTP {status}); {hint}", status_code=status)
+
+
+def _read_head(receive: Callable[[int], bytes]) -> bytes:
+    """Reads an HTTP answer up to its blank line, and not a byte further: what follows are frames, or TLS."""
+    head = bytearray()
+    while not head.endswith((b"\r\n\r\n", b"\n\n")):
+        byte = receive(1)
+        if not byte:
+            raise ConnectionResetError("closed in the middle of the handshake")
+        head += byte
+        if len(head) > MAX_HEAD_BYTES:
+            raise ConnectError(f"the server's answer has more than {MAX_HEAD_BYTES} bytes of headers; check the url")
+        if not b"HTTP/".startswith(head[:5]):
+            raise ConnectError("the server does not speak HTTP; check the url, its port, and wss against ws")
+    return bytes(head)
+
+
+def _parse_head(head: bytes) -> Tuple[int, Any]:
+    line, _, rest = head.partition(b"\n")
+    try:
+        status = int(line.split()[1])
+        if status == 101:
+            return status, {}
+        from http.client import HTTPException, parse_headers  # only where it is needed: it imports the email package
+
+        try:
+            return status, parse_headers(io.BytesIO(rest))
+        except HTTPException:
+            return status, {}
+    except (IndexError, ValueError) as error:
+        raise ConnectError("the server's answer is not HTTP; check the url") from error
+
+
+def _refusal(status: int, retry_after: Optional[str]) -> ConnectError:
+    wait = _seconds(retry_after)
+    if status in (401, 403):
+        return AuthenticationError(
+            f"the server refused the token (HTTP {status}); check that it is whole, valid and of this plan",
+            status_code=status,
+        )
+    if status == 429:
+        when = "later" if wait is None else f"in {wait:.0f} s"
+        return RateLimitedError(f"too many requests (HTTP 429); try again {when}", status_code=status, retry_after=wait)
+    if 300 <= status < 400:
+        hint = "redirects are not followed, since the token would go along; set url to the final address"
+    elif status >= 500:
+        hint = "the service has a problem; try later"
+    else:
+        hint = "check the url"
+    return ConnectError(
+        f"the server answered HTTP {status} in place of a WebSocket; {hint}", status_code=status, retry_after=wait
+    )
+
+
+def _seconds(retry_after: Optional[str]) -> Optional[float]:
+    """Returns a Retry-After header (seconds, or an HTTP date; RFC 9110, 10.2.3) in seconds from now."""
+    if retry_after is None:
+        return None
+    if retry_after.strip().isdecimal():
+        return float(retry_after)
+    from email.utils import parsedate_to_datetime
+
+    try:
+        return max(0.0, parsedate_to_datetime(retry_after).timestamp() - time.time())
+    except (TypeError, ValueError, OverflowError):
+        return None
