@@ -1,0 +1,29 @@
+"""A local server that speaks the unscripted streaming protocol, strictly: the staging server that the vendor lacks.
+
+For demos, and for the tests of those who use this package (extra `sandbox`):
+
+    from elsa_unscripted import score
+    from elsa_unscripted.sandbox import Sandbox
+
+    with Sandbox("slow=3") as sandbox:
+        result = score("speech.wav", "any token", url=sandbox.url)
+    assert sandbox.exchanges[-1].close_code == 1000
+
+It imports nothing from the rest of the package. If it shared the client's encoders, a wrong protocol would pass
+every test.
+"""
+
+from __future__ import annotations
+
+try:
+    import websockets.asyncio.server  # noqa: F401 - the part that came last, in websockets 13
+except ImportError as error:
+    raise ModuleNotFoundError(
+        "the sandbox needs the package websockets: pip install 'elsa-unscripted[sandbox]'", name="websockets"
+    ) from error
+
+from .exchange import Exchange
+from .scenarios import SCENARIOS
+from .server import Sandbox
+
+__all__ = ["SCENARIOS", "Exchange", "Sandbox"]

@@ -1,0 +1,251 @@
+"""`Sandbox`: the server itself: its thread, its door, what it keeps; for tests, demos and the command line."""
+
+from __future__ import annotations
+
+import asyncio
+import concurrent.futures
+import functools
+import logging
+import socket
+import threading
+import uuid
+from types import TracebackType
+from typing import Any, Callable
+from urllib.parse import urlsplit
+
+from websockets.asyncio.server import ServerConnection, serve
+from websockets.http11 import Request, Response
+
+from .call import Call, hold
+from .exchange import Exchange
+from .line import Line
+from .pages import PATH, find, page
+from .rules import AUTHORIZATION
+from .scenarios import Choice, choose
+
+KEEP = 1000  # exchanges; 25 s of speech is 0.8 MB
+START_SECONDS = 10.0  # s: for the thread to begin serving; it takes milliseconds
+CLOSE_SECONDS = 5.0  # s: for all of `close`
+GOODBYE_SECONDS = 0.3  # s: for clients to answer the close frame when the sandbox closes; then TCP is cut
+HANDSHAKE_SECONDS = 2.0  # s: for a client to answer the close frame in an exchange
+PATIENCE_SECONDS = 3600.0  # s: no connection is held longer
+BACKLOG = 1024  # clients that connect in the same moment
+TOKEN_PREFIX = "sandbox:"
+
+logger = logging.getLogger("elsa_unscripted.sandbox")
+
+# Apart, and quiet whatever the level above: at DEBUG, websockets logs request headers, the token among them.
+_wire_logger = logging.getLogger("elsa_unscripted.sandbox.websockets")
+_wire_logger.setLevel(logging.CRITICAL)
+
+
+class Sandbox:
+    """A server that speaks the unscripted streaming protocol, strictly, in a thread of its own.
+
+        with Sandbox("failed=too noisy") as sandbox:
+            ...  # connect to sandbox.url
+
+    A token `sandbox:NAME[=VALUE]` gets the scenario of that name; every other token gets the sandbox's own.
+
+    Args:
+        scenario: What to do, as `NAME` or `NAME=VALUE`; `SCENARIOS` has the names.
+        host: Where to listen; loopback unless told otherwise.
+        port: Where to listen; 0 takes a free one.
+        greeting: Whether to greet, as the service was seen to do.
+        on_exchange: Called with each exchange that has ended, in the sandbox's thread.
+        keep: How many exchanges to keep; the oldest go first.
+
+    Attributes:
+        handshakes: How many WebSocket handshakes were asked for, refused ones included.
+
+    Raises:
+        ValueError: There is no such scenario; the message lists them.
+    """
+
+    def __init__(
+        self,
+        scenario: str = "success",
+        *,
+        host: str = "127.0.0.1",
+        port: int = 0,
+        greeting: bool = True,
+        on_exchange: Callable[[Exchange], object] | None = None,
+        keep: int = KEEP,
+    ) -> None:
+        self.handshakes = 0
+        self._choice = choose(scenario)
+        self._host = host
+        self._port = port
+        self._greeting = greeting
+        self._on_exchange = on_exchange
+        self._keep = keep
+        self._exchanges: list[Exchange] = []
+        self._lines: set[Line] = set()
+        self._tokens_seen: set[str] = set()
+        self._thread: threading.Thread | None = None
+        self._stop: Callable[[], object] = lambda: None
+
+    def __enter__(self) -> Sandbox:
+        self.start()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+    def start(self) -> None:
+        """Begins to serve.
+
+        Raises:
+            OSError: The port is taken, or the host isn't this machine's.
+            RuntimeError: It is serving already.
+        """
+        if self._thread is not None:
+            raise RuntimeError("this sandbox was started already")
+        family = socket.AF_INET6 if ":" in self._host else socket.AF_INET
+        listener = socket.create_server((self._host, self._port), family=family, backlog=BACKLOG)
+        self._port = listener.getsockname()[1]
+        ready: concurrent.futures.Future[Callable[[], object]] = concurrent.futures.Future()
+        self._thread = threading.Thread(target=self._run, args=(listener, ready), name="elsa-sandbox", daemon=True)
+        self._thread.start()
+        try:
+            self._stop = ready.result(START_SECONDS)
+        except BaseException:
+            self.close()
+            raise
+        logger.info("serving at %s", self.url)
+
+    def close(self) -> None:
+        """Ends every connection and the thread, within 5 s, usually at once. Does nothing the second time."""
+        if self._thread is None:
+            return
+        self._stop()
+        self._thread.join(CLOSE_SECONDS)
+        self._thread = None
+
+    @property
+    def url(self) -> str:
+        """The WebSocket's address."""
+        return f"ws://{self._authority}{PATH}"
+
+    @property
+    def port(self) -> int:
+        """Where it listens; 0 before the start, if none was asked for."""
+        return self._port
+
+    @property
+    def exchanges(self) -> tuple[Exchange, ...]:
+        """Every exchange whose handshake was accepted, the newest last, live ones included."""
+        return tuple(self._exchanges)
+
+    @property
+    def _authority(self) -> str:
+        # Nobody can connect to a wildcard address itself.
+        host = {"": "127.0.0.1", "0.0.0.0": "127.0.0.1", "::": "::1"}.get(self._host, self._host)
+        return f"[{host}]:{self._port}" if ":" in host else f"{host}:{self._port}"
+
+    def _run(self, listener: socket.socket, ready: concurrent.futures.Future[Callable[[], object]]) -> None:
+        with listener:
+            try:
+                asyncio.run(self._serve(listener, ready))
+            except BaseException as error:
+                if ready.done():
+                    raise
+                ready.set_exception(error)
+
+    async def _serve(self, listener: socket.socket, ready: concurrent.futures.Future[Callable[[], object]]) -> None:
+        stop = asyncio.Event()
+        server = await serve(
+            self._handle,
+            sock=listener,
+            backlog=BACKLOG,
+            create_connection=functools.partial(Line, self._lines),  # type: ignore[arg-type]
+            process_request=self._process_request,
+            process_response=self._process_response,
+            compression=None,
+            open_timeout=PATIENCE_SECONDS,
+            close_timeout=HANDSHAKE_SECONDS,
+            ping_interval=None,
+            max_size=None,
+            # Scenarios alone decide when reading stops.
+            max_queue=None,
+            logger=_wire_logger,
+        )
+        ready.set_result(functools.partial(asyncio.get_running_loop().call_soon_threadsafe, stop.set))
+        await stop.wait()
+        server.close()
+        closed = asyncio.ensure_future(server.wait_closed())
+        await asyncio.wait({closed}, timeout=GOODBYE_SECONDS)
+        await asyncio.gather(*(line.cut() for line in tuple(self._lines)))
+        await asyncio.wait({closed}, timeout=CLOSE_SECONDS / 2)
+
+    async def _process_request(self, connection: ServerConnection, request: Request) -> Response | None:
+        path = urlsplit(request.path).path
+        if path != PATH:
+            return find(path, self.exchanges)
+        if request.headers.get("Upgrade", "").lower() != "websocket":
+            return page(426, "This is the address of a WebSocket.", Upgrade="websocket")
+        self.handshakes += 1
+        token = _token(request)
+        if token is None:
+            return page(401, "Authorization must be: ELSA <token>", WWW_Authenticate="ELSA")
+        try:
+            choice = self._choose(token)
+        except ValueError as error:
+            return page(400, str(error))
+        first = token not in self._tokens_seen
+        self._tokens_seen.add(token)
+        if choice.scenario.gate is None:
+            return None
+        assert isinstance(connection, Line)
+        return await choice.scenario.gate(connection, choice.value, first)
+
+    def _process_response(self, connection: ServerConnection, request: Request, response: Response) -> None:
+        # Here, and not in `_handle`, so that it is in `exchanges` before the client knows that it is connected.
+        if response.status_code == 101:
+            assert isinstance(connection, Line)
+            name = self._choose(_token(request)).name
+            connection.exchange = Exchange(str(uuid.uuid4()), name, request.headers)
+            self._exchanges.append(connection.exchange)
+            del self._exchanges[: -self._keep]
+
+    async def _handle(self, connection: ServerConnection) -> None:
+        assert isinstance(connection, Line)
+        assert connection.exchange is not None
+        assert connection.request is not None
+        exchange, request = connection.exchange, connection.request
+        choice = self._choose(_token(request))
+        # The client's own name for this machine, so that the links lead here from wherever it is.
+        links = f"http://{request.headers.get('Host', self._authority)}"
+        call = Call(connection, exchange, links, self._greeting)
+        try:
+            await asyncio.wait_for(hold(call, choice.scenario.script, choice.value), PATIENCE_SECONDS)
+        except asyncio.TimeoutError:
+            await connection.cut()
+        except Exception:
+            logger.exception("the scenario %s went wrong", choice.name)
+            await connection.cut()
+        finally:
+            self._finish(exchange, connection.close_code)
+
+    def _finish(self, exchange: Exchange, close_code: int | None) -> None:
+        exchange.finish(close_code)
+        logger.info("%s: %.1f s of audio, closed with %s", exchange.scenario, exchange.seconds, close_code)
+        if self._on_exchange is None:
+            return
+        try:
+            self._on_exchange(exchange)
+        except Exception:
+            logger.exception("on_exchange went wrong")
+
+    def _choose(self, token: str | None) -> Choice:
+        if token is not None and token.startswith(TOKEN_PREFIX):
+            return choose(token[len(TOKEN_PREFIX) :])
+        return self._choice
+
+
+def _token(request: Request) -> str | None:
+    values: list[Any] = request.headers.get_all("Authorization")
+    match = AUTHORIZATION.fullmatch(values[0]) if len(values) == 1 else None
+    return match and match[1]
