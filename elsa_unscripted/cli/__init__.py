@@ -1,0 +1,262 @@
+"""`elsa-unscripted`: the parser and the exit statuses. Each subcommand is a file beside this one.
+
+Subcommands are imported when they are chosen, so that `--help` answers at once.
+"""
+
+from __future__ import annotations
+
+import argparse
+import contextlib
+import functools
+import os
+import sys
+from typing import TYPE_CHECKING, NoReturn, Optional, Sequence
+
+if TYPE_CHECKING:
+    from ..exceptions import ElsaError
+
+PROGRAM = "elsa-unscripted"
+
+TIMED_OUT = 1
+USAGE = 2
+REJECTED = 3
+NOT_CONNECTED = 4
+BAD_AUDIO = 5
+INTERRUPTED = 130
+
+EXIT_STATUSES = """\
+exit status:
+  0    success
+  1    timed out waiting for the server
+  2    wrong usage, or a bad option
+  3    the server's verdict was failed or bad_quality
+  4    could not connect, refused, or cut off
+  5    the audio is missing, unreadable or empty
+  130  interrupted
+"""
+
+SCORE_EPILOG = """\
+The token is taken from --token-file or --token, else from $ELSA_API_TOKEN.
+What stands on a command line, everybody on this machine can read with ps:
+prefer a file or the variable.
+
+examples:
+  elsa-unscripted score speech.wav --token-file token.txt
+  elsa-unscripted score speech.wav --plan premium --format json | jq .
+  elsa-unscripted score - --token-file token.txt -o result.txt < speech.wav
+
+"""
+
+SANDBOX_EPILOG = """\
+Any token is accepted. The token sandbox:NAME[=VALUE] chooses a scenario for
+one exchange, whatever --scenario says.
+"""
+
+
+def main(arguments: Optional[Sequence[str]] = None) -> int:
+    """Runs the command line; returns the exit status."""
+    try:
+        try:
+            options = make_parser().parse_args(arguments)
+            status: int = options.run(options)
+            return status
+        finally:
+            if sys.stdout is not None:
+                sys.stdout.flush()
+    except KeyboardInterrupt:
+        say("interrupted")
+        return INTERRUPTED
+    except BrokenPipeError:
+        # Whoever read standard output has gone, as `| head` does.
+        give_up_stdout()
+        return 0
+
+
+def exit_status(error: BaseException) -> int:
+    """Returns the exit status that stands for an error."""
+    from .. import exceptions
+
+    for kind, status in (
+        (exceptions.ScoreTimeoutError, TIMED_OUT),
+        (exceptions.ConfigError, USAGE),
+        (exceptions.ScoringFailedError, REJECTED),
+        (exceptions.AudioError, BAD_AUDIO),
+        (exceptions.ElsaError, NOT_CONNECTED),
+    ):
+        if isinstance(error, kind):
+            return status
+    raise error
+
+
+def explain(error: ElsaError) -> str:
+    """Returns an error as one line, with what it may cost."""
+    from ..summary import printable
+
+    if not error.possibly_billed:
+        return printable(str(error))
+    stream = f" of stream {error.stream_id}" if error.stream_id else ""
+    return printable(f"{error} [{error.audio_seconds_sent:.1f} s{stream} were sent, and may be billed]")
+
+
+def say(text: str) -> None:
+    """Prints a line for people: to stderr, with whatever could move the cursor escaped."""
+    from ..summary import printable
+
+    if sys.stderr is None:
+        return
+    encoding = sys.stderr.encoding or "ascii"
+    line = f"{PROGRAM}: {printable(text)}".encode(encoding, "backslashreplace").decode(encoding)
+    # Nobody may be there to read it: that must not change the exit status.
+    with contextlib.suppress(OSError):
+        print(line, file=sys.stderr, flush=True)
+
+
+def give_up_stdout() -> None:
+    """Lets what is still buffered for standard output go nowhere: at exit, Python would try to write it again."""
+    nowhere = os.open(os.devnull, os.O_WRONLY)
+    os.dup2(nowhere, sys.stdout.fileno())
+    os.close(nowhere)
+
+
+def make_parser() -> argparse.ArgumentParser:
+    """Returns the parser of all subcommands; each sets `run` to the function that carries it out."""
+    parser = _Parser(
+        prog=PROGRAM,
+        description="Score unscripted English speech with ELSA's streaming API.",
+        epilog=EXIT_STATUSES,
+        formatter_class=_LAYOUT,
+    )
+    parser.add_argument("--version", action=_Version, nargs=0, help="print the version and exit")
+    commands = parser.add_subparsers(title="commands", metavar="COMMAND", required=True)
+    _add_score(commands)
+    _add_sandbox(commands)
+    return parser
+
+
+# Wide enough for an option and its explanation to stand on one line.
+_LAYOUT = functools.partial(argparse.RawDescriptionHelpFormatter, max_help_position=26)
+
+
+class _Parser(argparse.ArgumentParser):
+    def error(self, message: str) -> NoReturn:
+        """Says what is wrong in one line, in place of the whole usage."""
+        say(f"error: {message}; see {self.prog} --help")
+        self.exit(USAGE)
+
+
+class _Version(argparse.Action):
+    def __call__(self, parser: argparse.ArgumentParser, *_: object) -> NoReturn:
+        from ..version import __version__
+
+        print(f"{PROGRAM} {__version__}")
+        parser.exit()
+
+
+def _add_score(commands: argparse._SubParsersAction[_Parser]) -> None:
+    parser = commands.add_parser(
+        "score",
+        usage=f"{PROGRAM} score AUDIO [options]",
+        help="stream a recording and print its assessment",
+        description="Stream a recording to the server, in real time, and print its assessment.",
+        epilog=SCORE_EPILOG + EXIT_STATUSES,
+        formatter_class=_LAYOUT,
+    )
+    parser.set_defaults(run=_score)
+    parser.add_argument(
+        "audio",
+        metavar="AUDIO",
+        help="a WAV file; with the extra 'formats' also mp3, flac, m4a, ogg, webm; - reads it from standard input",
+    )
+    token = parser.add_argument_group("the token").add_mutually_exclusive_group()
+    token.add_argument("--token-file", metavar="F", help="the file that holds it; - reads a line of standard input")
+    token.add_argument("--token", metavar="T", help="the token itself, visible in ps; - is --token-file -")
+
+    exchange = parser.add_argument_group("the exchange")
+    exchange.add_argument(
+        "--plan",
+        choices=("standard", "premium"),
+        metavar="PLAN",
+        default="standard",
+        help="standard or premium; default: %(default)s",
+    )
+    exchange.add_argument(
+        "--set",
+        metavar="KEY=JSON",
+        action="append",
+        default=[],
+        help="one more key for the config message; can be repeated",
+    )
+    exchange.add_argument(
+        "--speed",
+        metavar="N",
+        default="1",
+        help="seconds of audio sent in a second, or max; default: %(default)s, real time",
+    )
+    exchange.add_argument(
+        "--timeout",
+        metavar="S",
+        help="seconds for the server's answers, beside the time that the audio takes; default: 150",
+    )
+    exchange.add_argument(
+        "--sample-rate",
+        metavar="HZ",
+        help="resample to mono 16 bit at this rate (extra 'formats'); default: as recorded",
+    )
+    exchange.add_argument("--url", metavar="U", help="default: $ELSA_UNSCRIPTED_URL, else the vendor's")
+    exchange.add_argument(
+        "--proxy", metavar="URL", help="http://[user:password@]host:port; default: $https_proxy, $no_proxy"
+    )
+    exchange.add_argument("--ca-bundle", metavar="FILE", help="certificates to trust in place of the system's")
+
+    output = parser.add_argument_group("the output")
+    output.add_argument(
+        "--format",
+        choices=("summary", "json"),
+        metavar="FORM",
+        default="summary",
+        help="summary, for people, or json, what the server sent, exactly; default: %(default)s",
+    )
+    output.add_argument("-o", "--output", metavar="FILE", help="write the result there, not to standard output")
+    output.add_argument("--no-progress", action="store_true", help="no progress bar; only terminals get one anyway")
+    loudness = output.add_mutually_exclusive_group()
+    loudness.add_argument("-q", "--quiet", action="store_true", help="nothing but the result and errors")
+    loudness.add_argument("-v", "--verbose", action="store_true", help="log the exchange, and trace errors")
+
+
+def _add_sandbox(commands: argparse._SubParsersAction[_Parser]) -> None:
+    parser = commands.add_parser(
+        "sandbox",
+        usage=f"{PROGRAM} sandbox [options]",
+        help="run a local server to test against",
+        description="Run a local server that speaks the vendor's protocol, until Ctrl-C.",
+        epilog=SANDBOX_EPILOG,
+        formatter_class=_LAYOUT,
+    )
+    parser.set_defaults(run=_sandbox)
+    parser.add_argument(
+        "--host", default="127.0.0.1", help="address to listen on; default: %(default)s, this machine alone"
+    )
+    parser.add_argument("--port", type=_port, default=8765, help="0 takes a free one; default: %(default)s")
+    parser.add_argument(
+        "--scenario", metavar="NAME[=V]", default="success", help="what the server does; default: %(default)s"
+    )
+    parser.add_argument("--list", action="store_true", help="explain the scenarios and exit")
+
+
+def _port(text: str) -> int:
+    port = int(text) if text.isdecimal() else -1
+    if not 0 <= port <= 65535:
+        raise argparse.ArgumentTypeError(f"must be from 0 to 65535, not {text!r}")
+    return port
+
+
+def _score(options: argparse.Namespace) -> int:
+    from .score import run
+
+    return run(options)
+
+
+def _sandbox(options: argparse.Namespace) -> int:
+    from .sandbox import run
+
+    return run(options)

@@ -1,0 +1,75 @@
+"""`elsa-unscripted sandbox`: the local server, until Ctrl-C."""
+
+from __future__ import annotations
+
+import argparse
+import errno
+import os
+import shutil
+import socket
+import textwrap
+import time
+from typing import TYPE_CHECKING, Mapping
+
+from ..summary import printable
+from . import USAGE, say
+
+if TYPE_CHECKING:
+    from ..sandbox import Exchange
+
+NAME_WIDTH = 19  # columns: the longest name of a scenario, and two
+READABLE_WIDTH = 100  # columns, however wide the terminal is
+
+
+def run(options: argparse.Namespace) -> int:
+    """Carries out the subcommand; returns the exit status."""
+    try:
+        from ..sandbox import SCENARIOS, Sandbox
+    except ImportError as error:
+        say(f"error: {error}")
+        return USAGE
+    if options.list:
+        _list(SCENARIOS)
+        return 0
+    try:
+        sandbox = Sandbox(options.scenario, host=options.host, port=options.port, on_exchange=_tell)
+    except ValueError as error:
+        say(f"error: {error}")
+        return USAGE
+    try:
+        sandbox.start()
+    except OSError as error:
+        hint = "try --port 0" if error.errno == errno.EADDRINUSE else "check --host and --port"
+        say(f"error: can't listen on {options.host} port {options.port} ({_why(error)}); {hint}")
+        return USAGE
+    try:
+        print(f"The sandbox listens on {sandbox.url}")
+        print(f"Scenario: {printable(options.scenario)}. Ctrl-C ends it. In another shell:\n")
+        print(f"    ELSA_API_TOKEN=any elsa-unscripted score AUDIO --url {sandbox.url}\n", flush=True)
+        while True:
+            time.sleep(3600)
+    finally:
+        sandbox.close()
+
+
+def _list(scenarios: Mapping[str, str]) -> None:
+    width = min(shutil.get_terminal_size().columns, READABLE_WIDTH)
+    for name, meaning in scenarios.items():
+        lead = f"{name:<{NAME_WIDTH}}"
+        print(textwrap.fill(meaning, width, initial_indent=lead, subsequent_indent=" " * NAME_WIDTH))
+    print("\nChoose one with --scenario NAME[=VALUE], or for one exchange with the token sandbox:NAME[=VALUE].")
+
+
+def _tell(exchange: Exchange) -> None:
+    """Prints an exchange that has ended; called in the sandbox's thread."""
+    verdict = exchange.verdict["status"] if exchange.verdict else "no verdict"
+    breach = f", broke the protocol: {printable(exchange.breach)}" if exchange.breach else ""
+    moment, seconds = time.strftime("%H:%M:%S"), f"{exchange.seconds:.1f} s of audio"
+    print(f"{moment}  {exchange.scenario}: {seconds}, {verdict}, closed with {exchange.close_code}{breach}", flush=True)
+
+
+def _why(error: OSError) -> str:
+    """Returns the reason alone: `create_server()` adds the address to it."""
+    if error.errno is None or isinstance(error, socket.gaierror):
+        return str(error.strerror or error)
+    return os.strerror(error.errno)
