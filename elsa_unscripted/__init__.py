@@ -2,31 +2,39 @@
 
 It streams a recording over a WebSocket as the vendor's sample script does, and returns the verdict or raises an
 `ElsaError`. `elsa_unscripted.sandbox` is a local server to test against.
+
+The names are imported when they are first used, so that the command line answers at once, Ctrl-C included.
 """
 
-import logging
+from __future__ import annotations
 
-from .api import score
-from .client import Client
-from .config import Config
-from .exceptions import (
-    AudioError,
-    AuthenticationError,
-    BadQualityError,
-    ConfigError,
-    ConnectError,
-    ElsaError,
-    ProtocolError,
-    RateLimitedError,
-    ScoreCancelledError,
-    ScoreTimeoutError,
-    ScoringFailedError,
-    StreamClosedError,
-)
-from .result import ScoreResult
+import importlib
+import logging
+from typing import TYPE_CHECKING
+
 from .version import __version__
 
-__all__ = [
+if TYPE_CHECKING:
+    from .api import score
+    from .client import Client
+    from .config import Config
+    from .exceptions import (
+        AudioError,
+        AuthenticationError,
+        BadQualityError,
+        ConfigError,
+        ConnectError,
+        ElsaError,
+        ProtocolError,
+        RateLimitedError,
+        ScoreCancelledError,
+        ScoreTimeoutError,
+        ScoringFailedError,
+        StreamClosedError,
+    )
+    from .result import ScoreResult
+
+__all__ = [  # noqa: RUF022 - grouped by where they come from
     # .api
     "score",
     # .client
@@ -52,4 +60,18 @@ __all__ = [
     "__version__",
 ]
 
+_HOMES = {"score": "api", "Client": "client", "Config": "config", "ScoreResult": "result"}
+
 logging.getLogger("elsa_unscripted").addHandler(logging.NullHandler())
+
+
+def __getattr__(name: str) -> object:
+    if name not in __all__:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    value: object = getattr(importlib.import_module(f".{_HOMES.get(name, 'exceptions')}", __name__), name)
+    globals()[name] = value
+    return value
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__})

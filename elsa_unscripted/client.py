@@ -281,7 +281,8 @@ class _Exchange:
                 except StreamClosedError as error:
                     return self._obey(protocol.SendFailed(error))
             elif isinstance(command, protocol.StartAudio):
-                self._start_audio()
+                if self._overtime is None:  # else it would be sent, and billed, for nothing
+                    self._start_audio()
             elif isinstance(command, protocol.StopAudio):
                 if self._sender is not None:
                     self._sender.stop()
@@ -365,8 +366,14 @@ class _Exchange:
         deadline = Deadline(timeout)
         if self._sender is not None:
             self._sender.stop()
-        if self._transport is not None and not self._transport.close(timeout, listen=listen):
-            logger.info("a name look-up goes on in the background; its thread ends with it")
+        if self._transport is not None:
+            try:
+                ended = self._transport.close(timeout, listen=listen)
+            except BaseException:  # Ctrl-C while we wait: at once, then, but as clean
+                self._transport.cut()
+                raise
+            if not ended:
+                logger.info("a name look-up goes on in the background; its thread ends with it")
         if self._sender is not None:
             # Whatever it was sending has been cut off by now: this is a matter of moments.
             self._sender.join(max(deadline.remaining(), 0.5))

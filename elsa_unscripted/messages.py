@@ -15,6 +15,7 @@ from .exceptions import ProtocolError
 
 END_STREAM = '{"type": "ELSA:end_stream"}'  # R: with exactly this space
 
+MAX_DESCRIBED = 80  # characters of the server's text in a log line
 MAX_DEPTH = 100  # levels: the documented assessment has about 10; what may be nested deeper can't be written or pickled
 _NEXT = "; try again later, and if it stays so, tell ELSA's support"
 
@@ -144,9 +145,9 @@ def parse(data: Union[str, bytes, bytearray]) -> Message:
 def describe(event: object) -> str:
     """Returns an event as one short word for a log line: payloads elided, text of the server escaped."""
     if isinstance(event, Status):
-        return f"status {event.status!r}"
+        return f"status {event.status[:MAX_DESCRIBED]!r}"
     if isinstance(event, Info):
-        return f"type {event.type!r}"
+        return f"type {event.type[:MAX_DESCRIBED] if event.type else None!r}"
     if isinstance(event, Malformed):
         return str(event.error)
     return type(event).__name__

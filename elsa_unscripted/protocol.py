@@ -32,7 +32,7 @@ from .exceptions import (
     ScoringFailedError,
     StreamClosedError,
 )
-from .messages import Closed, Info, Malformed, Opened, Status
+from .messages import Closed, Info, Malformed, Opened, Status, describe
 
 logger = logging.getLogger("elsa_unscripted")
 
@@ -139,6 +139,7 @@ class Protocol:
         self.phase = State.CONNECTING
         self.stream_id: Optional[str] = None
         self.statuses: List[Status] = []
+        self._characters = 0  # in the texts of `statuses`
         self._held: Optional[ElsaError] = None
         self._garbled: Optional[ProtocolError] = None
 
@@ -166,9 +167,13 @@ class Protocol:
         return commands
 
     def _remember(self, status: Status) -> None:
-        if len(self.statuses) == MAX_STATUSES:
-            del self.statuses[MAX_STATUSES // 2]  # the first tell how it began, the last how it ended
         self.statuses.append(status)
+        self._characters += len(status.text)
+        # The first tell how it began, the last how it ended.
+        while len(self.statuses) > 2 and (
+            len(self.statuses) > MAX_STATUSES or self._characters > MAX_STATUS_CHARACTERS
+        ):
+            self._characters -= len(self.statuses.pop(len(self.statuses) // 2).text)
 
     # Actions: what a transition does. Each takes the event that caused it.
 
@@ -185,9 +190,9 @@ class Protocol:
 
     def _go_on(self, event: Event) -> List[Command]:
         if isinstance(event, Info):
-            logger.info("the server says %r", event.type)
+            logger.info("the server says %s", describe(event))
         elif isinstance(event, Status) and event.status not in KNOWN_STATUSES:
-            logger.warning("unknown status %r from the server; going on", event.status)
+            logger.warning("going on, although the server's %s is unknown", describe(event))
         return self._wait_on()
 
     def _wait_on(self) -> List[Command]:
@@ -203,10 +208,7 @@ class Protocol:
                 reason=event.reason,
             )
         elif isinstance(event, SendFailed) and self._held is None:
-            self._held = StreamClosedError(
-                "the connection broke while sending, and no verdict came; score the recording again "
-                "if it may be billed twice"
-            )
+            self._held = StreamClosedError(f"the connection broke while sending, and no verdict came; {self._again()}")
             self._held.__cause__ = event.error
         return self._wait_on()
 
@@ -215,6 +217,11 @@ class Protocol:
         logger.warning("going on, although %s", event.error)
         self._garbled = event.error
         return self._wait_on()
+
+    def _again(self) -> str:
+        if self.stream_id is None:
+            return "nothing was sent that could be billed: try again"
+        return "score the recording again if it may be billed twice"
 
     def _known_error(self) -> Optional[ElsaError]:
         if isinstance(self._held, BadQualityError):
@@ -259,8 +266,7 @@ class Protocol:
             return [Fail(event.error)]
         how = "was cut" if event.code == 1006 else f"was closed by the server with code {event.code}"
         closed = StreamClosedError(
-            f"the connection {how}{_because(event.reason)}, before a verdict; score the recording again "
-            f"if it may be billed twice",
+            f"the connection {how}{_because(event.reason)}, before a verdict; {self._again()}",
             code=event.code,
             reason=event.reason,
         )
@@ -277,7 +283,11 @@ class Protocol:
         ]
 
 
-MAX_STATUSES = 10_000  # that are remembered: a server that never stops must not fill the memory
+# What is remembered of the server's messages, beside the first and the last: one that never stops must not fill the
+# memory.
+MAX_STATUSES = 10_000
+MAX_STATUS_CHARACTERS = 16 * 2**20
+MAX_QUOTED = 200  # characters of the server's text in a message
 KNOWN_STATUSES = frozenset({"processing", "accepted", "paused", "success", "failed", "bad_quality"})
 
 
@@ -290,7 +300,8 @@ def _kind(event: Event) -> str:
 
 
 def _because(reason: Optional[str]) -> str:
-    return f" ({reason!r})" if reason else ""
+    """Quotes the server, escaped and in part: the whole of it may be a megabyte, and is in the error's attributes."""
+    return f" ({reason[:MAX_QUOTED]!r})" if reason else ""
 
 
 Action = Callable[[Protocol, Event], List[Command]]
@@ -348,7 +359,7 @@ TRANSITIONS: Dict[State, Dict[str, Tuple[State, Action]]] = {
         "Success": (_DONE, _P._finish),
         "Failed": (_DONE, _P._reject),
         "BadQuality": (State.BROKEN, _P._hold),
-        "Malformed": (State.BROKEN, _P._hold),
+        "Malformed": (State.BROKEN, _P._overlook),
         "Closed": (_DONE, _P._closed),
         "GraceOver": (_DONE, _P._settle),
         "TimeOver": (_DONE, _P._time_over),

@@ -78,7 +78,9 @@ class Sender:
         self._stopped.set()
 
     def join(self, timeout: float) -> bool:
-        """Waits for the thread, `timeout` seconds at most; returns whether it has ended."""
+        """Waits for the thread, `timeout` seconds at most; returns whether it has ended, or never began."""
+        if self._thread.ident is None:
+            return True
         self._thread.join(timeout)
         return not self._thread.is_alive()
 
@@ -98,6 +100,8 @@ class Sender:
             self.begun += 1
             self._send(packet)
             self.sent += 1
+            if self._stopped.is_set():
+                return
             self._put(Progress(self.sent))
         # Put first: the server's answer to the end must not be on the queue before it.
         self._put(Sent())

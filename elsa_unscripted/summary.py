@@ -165,20 +165,20 @@ def _sections(page: _Page, result: ScoreResult) -> Iterator[Section]:
     if assessment is None:
         yield page.row("Assessment", f"{STRONG}none{PLAIN}", NO_ASSESSMENT)
     else:
-        yield from _assessment(page, assessment, result.audio_seconds)
+        yield from _assessment(page, assessment, result)
     yield _quality(page, result, assessment)
     yield _exchange(page, result)
 
 
-def _assessment(page: _Page, assessment: Assessment, audio_seconds: float) -> Iterator[Section]:
+def _assessment(page: _Page, assessment: Assessment, result: ScoreResult) -> Iterator[Section]:
     speakers = assessment.speakers
     if not speakers:
         yield _nothing_scored(page, "The server found no speaker.")
     for speaker in speakers:
         if len(speakers) > 1:
             yield page.row("Speaker", f"{STRONG}{page.piece(speaker.speaker_id or 'unnamed', page.body)}{PLAIN}")
-        yield from _scores(page, speaker)
-        yield _facts(page, speaker, audio_seconds)
+        yield from _scores(page, speaker, result.partial_error == "too_short")
+        yield _facts(page, speaker, result.audio_seconds)
         yield _transcript(page, speaker, assessment.transcript if len(speakers) == 1 else None)
         yield _sound_errors(page, speaker)
     if len(speakers) != 1 and assessment.transcript:
@@ -198,10 +198,10 @@ def _sandbox(page: _Page, result: ScoreResult, assessment: Optional[Assessment])
     return lines
 
 
-def _scores(page: _Page, speaker: Speaker) -> Iterator[Section]:
+def _scores(page: _Page, speaker: Speaker, short: bool) -> Iterator[Section]:
     scores = speaker.scores
     if not scores.any_scored:
-        yield _nothing_scored(page, "Not enough speech.")
+        yield _nothing_scored(page, "Not enough speech." if short else "The server gave no score.")
         return
     overall = scores.overall
     parts = (_percent(overall.value), page.piece(overall.cefr, 6), page.piece(overall.decision, page.body - 18))

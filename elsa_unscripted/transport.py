@@ -93,9 +93,14 @@ class Transport:
             with contextlib.suppress(StreamClosedError):
                 self._send_frame(struct.pack("!H", websocket.STATUS_NORMAL), websocket.ABNF.OPCODE_CLOSE)
                 self._thread.join(deadline.remaining())
-        self._socket.shut_down()
-        self._thread.join(max(deadline.remaining(), 0.5) if self._socket.dialled else 0.05)
+        self.cut(deadline.remaining())
         return not self._thread.is_alive()
+
+    def cut(self, timeout: float = 0.0) -> None:
+        """Ends the connection without a handshake; waits moments for the thread, or `timeout` if that is longer."""
+        self._socket.shut_down()
+        if self._thread.ident is not None:
+            self._thread.join(max(timeout, 0.5) if self._socket.dialled else 0.05)
 
     def _send_frame(self, payload: Union[str, bytes], opcode: int) -> None:
         try:
@@ -163,15 +168,18 @@ class Transport:
         logger.debug("< %s [%d bytes]", describe(event), len(data))
         self._put(event)
 
-    def _on_error(self, app: websocket.WebSocketApp, error: BaseException) -> None:
+    def _on_error(self, app: websocket.WebSocketApp, error: Union[BaseException, websocket.ABNF]) -> None:
+        if isinstance(error, websocket.ABNF):  # 1.9.0 gives the server's close frame, here alone
+            self._close_frame = _read_close_frame(error.data)
+            return
         self._error = self._error or error
         if self._wire is not None:
             self._wire.finish_reading()
 
     def _on_close(self, app: websocket.WebSocketApp, code: Optional[int], reason: Optional[str]) -> None:
-        # A close frame is reported here alone by 1.8, and by 1.9 as an error too, which has a status_code.
+        # A close frame is reported here alone by 1.8, and by 1.9.1 as an error too, which has a status_code.
         told = isinstance(self._error, websocket.WebSocketException) and hasattr(self._error, "status_code")
-        if self._opened and (self._error is None or told):
+        if self._opened and self._close_frame is None and (self._error is None or told):
             self._close_frame = (code or NO_STATUS_RECEIVED, reason or "")
 
     def _translated(self, error: Optional[BaseException]) -> Optional[BaseException]:
@@ -188,6 +196,10 @@ class Transport:
             return error
         ours.__cause__ = error
         return ours
+
+
+def _read_close_frame(data: Any) -> Tuple[int, str]:
+    return int.from_bytes(data[:2], "big") or NO_STATUS_RECEIVED, data[2:].decode("utf-8", "replace")
 
 
 def _is_foul(error: Optional[BaseException]) -> bool:

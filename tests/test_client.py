@@ -485,8 +485,8 @@ def test_no_stream_id(short: Path) -> None:
         connection.finish()
 
     error = failed(ScoreTimeoutError, script, short, timeout=0.3)
-    assert isinstance(error, TimeoutError)
     assert (error.phase, error.possibly_billed) == ("start", False)
+    assert isinstance(error, TimeoutError)
 
 
 def test_no_verdict(short: Path) -> None:

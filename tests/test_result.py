@@ -1,0 +1,486 @@
+"""A result: a mapping, its views, its file, and the download of what did not come along."""
+
+from __future__ import annotations
+
+import contextlib
+import dataclasses
+import json
+import pathlib
+import pickle
+import socket
+import threading
+import time
+from collections.abc import Iterator, Mapping
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from typing import Any
+
+import pytest
+
+from elsa_unscripted.exceptions import ConnectError, ElsaError, ProtocolError
+from elsa_unscripted.messages import Status
+from elsa_unscripted.result import ScoreResult, Timings
+
+ASSESSMENT: dict[str, Any] = {"transcript": "I think so.", "speakers": [{"speaker_id": 0}]}
+RAW: dict[str, Any] = {"status": "success", "result_link": "https://r/1", "audio_link": "https://a/1", "new": [1, None]}
+PROCESSING = {"status": "processing", "stream_id": "stream-1"}
+
+
+def whole() -> ScoreResult:
+    """Returns a result with something in every field."""
+    return ScoreResult(
+        raw=RAW,
+        text=json.dumps(RAW),
+        stream_id="stream-1",
+        statuses=(Status(PROCESSING, "x"), Status(RAW, "y")),
+        timings=Timings(connect=0.1, start=0.2, first_packet=0.3, audio_sent=1.3, verdict=2.0, total=2.1),
+        audio_seconds=1.25,
+        audio_seconds_sent=1.0,
+        sample_rate=16000,
+        channels=1,
+        sample_width=2,
+        api_plan="premium",
+        warnings=("cut off",),
+        client="elsa_unscripted 0",
+        fetched=ASSESSMENT,
+    )
+
+
+# The mapping and its views.
+
+
+def test_a_result_is_a_mapping_over_the_final_object() -> None:
+    """Legacy code indexes, iterates, unpacks and compares a result like the server's object."""
+    result = whole()
+    assert isinstance(result, Mapping)
+    assert result["result_link"] == "https://r/1"
+    assert dict(result) == RAW
+    assert result == RAW
+    assert {**result} == RAW
+    assert list(result) == list(RAW)
+    assert len(result) == 4
+    assert "new" in result
+    assert result.get("missing") is None
+    with pytest.raises(KeyError):
+        result["missing"]
+
+
+def test_a_result_is_immutable() -> None:
+    """Neither items nor attributes of a result can be set or deleted."""
+    result: Any = whole()
+    with pytest.raises(TypeError):
+        result["status"] = "failed"
+    with pytest.raises(TypeError):
+        del result["status"]
+    for name in (*result.__dataclass_fields__, "status", "result_link", "assessment"):
+        with pytest.raises(AttributeError):
+            setattr(result, name, None)
+    with pytest.raises(AttributeError):
+        result.timings.total = 0
+    assert dict(result) == RAW
+
+
+@pytest.mark.parametrize("value", ["", None, 5, True, [], ["https://r"], {}])
+def test_what_is_no_link_is_none(value: object) -> None:
+    """A link or partial error that is empty, missing or of a strange type is `None`, not an exception."""
+    for raw in ({"status": "success"}, dict.fromkeys(("result_link", "audio_link", "partial_error"), value)):
+        result = ScoreResult(raw)
+        assert (result.result_link, result.audio_link, result.partial_error) == (None, None, None)
+
+
+def test_links_and_partial_error() -> None:
+    """The views give what the server gave."""
+    result = ScoreResult({**RAW, "partial_error": "too_short"})
+    assert (result.status, result.result_link, result.audio_link) == ("success", "https://r/1", "https://a/1")
+    assert result.partial_error == "too_short"
+
+
+@pytest.mark.parametrize(
+    ("raw", "fetched"),
+    [
+        *[
+            ({**RAW, **ASSESSMENT}, None),
+            ({**RAW, "result": ASSESSMENT}, None),
+            (RAW, ASSESSMENT),
+            (RAW, {"x": ASSESSMENT}),
+        ],
+        ({**RAW, "assessment": ASSESSMENT}, {"speakers": [], "transcript": "another"}),
+    ],
+)
+def test_the_assessment_is_found(raw: dict[str, Any], fetched: dict[str, Any] | None) -> None:
+    """The assessment is seen at the top, one level down, and in what was fetched, in this order."""
+    assessment = ScoreResult(raw, fetched=fetched).assessment
+    assert assessment is not None
+    assert assessment.transcript == "I think so."
+
+
+def test_without_assessment_there_is_none() -> None:
+    """A verdict without an assessment has none, and strange things in its place are none either."""
+    extras: list[dict[str, object]] = [
+        {},
+        {"speakers": None},
+        {"speakers": "x"},
+        {"a": [ASSESSMENT]},
+        {"a": {"b": ASSESSMENT}},
+    ]
+    for extra in extras:
+        assert ScoreResult({**RAW, **extra}).assessment is None
+
+
+def test_the_text_form_is_short() -> None:
+    """`repr` names the verdict and the stream, escaped, without the assessment."""
+    result = ScoreResult({**RAW, **ASSESSMENT, "result_link": "\x1b[2J"}, stream_id="a\nb")
+    assert repr(result).isprintable()
+    assert "think" not in repr(result)
+
+
+def test_a_result_survives_pickle() -> None:
+    """A result comes back from a worker process with every field."""
+    result = whole()
+    again = pickle.loads(pickle.dumps(result))
+    for field in dataclasses.fields(ScoreResult):
+        assert getattr(again, field.name) == getattr(result, field.name)
+
+
+# Its file.
+
+
+def test_save_and_load(tmp_path: pathlib.Path) -> None:
+    """What was saved is loaded with every field, and the file is JSON that others can read."""
+    result = whole()
+    for path in (tmp_path / "r.json", str(tmp_path / "s.json")):
+        result.save(path)
+        again = ScoreResult.load(path)
+        for field in dataclasses.fields(ScoreResult):
+            assert getattr(again, field.name) == getattr(result, field.name), field.name
+        saved = json.loads(pathlib.Path(path).read_text(encoding="ascii"))
+        assert saved["v"] == 1
+        assert saved["raw"] == RAW
+
+
+def test_what_is_saved_is_what_is_known(tmp_path: pathlib.Path) -> None:
+    """The file holds the fields of a result, none of which is a token, and nothing else."""
+    whole().save(tmp_path / "r.json")
+    saved = json.loads((tmp_path / "r.json").read_text())
+    assert set(saved) == {"v", *(field.name for field in dataclasses.fields(ScoreResult))}
+    assert "token" not in " ".join(saved)
+
+
+def test_strange_text_survives_the_file(tmp_path: pathlib.Path) -> None:
+    """Lone surrogates, control characters and NaN in the server's object don't keep it from being saved."""
+    raw = {"status": "success", "a": "\ud800\x00\u2028é", "b": float("inf")}
+    ScoreResult(raw).save(tmp_path / "r.json")
+    assert ScoreResult.load(tmp_path / "r.json") == raw
+
+
+def test_a_failed_save_leaves_the_old_file(tmp_path: pathlib.Path) -> None:
+    """A result that can't be written as JSON is an error before the file is touched."""
+    whole().save(tmp_path / "r.json")
+    with pytest.raises(TypeError):
+        ScoreResult({"status": "success", "a": object()}).save(tmp_path / "r.json")
+    assert ScoreResult.load(tmp_path / "r.json") == RAW
+
+
+def test_a_later_version_is_loaded(tmp_path: pathlib.Path) -> None:
+    """Fields and timings that this version doesn't know are passed over; those that are missing have defaults."""
+    whole().save(tmp_path / "r.json")
+    saved = json.loads((tmp_path / "r.json").read_text())
+    saved.update(v=99, mood="good")
+    saved["timings"].update(naps=3)
+    del saved["channels"], saved["timings"]["start"]
+    (tmp_path / "r.json").write_text(json.dumps(saved))
+    result = ScoreResult.load(tmp_path / "r.json")
+    assert (result.stream_id, result.channels) == ("stream-1", None)
+    assert (result.timings.connect, result.timings.start) == (0.1, None)
+
+
+WRONG_FIELDS: list[dict[str, object]] = [{"statuses": 5}, {"timings": []}, {"warnings": 1}]
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        *[b"", b"{", b"[]", b"null", b"5", b'"v"', b"{}", b'{"v": 1}', b'{"raw": {}}', b'{"v": 1, "raw": []}'],
+        *[b"\xff\xfe", b"RIFF\x00\x00\x00\x00WAVE", b"[" * 100_000, json.dumps(RAW).encode()],
+        *[json.dumps({"v": 1, "raw": {}, **each}).encode() for each in WRONG_FIELDS],
+        json.dumps({"v": 1, "raw": {}, "statuses": "text", "timings": {}, "warnings": []}).encode(),
+    ],
+    ids=lambda value: ascii(value)[:30],
+)
+def test_another_file_is_refused(tmp_path: pathlib.Path, content: bytes) -> None:
+    """A file that isn't a saved result is a ValueError that names the file, never another exception."""
+    (tmp_path / "other.json").write_bytes(content)
+    with pytest.raises(ValueError, match=r"not a saved result: .*other\.json"):
+        ScoreResult.load(tmp_path / "other.json")
+
+
+def test_a_missing_file_is_an_os_error(tmp_path: pathlib.Path) -> None:
+    """A file that can't be read says so in the usual way."""
+    with pytest.raises(FileNotFoundError):
+        ScoreResult.load(tmp_path / "missing.json")
+
+
+# The download. A server of the standard library on loopback, and one on a raw socket for what that can't do.
+
+
+class Pages(ThreadingHTTPServer):
+    """Serves `answers` by path, and keeps the requests."""
+
+    daemon_threads = True
+
+    def __init__(self) -> None:
+        super().__init__(("127.0.0.1", 0), Page)
+        self.answers: dict[str, tuple[int, dict[str, str], bytes]] = {}
+        self.requests: list[tuple[str, dict[str, str]]] = []
+
+    def link(self, path: str) -> str:
+        return f"http://127.0.0.1:{self.server_port}{path}"
+
+    def handle_error(self, request: Any, client_address: Any) -> None:
+        """A client that hangs up is no news."""
+
+
+class Page(BaseHTTPRequestHandler):
+    def do_GET(self) -> None:
+        assert isinstance(self.server, Pages)
+        self.server.requests.append((self.path, {name.lower(): value for name, value in self.headers.items()}))
+        code, headers, body = self.server.answers.get(self.path, (404, {}, b"nothing here"))
+        self.send_response(code)
+        for name, value in {"Content-Length": str(len(body)), **headers}.items():
+            self.send_header(name, value)
+        self.end_headers()
+        self.wfile.write(body)
+
+    def log_message(self, format: str, *args: Any) -> None:
+        """Silence."""
+
+
+@pytest.fixture
+def pages() -> Iterator[Pages]:
+    with Pages() as server:
+        thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01})
+        thread.start()
+        try:
+            yield server
+        finally:
+            server.shutdown()
+            thread.join()
+
+
+@pytest.fixture
+def dribble() -> Iterator[Any]:
+    """Returns a function that serves `head` and then `piece` again and again, until the client hangs up."""
+    with contextlib.ExitStack() as stack:
+
+        def serve(head: bytes, piece: bytes, pause: float = 0.05) -> str:
+            listener = stack.enter_context(socket.create_server(("127.0.0.1", 0)))
+            ended = threading.Event()
+
+            def run() -> None:
+                with contextlib.suppress(OSError):
+                    connection, _ = listener.accept()
+                    with connection:
+                        connection.sendall(head)
+                        while not ended.wait(pause):
+                            connection.sendall(piece)
+
+            thread = threading.Thread(target=run)
+            thread.start()
+            stack.callback(thread.join, 10)
+            stack.callback(ended.set)
+            return f"http://127.0.0.1:{listener.getsockname()[1]}/"
+
+        yield serve
+
+
+def result(link: object, **more: Any) -> ScoreResult:
+    return ScoreResult({"status": "success", "result_link": link, **more}, stream_id="stream-1")
+
+
+def refused(link: object, **options: Any) -> ElsaError:
+    """Returns why a download failed; checks that its clock is gone."""
+    with pytest.raises(ElsaError) as caught:
+        result(link).fetch(**options)
+    assert [thread for thread in threading.enumerate() if isinstance(thread, threading.Timer)] == []
+    return caught.value
+
+
+def test_fetch_downloads_the_assessment(pages: Pages) -> None:
+    """`fetch` gives a result with the assessment and all else as it was; the first result stays as it is."""
+    pages.answers["/r"] = (200, {}, json.dumps(ASSESSMENT).encode())
+    before = result(pages.link("/r"), audio_link="x")
+    after = before.fetch()
+    assert after.assessment is not None
+    assert after.assessment.transcript == "I think so."
+    assert after.fetched == ASSESSMENT
+    assert (dict(after), after.stream_id) == (dict(before), "stream-1")
+    assert (before.fetched, before.assessment) == (None, None)
+
+
+def test_fetch_asks_only_for_what_is_missing(pages: Pages) -> None:
+    """A result that has its assessment is returned as it is, without asking anyone."""
+    there = result(pages.link("/r"), **ASSESSMENT)
+    assert there.fetch() is there
+    assert pages.requests == []
+
+
+def test_fetch_tells_no_secret(pages: Pages, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The request carries neither a token nor a cookie, even with a token in the environment."""
+    monkeypatch.setenv("ELSA_API_TOKEN", "s3cret")
+    pages.answers["/r"] = (200, {"Set-Cookie": "a=b"}, b"{}")
+    result(pages.link("/r")).fetch()
+    result(pages.link("/r")).fetch()
+    assert [path for path, _ in pages.requests] == ["/r", "/r"]
+    for _, headers in pages.requests:
+        assert not {"authorization", "cookie", "proxy-authorization"} & set(headers)
+        assert "s3cret" not in str(headers)
+
+
+def test_no_proxy_stands_before_loopback(pages: Pages, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A proxy of the environment can't reach this machine's loopback, so it isn't asked."""
+    for name in ("http_proxy", "https_proxy", "all_proxy", "HTTP_PROXY"):
+        monkeypatch.setenv(name, "http://127.0.0.1:9/")
+    for name in ("no_proxy", "NO_PROXY"):
+        monkeypatch.delenv(name, raising=False)
+    pages.answers["/r"] = (200, {}, b"{}")
+    assert result(pages.link("/r")).fetch().fetched == {}
+
+
+@pytest.mark.parametrize("link", ["", None, 5])
+def test_no_link_to_fetch(link: object) -> None:
+    """Without a link the error says how to get the assessment another way."""
+    error = refused(link)
+    assert type(error) is ConnectError
+    assert "return_json" in str(error)
+
+
+@pytest.mark.parametrize("body", [b"", b"<html>", b"{", b"\xff", b"[]", b"5", b"null", b"[" * 100_000])
+def test_what_is_no_json_object_is_refused(pages: Pages, body: bytes) -> None:
+    """A page, half an object or anything but an object is a ProtocolError."""
+    pages.answers["/r"] = (200, {}, body)
+    assert type(refused(pages.link("/r"))) is ProtocolError
+
+
+def test_too_long_an_answer_is_refused(pages: Pages) -> None:
+    """More bytes than `max_bytes` aren't taken; as many are."""
+    pages.answers["/r"] = (200, {}, b'{"a": "' + b"x" * 10_000 + b'"}')
+    error = refused(pages.link("/r"), max_bytes=10_000)
+    assert type(error) is ProtocolError
+    assert "max_bytes" in str(error)
+    assert result(pages.link("/r")).fetch(max_bytes=10_009).fetched is not None
+
+
+@pytest.mark.parametrize("code", [401, 403, 404, 410, 500, 503])
+def test_an_http_error_is_a_connect_error(pages: Pages, code: int) -> None:
+    """An answer other than 200 is a ConnectError with the status, which still travels between processes."""
+    pages.answers["/r"] = (code, {"WWW-Authenticate": "Basic realm=x"}, b"{}")
+    error = refused(pages.link("/r"))
+    assert isinstance(error, ConnectError)
+    assert error.status_code == code
+    assert pickle.loads(pickle.dumps(error)).status_code == code
+    assert len(pages.requests) == 1
+
+
+def test_nobody_there() -> None:
+    """A refused connection is a ConnectError with the cause chained."""
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        port = listener.getsockname()[1]
+    error = refused(f"http://127.0.0.1:{port}/")
+    assert type(error) is ConnectError
+    assert isinstance(error.__cause__, OSError)
+
+
+def test_a_cut_download_is_an_error(dribble: Any) -> None:
+    """An answer that ends before its end isn't taken for whole."""
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+
+        def cut() -> None:
+            connection, _ = listener.accept()
+            with connection:
+                connection.recv(65536)
+                connection.sendall(b'HTTP/1.1 200 OK\r\nContent-Length: 100\r\n\r\n{"a":')
+
+        thread = threading.Thread(target=cut)
+        thread.start()
+        refused(f"http://127.0.0.1:{listener.getsockname()[1]}/")
+        thread.join()
+
+
+@pytest.mark.parametrize(
+    ("head", "piece"),
+    [
+        (b"", b""),
+        (b"", b"H"),
+        (b"HTTP/1.1 200 OK\r\n", b"X"),
+        (b"HTTP/1.1 200 OK\r\n", b"X: y\r\n"),
+        (b"HTTP/1.1 200 OK\r\n\r\n", b" "),
+        (b"HTTP/1.1 200 OK\r\nContent-Length: 100000\r\n\r\n", b" "),
+        (b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n", b"1"),
+        (b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n", b"1\r\n \r\n"),
+        (b"HTTP/1.1 302 Found\r\nLocation: /\r\nContent-Length: 100000\r\n\r\n", b" "),
+    ],
+    ids=["silence", "status", "header", "headers", "endless", "body", "chunk-size", "chunks", "redirect"],
+)
+def test_the_download_ends_in_time(dribble: Any, head: bytes, piece: bytes) -> None:
+    """However slowly a server dribbles, and whatever part of its answer, the download ends when its time is over."""
+    link = dribble(head, piece)
+    began = time.monotonic()
+    error = refused(link, timeout=0.5)
+    assert time.monotonic() - began < 5
+    assert type(error) is ConnectError
+    assert "raise timeout" in str(error)
+
+
+def test_a_redirect_is_followed(pages: Pages) -> None:
+    """A redirect from loopback to loopback is followed, and only a few of them."""
+    pages.answers["/r"] = (302, {"Location": "/s"}, b"")
+    pages.answers["/s"] = (200, {}, b'{"a": 1}')
+    assert result(pages.link("/r")).fetch().fetched == {"a": 1}
+    pages.answers["/s"] = (302, {"Location": "/s"}, b"")
+    assert isinstance(refused(pages.link("/r")), ConnectError)
+    assert len(pages.requests) < 20
+
+
+ELSEWHERE = [
+    *["file:///etc/passwd", "ftp://127.0.0.1/x", "http://example.com/", "http://10.0.0.1/", "http://0.0.0.0/"],
+    *["http://127.0.0.1.example.com/", "http://localhost.example.com/", "http://127.0.0.1@example.com/", "data:,{}"],
+    *["javascript:alert(1)", "gopher://127.0.0.1/"],
+]
+
+
+@pytest.mark.parametrize(
+    "link",
+    [*ELSEWHERE, "/etc/passwd", "//example.com/", "http:///x", "x", "http://[", "https://[x/", " file:///etc/passwd"],
+)
+def test_other_links_are_not_followed(link: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What is neither https nor on loopback is refused before a name is looked up or a connection is made."""
+    asked = []
+    monkeypatch.setattr(socket, "getaddrinfo", lambda *args, **kwargs: asked.append(args))
+    assert type(refused(link)) is ConnectError
+    assert asked == []
+
+
+@pytest.mark.parametrize("code", [301, 302, 303, 307, 308])
+@pytest.mark.parametrize("link", ELSEWHERE)
+def test_other_redirects_are_not_followed(pages: Pages, code: int, link: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Nor is it by way of a redirect, whatever its kind."""
+    hosts = []
+    real = socket.getaddrinfo
+
+    def watched(host: Any, *args: Any, **kwargs: Any) -> Any:
+        hosts.append(host)
+        return real(host, *args, **kwargs)
+
+    monkeypatch.setattr(socket, "getaddrinfo", watched)
+    pages.answers["/r"] = (code, {"Location": link}, b"")
+    assert type(refused(pages.link("/r"))) is ConnectError
+    assert len(pages.requests) == 1
+    assert set(hosts) == {"127.0.0.1"}
+
+
+@pytest.mark.parametrize(
+    "link",
+    ["https://127.0.0.1:x/", "https:///", "http://127.0.0.1:99999/", "http://127.0.0.1/\x7f", "http://127.0.0.1/ü a"],
+)
+def test_broken_links_are_an_elsa_error(link: str) -> None:
+    """A link that can't be requested at all is a ConnectError like any other that fails."""
+    assert type(refused(link, timeout=5)) is ConnectError

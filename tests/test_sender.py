@@ -1,0 +1,233 @@
+"""The audio thread: its pace, its end, and how it is stopped. Real threads, real time, generous bounds."""
+
+from __future__ import annotations
+
+import queue
+import threading
+import time
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+
+from elsa_unscripted.sender import Failed, Progress, Sender, Sent
+
+LONG = 30.0  # s: what no test waits out
+
+PACKETS = [b"a", b"b", b"c", b"d", b"e", b"f"]
+
+
+class Line:
+    """Where a sender sends to: keeps what came and when, and can be slow for one packet, broken or blocked."""
+
+    def __init__(self) -> None:
+        self.taken: list[bytes | str] = []
+        self.times: list[float] = []
+        self.slow: dict[bytes | str, float] = {}
+        self.broken: dict[bytes | str, BaseException] = {}
+        self.blocked: dict[bytes | str, threading.Event] = {}
+        self.reached = threading.Event()  # something that blocks has been taken
+        self.events: queue.Queue[Any] = queue.Queue()
+
+    def send(self, packet: bytes | str) -> None:
+        self.times.append(time.monotonic())
+        self.taken.append(packet)
+        if packet in self.broken:
+            raise self.broken[packet]
+        if packet in self.blocked:
+            self.reached.set()
+            assert self.blocked[packet].wait(LONG)
+        time.sleep(self.slow.get(packet, 0))
+
+    def sender(self, interval: float | None, packets: Any = PACKETS) -> Sender:
+        return Sender(packets, "end", self.send, self.events.put, interval)
+
+    def put(self) -> list[Any]:
+        return list(self.events.queue)
+
+
+def test_packets_leave_in_order_and_the_end_after_them() -> None:
+    """Every packet is sent once, in order, then the end; each is reported, and that all are, before the end leaves."""
+    line = Line()
+    line.blocked["end"] = threading.Event()
+    sender = line.sender(None)
+    sender.start()
+    assert line.reached.wait(LONG)
+    assert line.put()[-1] == Sent()  # else the server's answer to the end could be on the queue before it
+    line.blocked["end"].set()
+    assert sender.join(LONG)
+    assert line.taken == [*PACKETS, "end"]
+    assert line.put() == [*(Progress(number) for number in range(1, 7)), Sent()]
+    assert (sender.begun, sender.sent) == (6, 6)
+
+
+def test_packets_are_due_at_absolute_times() -> None:
+    """Packet k never leaves before k intervals have passed, and the end leaves with the last packet, unwaited for."""
+    line = Line()
+    interval = 0.1
+    sender = line.sender(interval)
+    began = time.monotonic()
+    sender.start()
+    assert sender.join(LONG)
+    waits = [moment - began for moment in line.times]
+    assert all(wait >= number * interval for number, wait in enumerate(waits[:6]))
+    assert waits[6] - waits[5] < interval / 2
+    assert waits[5] < 5 * interval + 1
+
+
+def test_a_slow_packet_delays_no_later_due_time() -> None:
+    """After a send that took three intervals the late packets leave at once, and the schedule is met again."""
+    line = Line()
+    interval = 0.2
+    line.slow[b"b"] = 3.2 * interval  # from 1 to 4.2: c and d are late then, e is too, f is not
+    sender = line.sender(interval)
+    began = time.monotonic()
+    sender.start()
+    assert sender.join(LONG)
+    waits = [(moment - began) / interval for moment in line.times]
+    assert line.taken == [*PACKETS, "end"]
+    assert all(4.2 <= wait < 4.9 for wait in waits[2:5])  # sleeping after each send would give 5.2, 6.2, 7.2
+    assert 5 <= waits[5] < 7  # and 8.2
+
+
+def test_without_interval_nothing_waits() -> None:
+    """`interval=None` sends as fast as the line takes it."""
+    line = Line()
+    sender = line.sender(None, [b"x"] * 5000)
+    began = time.monotonic()
+    sender.start()
+    assert sender.join(LONG)
+    assert len(line.taken) == 5001
+    assert time.monotonic() - began < 10
+
+
+def test_stop_wakes_it_in_the_middle_of_an_interval() -> None:
+    """A stopped sender ends at once, not at the end of its wait, and sends and reports nothing more."""
+    line = Line()
+    sender = line.sender(LONG)
+    sender.start()
+    assert line.events.get(timeout=LONG) == Progress(1)
+    sender.stop()
+    assert sender.join(5)
+    assert line.taken == [b"a"]
+    assert line.put() == []
+    assert (sender.begun, sender.sent) == (1, 1)
+
+
+@pytest.mark.parametrize("at", [b"b", b"f", "end"])
+def test_nothing_follows_a_stop_during_a_send(at: bytes | str) -> None:
+    """A stop while a message is on its way: that one is the last, no end follows it, and nothing is reported."""
+    line = Line()
+    line.blocked[at] = threading.Event()
+    sender = line.sender(None)
+    sender.start()
+    assert line.reached.wait(LONG)
+    before = line.put()
+    sender.stop()
+    assert not sender.join(0.05)
+    line.blocked[at].set()
+    assert sender.join(LONG)
+    assert line.taken == [*PACKETS, "end"][: [*PACKETS, "end"].index(at) + 1]
+    assert line.put() == before
+
+
+def test_a_broken_line_is_reported() -> None:
+    """What `send` raises is delivered, as it is, and is the last thing; the packet counts as begun, not as sent."""
+    line = Line()
+    line.broken[b"c"] = error = ConnectionResetError("cut")
+    sender = line.sender(None)
+    sender.start()
+    assert sender.join(LONG)
+    assert line.put() == [Progress(1), Progress(2), Failed(error)]
+    assert line.taken == [b"a", b"b", b"c"]
+    assert (sender.begun, sender.sent) == (3, 2)
+
+
+def test_a_broken_line_at_the_end_is_reported() -> None:
+    """An end of stream that can't be sent is a failure, although all audio has left."""
+    line = Line()
+    line.broken["end"] = error = BrokenPipeError("cut")
+    sender = line.sender(None)
+    sender.start()
+    assert sender.join(LONG)
+    assert line.put()[-1] == Failed(error)
+    assert sender.sent == 6
+
+
+@pytest.mark.parametrize("error", [ValueError("bad"), SystemExit(3), KeyboardInterrupt(), MemoryError()])
+def test_no_exception_dies_in_the_thread(error: BaseException) -> None:
+    """Whatever the packets raise while they are cut, even what would end a process, reaches the one who waits."""
+
+    def packets() -> Iterator[bytes]:
+        yield b"a"
+        raise error
+
+    line = Line()
+    sender = line.sender(None, packets())
+    sender.start()
+    assert sender.join(LONG)
+    assert line.put() == [Progress(1), Failed(error)]
+    assert line.taken == [b"a"]
+
+
+def test_an_exception_after_the_stop_is_nobodys() -> None:
+    """Once stopped, a line that breaks under a send is expected, and not reported."""
+    line = Line()
+    gate = threading.Event()
+
+    def send(packet: bytes | str) -> None:
+        line.reached.set()
+        assert gate.wait(LONG)
+        raise OSError("closed under it")
+
+    sender = Sender(PACKETS, "end", send, line.events.put, None)
+    sender.start()
+    assert line.reached.wait(LONG)
+    sender.stop()
+    gate.set()
+    assert sender.join(LONG)
+    assert line.put() == []
+
+
+def test_a_stop_before_the_start_sends_nothing() -> None:
+    """A sender that was stopped before it began neither sends nor reports."""
+    line = Line()
+    sender = line.sender(None)
+    sender.stop()
+    sender.start()
+    assert sender.join(LONG)
+    assert (line.taken, line.put()) == ([], [])
+
+
+def test_packets_are_drawn_one_at_a_time() -> None:
+    """Packets are cut when they are due, in the thread: a long recording isn't held in memory twice."""
+    drawn = []
+
+    def packets() -> Iterator[bytes]:
+        for number in range(6):
+            drawn.append(threading.current_thread().name)
+            yield bytes([number])
+
+    line = Line()
+    sender = line.sender(LONG, packets())
+    sender.start()
+    assert line.events.get(timeout=LONG) == Progress(1)
+    sender.stop()
+    assert sender.join(5)
+    assert drawn in (["elsa-audio"], ["elsa-audio"] * 2)
+
+
+def test_a_join_is_bounded() -> None:
+    """`join` comes back after its time, and says that the thread is still there; the thread holds up no exit."""
+    line = Line()
+    line.blocked[b"a"] = threading.Event()
+    sender = line.sender(None)
+    sender.start()
+    assert line.reached.wait(LONG)
+    thread = next(each for each in threading.enumerate() if each.name == "elsa-audio")
+    assert thread.daemon
+    assert not sender.join(0.01)
+    sender.stop()
+    line.blocked[b"a"].set()
+    assert sender.join(LONG)
+    assert not thread.is_alive()
