@@ -19,7 +19,7 @@ from typing import List
 try:
     from elsa_unscripted import Client, ElsaError, ScoreResult, ScoreTimeoutError, ScoringFailedError
     from elsa_unscripted.cli import EXIT_STATUSES, INTERRUPTED, exit_status, explain
-    from elsa_unscripted.messages import Info, Malformed, Opened, Status
+    from elsa_unscripted.messages import Info, Opened, Status
     from elsa_unscripted.sender import Progress
     from elsa_unscripted.summary import printable
 except KeyboardInterrupt:
@@ -80,8 +80,6 @@ class Narrator:
             logging.info("Sending packet %d", event.packets - 1)
         elif isinstance(event, Status):
             self._status(event)
-        elif isinstance(event, Malformed):
-            logging.warning("%s", printable(str(event.error)))
 
     def progress(self, sent: float, total: float) -> None:
         """Takes the seconds of audio sent, after each packet."""
@@ -117,7 +115,7 @@ def log_error(error: ElsaError) -> None:
     if isinstance(error, ScoreTimeoutError):
         logging.critical("Timed out")
     if not isinstance(error, ScoringFailedError):
-        logging.error("%s", explain(error))
+        logging.error("%s", printable(explain(error)))
 
 
 def log_result(result: ScoreResult, seconds: float) -> None:

@@ -28,7 +28,7 @@ EXIT_STATUSES = """\
 exit status:
   0    success
   1    timed out waiting for the server
-  2    wrong usage, or a bad option
+  2    wrong usage, a bad option, or a result that could not be written
   3    the server's verdict was failed or bad_quality
   4    could not connect, refused, or cut off
   5    the audio is missing, unreadable or empty
@@ -89,13 +89,11 @@ def exit_status(error: BaseException) -> int:
 
 
 def explain(error: ElsaError) -> str:
-    """Returns an error as one line, with what it may cost."""
-    from ..summary import printable
-
+    """Returns what an error says, and what it may cost. There may be text of the server in it."""
     if not error.possibly_billed:
-        return printable(str(error))
-    stream = f" of stream {error.stream_id}" if error.stream_id else ""
-    return printable(f"{error} [{error.audio_seconds_sent:.1f} s{stream} were sent, and may be billed]")
+        return str(error)
+    stream = f"; stream {error.stream_id}" if error.stream_id else ""
+    return f"{error} [{error.audio_seconds_sent:.1f} s were sent and may be billed{stream}]"
 
 
 def say(text: str) -> None:

@@ -57,7 +57,7 @@ def _list(scenarios: Mapping[str, str]) -> None:
     for name, meaning in scenarios.items():
         lead = f"{name:<{NAME_WIDTH}}"
         print(textwrap.fill(meaning, width, initial_indent=lead, subsequent_indent=" " * NAME_WIDTH))
-    print("\nChoose one with --scenario NAME[=VALUE], or for one exchange with the token sandbox:NAME[=VALUE].")
+    print("\nChoose one with --scenario NAME[=VALUE], or for one exchange with the token\nsandbox:NAME[=VALUE].")
 
 
 def _tell(exchange: Exchange) -> None:

@@ -113,14 +113,16 @@ def _client_options(options: argparse.Namespace) -> Dict[str, Any]:
         "api_plan": options.plan,
         "url": options.url,
         "extra": dict(map(_setting, options.set)),
-        "speed": None if options.speed == "max" else _number("--speed", options.speed, float, "a number, or max"),
+        "speed": None
+        if options.speed == "max"
+        else _number("--speed", options.speed, float, "a number above 0, or max"),
         "proxy": options.proxy,
         "ca_bundle": options.ca_bundle,
     }
     if options.timeout is not None:
-        given["timeout"] = _number("--timeout", options.timeout, float, "a number of seconds")
+        given["timeout"] = _number("--timeout", options.timeout, float, "a number of seconds above 0")
     if options.sample_rate is not None:
-        given["sample_rate"] = _number("--sample-rate", options.sample_rate, int, "a whole number of Hz")
+        given["sample_rate"] = _number("--sample-rate", options.sample_rate, int, "a whole number of Hz above 0")
     return given
 
 
@@ -130,7 +132,7 @@ def _number(name: str, text: str, kind: Callable[[str], Union[int, float]], what
     except ValueError:
         number = math.nan
     if not (math.isfinite(number) and number > 0):
-        raise ConfigError(f"{name} must be {what}, more than 0, not {text!r}")
+        raise ConfigError(f"{name} must be {what}, not {text!r}")
     return number
 
 
@@ -240,10 +242,13 @@ def _progress(options: argparse.Namespace) -> Iterator[Tuple[Optional[OnStatus],
             bar.set_description_str(printable(status.message or status.status))
 
         def on_progress(sent: float, total: float) -> None:
+            begins = bar.total is None
             bar.bar_format, bar.total = BAR, total
             bar.update(sent - bar.n)
             if sent >= total:
                 bar.set_description_str("waiting for the verdict")
+            elif begins:
+                bar.refresh()
 
         yield on_status, on_progress
 

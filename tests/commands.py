@@ -1,0 +1,145 @@
+"""Runs the command lines as people do: in processes of their own, with pipes or on a terminal."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import signal
+import struct
+import subprocess
+import sys
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any, NamedTuple, Optional
+
+import pytest
+from rawserver import CLOSE, Connection
+
+ROOT = Path(__file__).resolve().parent.parent
+SCRIPT = ROOT / "scripts" / "streaming_unscripted_client.py"
+WIRE = ROOT / "tests" / "data" / "wire"
+SHORT = str(WIRE / "short.wav")  # 0.3 s: one packet
+SECOND = str(WIRE / "exact1s.wav")  # 1 s: two packets
+
+COMMAND = (sys.executable, "-m", "elsa_unscripted")
+posix = pytest.mark.skipif(os.name == "nt", reason="no pseudo-terminals, no shell, no SIGINT for one process")
+
+PATIENCE = 30.0  # s: a hang guard, never an expectation
+
+# What could change the outcome on the machine of whoever runs the tests.
+FOREIGN = ("NO_COLOR", "TERM", "COLUMNS", "LC_ALL", "LANG", "PYTHONUTF8", "PYTHONIOENCODING", "TQDM_DISABLE")
+
+
+class Outcome(NamedTuple):
+    """How a process ended, and what it printed."""
+
+    status: int
+    out: bytes
+    err: str
+
+
+def environment(**variables: str) -> Mapping[str, str]:
+    """Returns the tests' environment without what could interfere, and with `variables`."""
+    inherited = {
+        name: value
+        for name, value in os.environ.items()
+        if name not in FOREIGN and not name.startswith("ELSA_") and not name.lower().endswith("_proxy")
+    }
+    return {**inherited, "TERM": "xterm", "PYTHONUTF8": "1", **variables}
+
+
+def run(*command: str, stdin: bytes = b"", stdout: Any = subprocess.PIPE, **variables: Any) -> Outcome:
+    """Runs a command to its end, with pipes."""
+    done = subprocess.run(
+        command,
+        input=stdin,
+        stdout=stdout,
+        stderr=subprocess.PIPE,
+        cwd=ROOT,
+        env=environment(**variables),
+        timeout=PATIENCE,
+        check=False,
+    )
+    return Outcome(done.returncode, done.stdout or b"", done.stderr.decode())
+
+
+@contextlib.contextmanager
+def started(*command: str, **variables: str) -> Iterator[subprocess.Popen[bytes]]:
+    """Starts a command that `interrupt()` can interrupt; ends it."""
+    # A test runner in the background may ignore SIGINT, and its children would inherit that.
+    handler = signal.signal(signal.SIGINT, signal.default_int_handler)
+    try:
+        process = subprocess.Popen(
+            command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, cwd=ROOT, env=environment(**variables)
+        )
+    finally:
+        signal.signal(signal.SIGINT, handler)
+    with process:
+        try:
+            yield process
+        finally:
+            process.kill()
+
+
+def interrupt(process: subprocess.Popen[bytes]) -> Outcome:
+    """Presses Ctrl-C."""
+    process.send_signal(signal.SIGINT)
+    out, err = process.communicate(timeout=PATIENCE)
+    return Outcome(process.returncode, out, err.decode())
+
+
+def on_terminal(
+    *command: str, columns: int = 80, only_stderr: bool = False, answer: bytes = b"", **variables: Any
+) -> tuple[int, str]:
+    """Runs a command on a terminal; returns its exit status and all that was written there, erased or not.
+
+    Args:
+        *command: The command.
+        columns: The width of the terminal.
+        only_stderr: Whether stdout goes elsewhere.
+        answer: What is typed when a prompt has come.
+        **variables: For the environment.
+    """
+    import fcntl
+    import pty
+    import termios
+
+    master, slave = pty.openpty()
+    fcntl.ioctl(slave, termios.TIOCSWINSZ, struct.pack("HHHH", 40, columns, 0, 0))
+    out: Optional[int] = subprocess.DEVNULL if only_stderr else slave
+    # A session of its own: a prompt must not go to the terminal of whoever runs the tests.
+    with subprocess.Popen(
+        command,
+        stdin=slave,
+        stdout=out,
+        stderr=slave,
+        cwd=ROOT,
+        env=environment(**variables),
+        start_new_session=True,
+    ) as process:
+        os.close(slave)
+        written = bytearray()
+        try:
+            with contextlib.suppress(OSError):  # Linux tells the end of a terminal so
+                while part := os.read(master, 65536):
+                    written += part
+                    if answer and written.endswith(b": "):
+                        os.write(master, answer)
+                        answer = b""
+            return process.wait(PATIENCE), written.decode()
+        finally:
+            process.kill()
+            os.close(master)
+
+
+def shadow(directory: Path, module: str, code: str) -> Mapping[str, str]:
+    """Returns the environment in which a module is `code`."""
+    (directory / f"{module}.py").write_text(code, encoding="utf-8")
+    return {"PYTHONPATH": os.pathsep.join(filter(None, [str(directory), os.environ.get("PYTHONPATH", "")]))}
+
+
+def answer_close(connection: Connection) -> None:
+    """Ends a raw server's script as a server does, so that the client need not wait."""
+    while connection.read_frame().opcode != CLOSE:
+        pass
+    connection.send_close()
