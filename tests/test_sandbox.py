@@ -528,6 +528,16 @@ def test_no_read_lets_the_network_fill_up() -> None:
         assert sandbox.exchanges[-1].packets == ()
 
 
+def test_no_read_does_not_read_a_close_frame_either() -> None:
+    """A client that says goodbye gets no answer."""
+    with Sandbox("no-read") as sandbox, connected(sandbox) as client:
+        begin(client)
+        client.send_close()
+        client.settimeout(0.2)
+        with pytest.raises(websocket.WebSocketTimeoutException):
+            client.recv_data(control_frame=True)
+
+
 def test_no_read_reads_again_after_its_time() -> None:
     """Then what was held back arrives, and so does the end of the connection."""
     with Sandbox("no-read=0.1") as sandbox, connected(sandbox) as client:

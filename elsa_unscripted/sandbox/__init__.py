@@ -16,7 +16,7 @@ every test.
 from __future__ import annotations
 
 try:
-    import websockets.asyncio.server  # noqa: F401 - the part that came last, in websockets 13
+    import websockets.asyncio.server  # noqa: F401 - the part that websockets 13 brought
 except ImportError as error:
     raise ModuleNotFoundError(
         "the sandbox needs the package websockets: pip install 'elsa-unscripted[sandbox]'", name="websockets"

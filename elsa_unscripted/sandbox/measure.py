@@ -17,7 +17,7 @@ with warnings.catch_warnings():
 PAUSE_MS = 300  # shorter silences are part of fluent speech
 PAUSE_DB = 16.0  # below the recording's own level
 SILENCE_DBFS = -60.0  # below this nothing is speech, however quiet the recording
-STEP_MS = 25  # the precision of the pauses; at 1 ms, pydub's own, a long recording takes tens of seconds
+STEP_MS = 50  # the precision of the pauses; at 1 ms, pydub's own, a long recording takes tens of seconds
 
 
 def measure(wav: bytes | None) -> dict[str, Any]:

@@ -217,8 +217,8 @@ class Sandbox:
         exchange, request = connection.exchange, connection.request
         choice = self._choose(_token(request))
         # The client's own name for this machine, so that the links lead here from wherever it is.
-        links = f"http://{request.headers.get('Host', self._authority)}"
-        call = Call(connection, exchange, links, self._greeting)
+        host = next(iter(request.headers.get_all("Host")), self._authority)
+        call = Call(connection, exchange, f"http://{host}", self._greeting)
         try:
             await asyncio.wait_for(hold(call, choice.scenario.script, choice.value), PATIENCE_SECONDS)
         except asyncio.TimeoutError:
