@@ -30,6 +30,7 @@ class Connection:
 
     def __init__(self, sock: socket.socket) -> None:
         self.sock = sock
+        self.over = threading.Event()
         self.request = b""
         self.frames: List[Frame] = []
 
@@ -96,7 +97,12 @@ class Connection:
         self.read_frame()
         self.send(STREAM_ID)
 
+    def wait(self, seconds: float) -> None:
+        """Does nothing for a while; ends early when the server closes."""
+        self.over.wait(seconds)
+
     def cut(self) -> None:
+        self.over.set()
         with contextlib.suppress(OSError):
             self.sock.shutdown(socket.SHUT_RDWR)
         self.sock.close()

@@ -1,0 +1,50 @@
+"""Each fault of a server has the right outcome, within the promised bound, and leaves nothing behind."""
+
+from __future__ import annotations
+
+import time
+from pathlib import Path
+from typing import Any
+
+import pytest
+from faults import FAULTS, Fault
+from pydub import AudioSegment
+from rawserver import RawServer
+
+from elsa_unscripted import ElsaError, score
+
+QUICK = {"connect_timeout": 5.0, "timeout": 0.4, "close_timeout": 0.2, "bad_quality_grace": 0.1, "speed": 20.0}
+GUARD = 3.0  # s beyond the promise, for a machine that is busy
+
+
+@pytest.mark.parametrize("fault", FAULTS, ids=lambda fault: fault.name)
+def test_fault(fault: Fault, speech: Path) -> None:
+    """The error's type, phase, code and bill are as they should be, and the call ends when it must."""
+    audio: Any = speech
+    options = {**QUICK, **fault.options}
+    if fault.name == "a server that reads nothing":
+        audio = AudioSegment(speech.read_bytes()).set_frame_rate(48000).set_channels(2) * 30
+        options["speed"] = None
+    started = time.monotonic()
+    with RawServer(fault.script) as server:
+        if fault.error is None:
+            assert score(audio, "the-secret-token", url=server.url, **options).status == "success"
+        else:
+            with pytest.raises(ElsaError) as caught:
+                score(audio, "the-secret-token", url=server.url, **options)
+        took = time.monotonic() - started
+    bound = options["connect_timeout"] + 3.28 / QUICK["speed"] + options["timeout"] + options["close_timeout"]
+    assert took < bound + GUARD
+    assert len(server.connections) == fault.connections
+    if fault.error is None:
+        return
+    error: Any = caught.value
+    assert type(error) is fault.error
+    if fault.phase is not None:
+        assert error.phase == fault.phase
+    if fault.code is not None:
+        assert fault.code in (getattr(error, "code", None), getattr(error, "status_code", None))
+    packets = [frame for frame in server.connections[-1].frames if frame.opcode == 2]
+    assert error.possibly_billed == (bool(packets) or error.phase == "audio")
+    assert error.audio_seconds_sent >= 0.5 * (len(packets) - 1)
+    assert (error.stream_id is None) == (error.phase in ("connect", "start"))
