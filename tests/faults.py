@@ -31,6 +31,7 @@ BAD_QUALITY = {"status": "bad_quality", "reason": "hum"}
 FAILED = {"status": "failed", "reason": "no"}
 CLOSE_CODES = (1000, 1001, 1008, 1011, 3000, 4999)
 PHASES = ("start", "audio", "result")
+IN_TIME: Dict[str, Any] = {"speed": 4.0}  # so slow that a busy machine reacts before all the audio has left
 
 
 @dataclass(frozen=True)
@@ -231,19 +232,22 @@ def _handshake_faults() -> List[Fault]:
 def _ending_faults() -> List[Fault]:
     found: List[Fault] = []
     for phase in PHASES:
+        pace = IN_TIME if phase == "audio" else {}
         for code in CLOSE_CODES:
-            found.append(Fault(f"close {code} at {phase}", _closing(phase, code), StreamClosedError, phase, code))
+            closing = _closing(phase, code)
+            found.append(Fault(f"close {code} at {phase}", closing, StreamClosedError, phase, code, pace))
             found.append(Fault(f"success, close {code} at {phase}", _closing(phase, code, SUCCESS)))
         for end in ("cut", "reset"):
-            found.append(Fault(f"{end} at {phase}", at(phase, then=end), StreamClosedError, phase, 1006))
+            found.append(Fault(f"{end} at {phase}", at(phase, then=end), StreamClosedError, phase, 1006, pace))
             found.append(Fault(f"success, {end} at {phase}", at(phase, SUCCESS, then=end)))
-            found.append(Fault(f"failed, {end} at {phase}", at(phase, FAILED, then=end), ScoringFailedError, phase))
+            rejected = at(phase, FAILED, then=end)
+            found.append(Fault(f"failed, {end} at {phase}", rejected, ScoringFailedError, phase, options=pace))
         found.append(Fault(f"success at {phase}", at(phase, SUCCESS)))
         found.append(Fault(f"success, then silence at {phase}", at(phase, SUCCESS, then="stay")))
-        bad = Fault(f"bad_quality, close at {phase}", _closing(phase, 1000, BAD_QUALITY), BadQualityError, phase)
-        found.append(bad)
+        bad = _closing(phase, 1000, BAD_QUALITY)
+        found.append(Fault(f"bad_quality, close at {phase}", bad, BadQualityError, phase, options=pace))
         invalid = raw(phase, frame(struct.pack("!H", 1006), CLOSE))
-        found.append(Fault(f"close frame with 1006 at {phase}", invalid, StreamClosedError, phase, 1006))
+        found.append(Fault(f"close frame with 1006 at {phase}", invalid, StreamClosedError, phase, 1006, pace))
     return found
 
 
@@ -293,7 +297,10 @@ def _message_faults() -> List[Fault]:
     found = [
         Fault(f"{name} for a verdict", at("result", message), ProtocolError, "result") for name, message in junk.items()
     ]
-    found += [Fault(f"{name} before the verdict", at("audio", message, SUCCESS)) for name, message in junk.items()]
+    found += [
+        Fault(f"{name} before the verdict", at("audio", message, SUCCESS), options=IN_TIME)
+        for name, message in junk.items()
+    ]
     strange: Tuple[Any, ...] = (None, True, 0, 1.5, "", "SUCCESS", [], ["success"], {}, {"status": "success"})
     found += [Fault(f"status {json.dumps(status)}", at("result", {"status": status}, SUCCESS)) for status in strange]
     return [

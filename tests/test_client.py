@@ -333,7 +333,7 @@ def test_malformed_verdict(junk: Any, short: Path) -> None:
 
 
 @pytest.mark.parametrize("junk", ["not json", "[]", b"\xff\xfe"])
-def test_malformed_before_the_verdict_is_owed(junk: Any, short: Path) -> None:
+def test_malformed_before_the_verdict_is_owed(junk: Any, speech: Path) -> None:
     """What can't be read earlier loses nothing: a verdict still counts."""
 
     def script(connection: Connection) -> None:
@@ -347,7 +347,7 @@ def test_malformed_before_the_verdict_is_owed(junk: Any, short: Path) -> None:
         connection.send(SUCCESS)
         connection.finish()
 
-    assert scored(script, short).status == "success"
+    assert scored(script, speech, speed=5).status == "success"
 
 
 def test_binary_verdict(short: Path) -> None:

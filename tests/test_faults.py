@@ -8,32 +8,43 @@ from typing import Any
 
 import pytest
 from faults import FAULTS, Fault
+from leaks import watching_for
 from pydub import AudioSegment
 from rawserver import RawServer
 
 from elsa_unscripted import ElsaError, score
 
+TOKEN = "the-secret-token"
 QUICK = {"connect_timeout": 5.0, "timeout": 0.4, "close_timeout": 0.2, "bad_quality_grace": 0.1, "speed": 20.0}
 GUARD = 3.0  # s beyond the promise, for a machine that is busy
 
 
 @pytest.mark.parametrize("fault", FAULTS, ids=lambda fault: fault.name)
 def test_fault(fault: Fault, speech: Path) -> None:
-    """The error's type, phase, code and bill are as they should be, and the call ends when it must."""
+    """The error's type, phase, code and bill are as they should be; the call ends when it must, and tells no token."""
     audio: Any = speech
     options = {**QUICK, **fault.options}
     if fault.name == "a server that reads nothing":
         audio = AudioSegment(speech.read_bytes()).set_frame_rate(48000).set_channels(2) * 30
         options["speed"] = None
     started = time.monotonic()
-    with RawServer(fault.script) as server:
+    with watching_for(TOKEN) as leaks, RawServer(fault.script) as server:
         if fault.error is None:
-            assert score(audio, "the-secret-token", url=server.url, **options).status == "success"
+            result = score(audio, TOKEN, url=server.url, **options)
+            assert result.status == "success"
+            leaks.look_at(repr(result) + repr(result.statuses))
         else:
             with pytest.raises(ElsaError) as caught:
-                score(audio, "the-secret-token", url=server.url, **options)
+                score(audio, TOKEN, url=server.url, **options)
+            leaks.look_at_error(caught.value)
         took = time.monotonic() - started
-    bound = options["connect_timeout"] + 3.28 / QUICK["speed"] + options["timeout"] + options["close_timeout"]
+    assert leaks.found == []
+    bound = (
+        options["connect_timeout"]
+        + 3.28 / (options["speed"] or QUICK["speed"])
+        + options["timeout"]
+        + options["close_timeout"]
+    )
     assert took < bound + GUARD
     assert len(server.connections) == fault.connections
     if fault.error is None:

@@ -1,0 +1,63 @@
+"""Looks for a token in all that an exchange can show: log lines, websocket-client's own trace, errors, reprs."""
+
+from __future__ import annotations
+
+import contextlib
+import logging
+import pickle
+import traceback
+from typing import Any, Iterator, List
+
+import websocket
+
+
+class Leaks(logging.Handler):
+    """Keeps the beginning of each text that shows the token.
+
+    Attributes:
+        found: Those texts.
+        lines: How many log lines were looked at.
+    """
+
+    def __init__(self, token: str) -> None:
+        super().__init__(logging.DEBUG)
+        self.found: List[str] = []
+        self.lines = 0
+        self._token = token
+
+    def emit(self, record: logging.LogRecord) -> None:
+        self.lines += 1
+        self.look_at(record.getMessage())
+        if record.exc_info and record.exc_info[1] is not None:
+            self.look_at_error(record.exc_info[1])
+
+    def look_at(self, text: str) -> None:
+        if self._token in text:
+            self.found.append(text[:200])
+
+    def look_at_error(self, error: BaseException) -> None:
+        """Looks at all that an error can show: itself, its attributes, its causes and contexts, its traceback."""
+        self.look_at("".join(traceback.format_exception(type(error), error, error.__traceback__)))
+        link: Any = error
+        while link is not None:
+            self.look_at(repr(link) + str(link) + repr(link.args) + repr(vars(link)))
+            link = link.__cause__ or link.__context__
+        with contextlib.suppress(TypeError, AttributeError, pickle.PicklingError):
+            self.look_at(repr(vars(pickle.loads(pickle.dumps(error)))))
+
+
+@contextlib.contextmanager
+def watching_for(token: str) -> Iterator[Leaks]:
+    """Listens to every logger at DEBUG, and turns websocket-client's trace on."""
+    leaks = Leaks(token)
+    root = logging.getLogger()
+    level = root.level
+    root.addHandler(leaks)
+    root.setLevel(logging.DEBUG)
+    websocket.enableTrace(True, handler=logging.NullHandler())
+    try:
+        yield leaks
+    finally:
+        websocket.enableTrace(False)
+        root.setLevel(level)
+        root.removeHandler(leaks)

@@ -1,0 +1,27 @@
+"""Damaged audio files end in audio or in an `AudioError`, whatever the damage: a short run that is always the same."""
+
+from __future__ import annotations
+
+import random
+
+import pytest
+from mutations import complaint_about, mutate, seeds
+
+ROUNDS = 40  # for each seed; scripts/fuzz_audio.py runs as long as one likes
+SEEDS = seeds()
+
+
+@pytest.mark.parametrize("name", SEEDS)
+def test_damaged_files(name: str) -> None:
+    """Decoding a damaged file neither crashes nor hangs, and raises nothing but AudioError."""
+    rng = random.Random(name)
+    for _ in range(ROUNDS):
+        data = mutate(rng, SEEDS[name], SEEDS[rng.choice(list(SEEDS))])
+        complaint = complaint_about(data, rng.choice((None, 16000)))
+        assert complaint is None, data[:300].hex()
+
+
+@pytest.mark.parametrize("name", SEEDS)
+def test_seeds_are_healthy(name: str) -> None:
+    """What the damage begins with is sound audio: else the test above would test little."""
+    assert complaint_about(SEEDS[name], None) is None
