@@ -184,7 +184,6 @@ class _Exchange:
         self._sender: Optional[sender.Sender] = None
         self._deadline = Deadline(0)
         self._grace: Optional[Deadline] = None
-        self._overtime: Optional[int] = None  # events that were on the queue when the time was over, still to take
         self._timings: Dict[str, float] = {}
 
     def cancel(self) -> None:
@@ -197,7 +196,7 @@ class _Exchange:
             self._connect()
             verdict = self._converse()
         except ElsaError as error:
-            final = isinstance(error, ScoreCancelledError) or type(error) is ScoringFailedError
+            final = isinstance(error, (ConnectError, ScoreCancelledError)) or type(error) is ScoringFailedError
             self._shut_down(self._config.close_timeout, listen=not final)
             late = None if final else self._late_verdict()
             if late is None:
@@ -281,8 +280,7 @@ class _Exchange:
                 except StreamClosedError as error:
                     return self._obey(protocol.SendFailed(error))
             elif isinstance(command, protocol.StartAudio):
-                if self._overtime is None:  # else it would be sent, and billed, for nothing
-                    self._start_audio()
+                self._start_audio()
             elif isinstance(command, protocol.StopAudio):
                 if self._sender is not None:
                     self._sender.stop()
@@ -322,14 +320,8 @@ class _Exchange:
             self._on_progress(self._seconds_in(event.packets), self._audio.seconds)
 
     def _next_event(self) -> Any:
-        if self._overtime is None and self._deadline.expired():
-            self._overtime = self._queue.qsize()
-        if self._overtime is not None:
-            # What has arrived in time is looked at; what arrives from now on isn't, or chatter would never end.
-            if self._overtime <= 0:
-                return protocol.TimeOver()
-            self._overtime -= 1
-            return self._take(self._deadline)
+        if self._deadline.expired():
+            return protocol.TimeOver()  # whatever is on the queue: _late_verdict() will look for a verdict there
         grace = self._grace
         if grace is None or grace.remaining() > self._deadline.remaining():
             grace = None

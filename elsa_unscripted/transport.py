@@ -58,6 +58,7 @@ class Transport:
         self._opened = False
         self._error: Optional[BaseException] = None
         self._close_frame: Optional[Tuple[int, str]] = None
+        self._ended = threading.Event()
         # A daemon: a name look-up can't be ended, and must not keep the interpreter.
         self._thread = threading.Thread(target=self._run, name="elsa-websocket", daemon=True)
 
@@ -85,22 +86,30 @@ class Transport:
             Whether the thread has ended. If not, it is in a name look-up, and ends after that.
         """
         deadline = Deadline(timeout)
-        if self._opened and self._wire is not None and self._thread.is_alive():
+        if self._opened and self._wire is not None and not self._ended.is_set():
             self._wire.bound_sending(Deadline(timeout / 2))
             if self._app is not None and not listen:
                 # Else websocket-client 1.9 would log the server's answer, a normal close, as an error.
                 self._app.keep_running = False
             with contextlib.suppress(StreamClosedError):
                 self._send_frame(struct.pack("!H", websocket.STATUS_NORMAL), websocket.ABNF.OPCODE_CLOSE)
-                self._thread.join(deadline.remaining())
+                self._wait(deadline.remaining())
         self.cut(deadline.remaining())
-        return not self._thread.is_alive()
+        return self._ended.is_set()
 
     def cut(self, timeout: float = 0.0) -> None:
         """Ends the connection without a handshake; waits moments for the thread, or `timeout` if that is longer."""
+        if self._wire is not None:
+            self._wire.finish_reading()
         self._socket.shut_down()
-        if self._thread.ident is not None:
-            self._thread.join(max(timeout, 0.5) if self._socket.dialled else 0.05)
+        if self._thread.ident is None:  # it could not be started
+            self._ended.set()
+        self._wait(max(timeout, 0.5) if self._socket.dialled else 0.05)
+
+    def _wait(self, timeout: float) -> None:
+        # Not for the thread itself: up to Python 3.12, one whose join() is interrupted counts as ended while it runs.
+        if self._ended.wait(timeout) and self._thread.ident is not None:
+            self._thread.join(0.5)
 
     def _send_frame(self, payload: Union[str, bytes], opcode: int) -> None:
         try:
@@ -124,6 +133,7 @@ class Transport:
         logger.debug("< closed %d", code)
         error_to_tell = None if self._close_frame else self._translated(self._error)
         self._put(Closed(code, reason, error_to_tell))
+        self._ended.set()
 
     def _connect_and_read(self) -> None:
         url = str(self._config.url)

@@ -137,7 +137,9 @@ class Wire:
         self._token = token.encode("utf-8")
         self._head = b""  # the rest of the HTTP answer, for recv() to give
         self._reader = threading.get_ident()
-        self._replies: Deque[bytes] = deque()  # frames of the reading thread, which never waits to send
+        # The last frame of the reading thread, which never waits to send. One: RFC 6455, 5.5.3, lets a pong answer
+        # for the pings before, and nothing follows a close frame.
+        self._replies: Deque[bytes] = deque(maxlen=1)
         self._sending = threading.Lock()
         self._finished_reading = False
         self._finished_sending = False
@@ -185,7 +187,12 @@ class Wire:
         if self._head:
             given, self._head = self._head[:size], self._head[size:]
             return given
-        data = b"" if self._finished_reading else self._receive(size)
+        data = b""
+        while len(data) < size and not self._finished_reading:  # all of it: a token in two parts could not be masked
+            part = self._receive(size - len(data))
+            if not part:
+                break
+            data += part
         self._message_bytes += len(data)
         if self._message_bytes > self._max_message_bytes:
             raise MessageTooLongError(f"a message of more than {self._max_message_bytes} bytes")
@@ -233,7 +240,7 @@ class Wire:
         """Sends the HTTP request, with the token in its last header, and checks the head of the answer."""
         authorization, self._authorization = str(self._authorization), None
         self._send_all(request[: -len(b"\r\n")] + authorization.encode("latin-1") + b"\r\n")
-        self._head = _read_head(self._receive)
+        self._head = self.masked(_read_head(self._receive))
         status, headers = _parse_head(self._head)
         if status != 101:
             raise _refusal(status, headers.get("Retry-After"))
@@ -251,12 +258,18 @@ class Wire:
         """Whoever finds the way free sends them; whoever leaves it looks again, so that none stays behind."""
         while self._replies and self._sending.acquire(blocking=False):
             try:
-                # If they can't be sent, the reading thread will find the connection broken, and says so.
-                with contextlib.suppress(OSError):
-                    while self._replies:
-                        self._send_frame(self._replies.popleft())
+                if not self._takes_more():
+                    return  # the next frame will take it along
+                # If it can't be sent, the reading thread will find the connection broken, and says so.
+                with contextlib.suppress(OSError, IndexError):  # the one who was here before may have sent it
+                    self._send_frame(self._replies.popleft())
             finally:
                 self._sending.release()
+
+    def _takes_more(self) -> bool:
+        with _Poll() as poll:
+            poll.register(self._socket, selectors.EVENT_WRITE)
+            return bool(poll.select(0))
 
     def _send_all(self, data: bytes) -> None:
         left = memoryview(data)
