@@ -14,7 +14,6 @@ import queue
 import random
 import socket
 import ssl
-import threading
 import time
 from typing import TYPE_CHECKING, Any, BinaryIO, Callable, Dict, Optional, Set, Union
 
@@ -46,6 +45,7 @@ OnStatus = Callable[[messages.Status], object]
 OnProgress = Callable[[float, float], object]
 
 RETRIED_STATUS_CODES = frozenset({408, 425, 429, 500, 502, 503, 504})  # those that may pass
+MAX_WAITING_EVENTS = 1000  # on the queue
 FIRST_BACKOFF = 0.25  # s before the first retry; doubled for each after it
 INTERRUPTED_CLOSE_TIMEOUT = 0.5  # s for the closing handshake after Ctrl-C, when somebody is waiting at a keyboard
 # On Windows, Ctrl-C doesn't end a wait for a lock.
@@ -79,7 +79,7 @@ class Client:
         if config is not None and (token is not None or options):
             raise ConfigError("give either config, or token and options; dataclasses.replace() changes a config")
         self.config = config if config is not None else Config(token=token, **options)
-        self._lock = threading.Lock()  # guards the rest
+        # No lock: one that another thread holds while this process forks is never released in the child.
         self._running: Set[_Exchange] = set()
         self._closed = False
         self._tls: Optional[ssl.SSLContext] = None
@@ -108,27 +108,23 @@ class Client:
             ElsaError: Anything else.
         """
         exchange = _Exchange(self.config, self._tls_context, on_status, on_progress, on_event)
-        with self._lock:
+        # First added, then asked, while close() does it the other way round: one of the two sees the other.
+        self._running.add(exchange)
+        try:
             if self._closed:
                 raise ConfigError("this Client is closed; make a new one")
-            self._running.add(exchange)
-        try:
             return exchange.run(audio)
         finally:
-            with self._lock:
-                self._running.discard(exchange)
+            self._running.discard(exchange)
 
     def cancel(self) -> None:
         """Ends the exchanges that run now, from any thread: their `score()` raises `ScoreCancelledError`."""
-        with self._lock:
-            running = list(self._running)
-        for exchange in running:
+        for exchange in self._running.copy():
             exchange.cancel()
 
     def close(self) -> None:
         """Cancels what runs, and refuses more."""
-        with self._lock:
-            self._closed = True
+        self._closed = True
         self.cancel()
 
     def __enter__(self) -> Client:
@@ -146,21 +142,26 @@ class Client:
         return f"Client({self.config!r})"
 
     def _tls_context(self) -> Optional[ssl.SSLContext]:
-        """Made once: loading the system's certificates takes tens of milliseconds."""
-        if not str(self.config.url).startswith("wss:"):
-            return None
-        with self._lock:
-            if self._tls is None:
-                self._tls = _make_tls_context(self.config)
-            return self._tls
+        """Made once, or twice if two threads are the first: loading the system's certificates takes milliseconds."""
+        if self._tls is None and str(self.config.url).startswith("wss:"):
+            self._tls = _make_tls_context(self.config)
+        return self._tls
 
 
 class _Cancelled:
     """The event that `cancel()` puts on the queue."""
 
 
+class _CallbackFailed(Exception):
+    """Carries what a callback raised, which may be an `ElsaError` of another exchange, past our own handling."""
+
+    def __init__(self, error: Exception) -> None:
+        super().__init__()
+        self.error = error
+
+
 class _Exchange:
-    """One call of `score()`. All but `cancel()` and `_queue` belongs to the calling thread."""
+    """One call of `score()`. All but `cancel()`, `_put()` and what they use belongs to the calling thread."""
 
     def __init__(
         self,
@@ -177,7 +178,7 @@ class _Exchange:
         self._on_event = on_event
         self._began = time.monotonic()
         self._queue: queue.Queue[object] = queue.Queue()
-        self._cancelled = False
+        self._ending = False
         self._protocol = protocol.Protocol()
         self._audio = Audio(b"", 1, 1, 1)
         self._transport: Optional[Transport] = None
@@ -187,8 +188,13 @@ class _Exchange:
         self._timings: Dict[str, float] = {}
 
     def cancel(self) -> None:
-        self._cancelled = True
         self._queue.put(_Cancelled())
+
+    def _put(self, event: object) -> None:
+        """Takes the events of the other threads; makes them wait while a slow callback keeps ours from the queue."""
+        self._queue.put(event)
+        while self._queue.qsize() > MAX_WAITING_EVENTS and not self._ending:
+            time.sleep(0.01)
 
     def run(self, source: AudioSource) -> ScoreResult:
         self._audio = load(source, self._config.sample_rate)
@@ -202,7 +208,10 @@ class _Exchange:
             if late is None:
                 raise self._with_facts(error) from error.__cause__
             verdict = late
-        except Exception:  # a callback's
+        except _CallbackFailed as failed:
+            self._shut_down(self._config.close_timeout)
+            raise failed.error from failed.error.__cause__
+        except Exception:
             self._shut_down(self._config.close_timeout)
             raise
         except BaseException:  # Ctrl-C, SystemExit
@@ -219,8 +228,11 @@ class _Exchange:
         tls = self._tls_context()
         deadline = Deadline(self._config.connect_timeout)
         for attempt in itertools.count():
-            self._transport = Transport(self._config, tls, self._queue.put, deadline)
-            self._transport.start()
+            self._transport = Transport(self._config, tls, self._put, deadline)
+            try:
+                self._transport.start()
+            except RuntimeError as no_thread:
+                raise ConnectError(f"no thread could be started ({no_thread}); use fewer at once") from no_thread
             error = self._opening(deadline)
             if error is None:
                 return
@@ -253,6 +265,7 @@ class _Exchange:
     def _converse(self) -> messages.Status:
         """Feeds the protocol with events and does as it says, until the verdict."""
         self._deadline = Deadline(self._config.timeout)
+        self._open_transport().bound_sending(self._deadline)
         verdict = self._obey(messages.Opened())
         while verdict is None:
             event = self._next_event()
@@ -265,7 +278,7 @@ class _Exchange:
             elif isinstance(event, sender.Failed):
                 if not isinstance(event.error, StreamClosedError):
                     raise event.error
-                verdict = self._obey(protocol.SendFailed(event.error))
+                verdict = self._obey(self._send_failure(event.error))
             else:
                 verdict = self._obey(event)
         return verdict
@@ -278,7 +291,7 @@ class _Exchange:
                 try:
                     self._open_transport().send(config)
                 except StreamClosedError as error:
-                    return self._obey(protocol.SendFailed(error))
+                    return self._obey(self._send_failure(error))
             elif isinstance(command, protocol.StartAudio):
                 self._start_audio()
             elif isinstance(command, protocol.StopAudio):
@@ -290,14 +303,17 @@ class _Exchange:
             elif isinstance(command, protocol.StopGrace):
                 self._grace = None
             elif isinstance(command, protocol.Report):
-                if self._on_status is not None:
-                    self._on_status(command.status)
+                self._call(self._on_status, command.status)
             elif isinstance(command, protocol.Finish):
                 self._timings["verdict"] = self._elapsed()
                 return command.verdict
             else:
                 raise command.error
         return None
+
+    def _send_failure(self, error: BaseException) -> Union[protocol.TimeOver, protocol.SendFailed]:
+        """A send has the same deadline as the exchange: where it ran into that, nothing else is wrong."""
+        return protocol.TimeOver() if self._deadline.expired() else protocol.SendFailed(error)
 
     def _start_audio(self) -> None:
         self._timings["start"] = self._elapsed()
@@ -308,16 +324,18 @@ class _Exchange:
             self._audio.packets(chunk),
             messages.END_STREAM,
             self._open_transport().send,
-            self._queue.put,
+            self._put,
             None if speed is None else chunk / speed,
         )
-        self._sender.start()
+        try:
+            self._sender.start()
+        except RuntimeError as no_thread:
+            raise StreamClosedError(f"no thread could be started ({no_thread}); use fewer at once") from no_thread
 
     def _progress(self, event: sender.Progress) -> None:
         if event.packets == 1:
             self._timings["first_packet"] = self._elapsed()
-        if self._on_progress is not None:
-            self._on_progress(self._seconds_in(event.packets), self._audio.seconds)
+        self._call(self._on_progress, self._seconds_in(event.packets), self._audio.seconds)
 
     def _next_event(self) -> Any:
         if self._deadline.expired():
@@ -356,26 +374,26 @@ class _Exchange:
     def _shut_down(self, timeout: float, *, listen: bool = False) -> None:
         """Ends both threads: with a closing handshake, if the connection lets us."""
         deadline = Deadline(timeout)
+        self._ending = True
         if self._sender is not None:
             self._sender.stop()
-        if self._transport is not None:
-            try:
-                ended = self._transport.close(timeout, listen=listen)
-            except BaseException:  # Ctrl-C while we wait: at once, then, but as clean
+        try:
+            if self._transport is not None and not self._transport.close(timeout, listen=listen):
+                logger.info("a thread goes on in the background, most likely in a name look-up, and ends with it")
+        finally:  # Ctrl-C while we wait: at once, then, but as clean
+            if self._transport is not None:
                 self._transport.cut()
-                raise
-            if not ended:
-                logger.info("a name look-up goes on in the background; its thread ends with it")
-        if self._sender is not None:
-            # Whatever it was sending has been cut off by now: this is a matter of moments.
-            self._sender.join(max(deadline.remaining(), 0.5))
+            if self._sender is not None:
+                # Whatever it was sending has been cut off by now: this is a matter of moments.
+                self._sender.join(max(deadline.remaining(), 0.5))
 
     def _late_verdict(self) -> Optional[messages.Status]:
         """Looks for a verdict among what arrived before the connection was closed, and wasn't taken yet."""
         with contextlib.suppress(queue.Empty):
             while True:
                 event = self._queue.get_nowait()
-                if isinstance(event, messages.Status):
+                if isinstance(event, messages.Status) and event.status in ("success", "failed"):
+                    self._observe(event)
                     try:
                         verdict = self._obey(event)
                     except ScoringFailedError as error:
@@ -420,8 +438,15 @@ class _Exchange:
         return self._transport
 
     def _observe(self, event: object) -> None:
-        if self._on_event is not None:
-            self._on_event(event)
+        self._call(self._on_event, event)
+
+    def _call(self, callback: Optional[Callable[..., object]], *arguments: object) -> None:
+        if callback is None:
+            return
+        try:
+            callback(*arguments)
+        except Exception as error:  # noqa: BLE001 - whatever it is, it is the caller's
+            raise _CallbackFailed(error) from None
 
     def _elapsed(self) -> float:
         return time.monotonic() - self._began

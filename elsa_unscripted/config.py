@@ -33,6 +33,7 @@ CONNECT_TIMEOUT = 10.0  # s: for all attempts and the waits between them; a heal
 CLOSE_TIMEOUT = 2.0  # s: a peer that is alive answers a close frame within a round trip
 BAD_QUALITY_GRACE = 5.0  # s: whether a verdict follows `bad_quality` is unknown, so wait, but not for long
 CONNECT_RETRIES = 2  # after the first attempt; nothing is metered before the first packet
+MAX_EXTRA_CHARACTERS = 65_536  # what a new connection's buffer takes at once, whether the server reads or not
 MAX_MESSAGE_BYTES = 64 * 2**20  # a verdict for minutes of speech is a few MB at most
 
 _MAX_SECONDS = 1e6  # 11 days; what every platform's waits can take
@@ -203,7 +204,10 @@ def _checked_extra(extra: Mapping[str, Any]) -> Mapping[str, Any]:
             f"extra must not hold {' or '.join(sorted(taken & set(extra)))}: they are options of their own"
         )
     try:
-        copy: Mapping[str, Any] = json.loads(json.dumps(dict(extra), allow_nan=False))
+        text = json.dumps(dict(extra), allow_nan=False)
+        if len(text) > MAX_EXTRA_CHARACTERS:
+            raise ConfigError(f"extra must be at most {MAX_EXTRA_CHARACTERS} characters as JSON, not {len(text)}")
+        copy: Mapping[str, Any] = json.loads(text)
     except (TypeError, ValueError, RecursionError) as error:
         raise ConfigError(f"extra can't be written as JSON: {error}") from None
     return copy

@@ -7,6 +7,7 @@ wrapped: see `wire` for why.
 from __future__ import annotations
 
 import contextlib
+import json
 import logging
 import socket
 import ssl
@@ -20,7 +21,7 @@ import websocket
 from .config import Config, is_loopback, parse_proxy
 from .deadline import Deadline
 from .exceptions import ConfigError, ConnectError, ElsaError, ProtocolError, StreamClosedError
-from .messages import Closed, Event, Malformed, Opened, describe, parse
+from .messages import Closed, Event, Malformed, Message, Opened, describe, parse
 from .wire import MessageTooLongError, Socket, Wire
 
 logger = logging.getLogger("elsa_unscripted")
@@ -75,6 +76,11 @@ class Transport:
             message, websocket.ABNF.OPCODE_TEXT if isinstance(message, str) else websocket.ABNF.OPCODE_BINARY
         )
 
+    def bound_sending(self, deadline: Deadline) -> None:
+        """Bounds each `send()` from now on, by a deadline that may be extended."""
+        if self._wire is not None:
+            self._wire.bound_sending(deadline)
+
     def close(self, timeout: float, *, listen: bool) -> bool:
         """Does the closing handshake with code 1000, if the peer lets us; cuts the connection; waits for the thread.
 
@@ -83,16 +89,20 @@ class Transport:
             listen: Whether what the server says meanwhile still matters.
 
         Returns:
-            Whether the thread has ended. If not, it is in a name look-up, and ends after that.
+            Whether the thread has ended. If not, it is most likely in a name look-up, and ends after that.
         """
         deadline = Deadline(timeout)
         if self._opened and self._wire is not None and not self._ended.is_set():
-            self._wire.bound_sending(Deadline(timeout / 2))
+            self._wire.bound_sending(Deadline(timeout / 2))  # the peer may have stopped reading
             if self._app is not None and not listen:
                 # Else websocket-client 1.9 would log the server's answer, a normal close, as an error.
                 self._app.keep_running = False
-            with contextlib.suppress(StreamClosedError):
+            try:
                 self._send_frame(struct.pack("!H", websocket.STATUS_NORMAL), websocket.ABNF.OPCODE_CLOSE)
+                stuck = False
+            except StreamClosedError as error:
+                stuck = isinstance(error.__cause__, TimeoutError)
+            if not stuck:
                 self._wait(deadline.remaining())
         self.cut(deadline.remaining())
         return self._ended.is_set()
@@ -147,6 +157,8 @@ class Transport:
             socket=self._wire,  # type: ignore[arg-type]
             on_open=self._on_open,
             on_message=self._on_message,
+            on_ping=self._on_control_frame,
+            on_pong=self._on_control_frame,
             on_error=self._on_error,
             on_close=self._on_close,
         )
@@ -166,17 +178,32 @@ class Transport:
         self._opened = True
         self._put(Opened())
 
+    def _on_control_frame(self, app: websocket.WebSocketApp, data: Union[str, bytes]) -> None:
+        if self._wire is not None:
+            self._wire.not_of_the_message(len(data))
+
     def _on_message(self, app: websocket.WebSocketApp, data: Union[str, bytes]) -> None:
         assert self._wire is not None
         self._wire.message_ended()
         event: Event
         try:
-            # Masked again: the token may have come in two parts.
-            event = parse(self._wire.masked(data.encode() if isinstance(data, str) else data))
+            event = self._parse(data.encode() if isinstance(data, str) else data)
         except ProtocolError as error:
             event = Malformed(error)
         logger.debug("< %s [%d bytes]", describe(event), len(data))
         self._put(event)
+
+    def _parse(self, data: bytes) -> Message:
+        """Parses a message; masks the token where it came in two frames, or with JSON's escapes."""
+        assert self._wire is not None
+        data = self._wire.masked(data)
+        message = parse(data)
+        if b"\\" in data and self._wire.may_hold_token(data):
+            plain = json.dumps(message.raw, ensure_ascii=False).encode("utf-8", "surrogatepass")
+            masked = self._wire.masked(plain)
+            if masked != plain:
+                return parse(masked.decode("utf-8", "surrogatepass"))
+        return message
 
     def _on_error(self, app: websocket.WebSocketApp, error: Union[BaseException, websocket.ABNF]) -> None:
         if isinstance(error, websocket.ABNF):  # 1.9.0 gives the server's close frame, here alone
@@ -226,7 +253,7 @@ def _why_not_connected(error: Optional[BaseException], place: str) -> str:
         return f"the certificate of {place} is not trusted ({error.verify_message}); for a private CA set ca_bundle"
     if isinstance(error, ssl.SSLError):
         return f"TLS with {place} failed ({error.reason or error}); check the port, and wss against ws"
-    if isinstance(error, (TimeoutError, socket.timeout)):
+    if isinstance(error, (TimeoutError, socket.timeout, websocket.WebSocketTimeoutException)):
         return f"timed out connecting to {place}; check the network, or raise connect_timeout"
     if isinstance(error, ConnectionRefusedError):
         return f"{place} refused the connection; check host and port, and that the server runs"

@@ -1,7 +1,8 @@
 """One socket to the server: dialled, through a proxy and TLS, and then as `websocket-client` sees it. For `transport`.
 
-Nothing here blocks in the kernel: each wait is a poll that has a deadline or is ended by `shut_down()` from another
-thread. That is why the socket isn't left to `websocket-client`, whose connecting can be neither bounded nor ended.
+But for looking up a name, nothing here waits without end: each wait has a deadline, or is ended by `shut_down()` from
+another thread. That is why the socket isn't left to `websocket-client`, whose connecting can be neither bounded nor
+ended.
 
 The token is put into the handshake request here, below `websocket-client`, which so can't log it, trace it or carry it
 along a redirect; and the head of the answer is read here: only a 101 is passed on.
@@ -12,6 +13,7 @@ from __future__ import annotations
 import base64
 import contextlib
 import io
+import re
 import selectors
 import socket
 import ssl
@@ -27,6 +29,7 @@ from .exceptions import AuthenticationError, ConnectError, RateLimitedError
 MAX_HEAD_BYTES = 64 * 1024  # of an HTTP answer; http.client allows as much to a single line
 CONTROL_FRAME = 0x08  # RFC 6455, 5.5: the bit of the opcode that close, ping and pong have
 SHORTEST_MASKED_TOKEN = 8  # characters; masking shorter ones in the server's text could mangle words
+HANDSHAKE_HEADERS = (b"upgrade", b"connection", b"sec-websocket-accept")
 CLOSE_FRAME = 0x08  # RFC 6455, 11.8: the opcode
 
 _Poll = getattr(selectors, "PollSelector", selectors.SelectSelector)  # unlike epoll it takes no descriptor of its own
@@ -134,7 +137,10 @@ class Wire:
         self._authorization: Optional[str] = f"Authorization: ELSA {token}\r\n"  # None once the request has left
         self._reading_until: Optional[Deadline] = deadline  # None after the handshake: shut_down() ends the waits
         self._sending_until: Optional[Deadline] = deadline
-        self._token = token.encode("utf-8")
+        self._spellings = (
+            {token.encode("utf-8"), token.encode("latin-1")} if len(token) >= SHORTEST_MASKED_TOKEN else set()
+        )
+        self._hint = max(re.findall(rb"[0-9A-Za-z]*", token.encode("latin-1")), key=len)
         self._head = b""  # the rest of the HTTP answer, for recv() to give
         self._reader = threading.get_ident()
         # The last frame of the reading thread, which never waits to send. One: RFC 6455, 5.5.3, lets a pong answer
@@ -152,9 +158,18 @@ class Wire:
 
     def masked(self, data: bytes) -> bytes:
         """Masks the token, at its length, in what the server says: an error that quotes it would end up in logs."""
-        if len(self._token) < SHORTEST_MASKED_TOKEN or self._token not in data:
-            return data
-        return data.replace(self._token, b"*" * len(self._token))
+        for spelling in self._spellings:
+            if spelling in data:
+                data = data.replace(spelling, b"*" * len(spelling))
+        return data
+
+    def may_hold_token(self, data: bytes) -> bool:
+        """Returns whether the token's longest plain part is there: around it, JSON may have escaped the rest."""
+        return bool(self._spellings) and self._hint in data
+
+    def not_of_the_message(self, payload_bytes: int) -> None:
+        """Takes a control frame, which may come amid a message, out of the count."""
+        self._message_bytes = max(0, self._message_bytes - payload_bytes - 2)
 
     def message_ended(self) -> None:
         """Counts what is received from now on as the next message."""
@@ -165,7 +180,7 @@ class Wire:
         self._finished_reading = True
 
     def bound_sending(self, deadline: Deadline) -> None:
-        """Bounds each `send()` from now on: for the close frame, when the peer may have stopped reading."""
+        """Bounds each `send()` from now on, by a deadline that may be extended."""
         self._sending_until = deadline
 
     def flush(self, timeout: float) -> None:
@@ -218,7 +233,8 @@ class Wire:
         return self._socket.fileno()
 
     def pending(self) -> int:
-        return self._socket.pending() if isinstance(self._socket, ssl.SSLSocket) else 0
+        with self._calling:
+            return self._socket.pending() if isinstance(self._socket, ssl.SSLSocket) else 0
 
     def gettimeout(self) -> None:
         return None
@@ -240,10 +256,14 @@ class Wire:
         """Sends the HTTP request, with the token in its last header, and checks the head of the answer."""
         authorization, self._authorization = str(self._authorization), None
         self._send_all(request[: -len(b"\r\n")] + authorization.encode("latin-1") + b"\r\n")
-        self._head = self.masked(_read_head(self._receive))
-        status, headers = _parse_head(self._head)
+        head = self.masked(_read_head(self._receive))
+        status, headers = _parse_head(head)
         if status != 101:
             raise _refusal(status, headers.get("Retry-After"))
+        # No more than it checks: it would keep a cookie for the whole process.
+        first, *rest = head.splitlines()
+        needed = [line for line in rest if line.partition(b":")[0].strip().lower() in HANDSHAKE_HEADERS]
+        self._head = b"\r\n".join([first, *needed, b"", b""])
         self._reading_until = self._sending_until = None
 
     def _send_frame(self, frame: bytes) -> None:
@@ -251,8 +271,9 @@ class Wire:
             if frame[0] & CONTROL_FRAME:
                 return
             raise BrokenPipeError("the connection is being closed")
-        self._finished_sending = frame[0] & 0x0F == CLOSE_FRAME
+        self._finished_sending = True  # unless all of it leaves: nothing can follow half a frame
         self._send_all(frame)
+        self._finished_sending = frame[0] & 0x0F == CLOSE_FRAME
 
     def _send_replies(self) -> None:
         """Whoever finds the way free sends them; whoever leaves it looks again, so that none stays behind."""

@@ -559,6 +559,20 @@ def test_verdict_of_a_server_that_reads_nothing(austen: Path) -> None:
     assert result.audio_seconds_sent < result.audio_seconds
 
 
+def test_fragments_that_go_on_after_the_end(short: Path) -> None:
+    """A flood that goes on after the deadline is not read on: the thread ends with the call."""
+
+    def script(connection: Connection) -> None:
+        connection.start()
+        connection.read_until_end()
+        connection.send(b" " * 8_000_000, fin=False)
+        many = frame(b" ", opcode=0, fin=False) * 2000
+        while True:
+            connection.send_raw(many)
+
+    failed(ScoreTimeoutError, script, short, timeout=0.5)
+
+
 # Connecting.
 
 
@@ -753,6 +767,61 @@ def test_exception_of_a_callback_comes_through(callback: str, austen: Path) -> N
     with RawServer(after_audio(SUCCESS)) as server, pytest.raises(Mine):
         score(austen, TOKEN, url=server.url, speed=10, **{callback: raise_mine})  # type: ignore[arg-type]
     assert server.connections[0].frames[-1] == (8, b"\x03\xe8")
+
+
+@pytest.mark.parametrize("then", ["success", "silence"])
+def test_elsa_error_of_a_callback_is_the_callers(then: str, speech: Path) -> None:
+    """An ElsaError that a callback raises, of an exchange of its own, comes through untouched."""
+    mine = AudioError("mine")
+
+    def raise_mine(_: object) -> None:
+        raise mine
+
+    def script(connection: Connection) -> None:
+        connection.start()
+        if then == "success":
+            connection.send(SUCCESS)
+        connection.finish()
+
+    with RawServer(script) as server, pytest.raises(AudioError) as caught:
+        score(speech, TOKEN, url=server.url, on_status=raise_mine)
+    assert caught.value is mine
+    assert mine.phase is None
+
+
+def test_chatter_and_a_slow_callback(short: Path) -> None:
+    """A flood of messages that a slow callback can't keep up with neither fills the memory nor delays the end."""
+    reported = 0
+
+    def script(connection: Connection) -> None:
+        connection.start()
+        while True:
+            connection.send({"status": "processing"})
+
+    def slow(_: object) -> None:
+        nonlocal reported
+        reported += 1
+        time.sleep(0.001)
+
+    started = time.monotonic()
+    failed(ScoreTimeoutError, script, short, timeout=0.5, on_status=slow)
+    assert time.monotonic() - started < 5
+    assert reported < 2000
+
+
+def test_pings_are_not_part_of_a_message(short: Path) -> None:
+    """Pings, between messages and amid one, don't count towards max_message_bytes."""
+
+    def script(connection: Connection) -> None:
+        connection.start()
+        connection.read_until_end()
+        connection.send(b'{"status": ', fin=False)
+        for _ in range(40):
+            connection.send(b"x" * 60, opcode=PING)
+        connection.send(b'"success"}', opcode=0)
+        connection.finish()
+
+    assert scored(script, short, max_message_bytes=1024).status == "success"
 
 
 def test_many_threads_share_a_client(speech: Path) -> None:

@@ -445,3 +445,9 @@ def test_a_ca_bundle_must_be_a_file(tmp_path: pathlib.Path) -> None:
     others: list[object] = [tmp_path, str(tmp_path / "missing"), "", "a\0b", 0, True, [], b"x"]
     for wrong in others:
         assert "ca_bundle" in refused(ca_bundle=wrong)
+
+
+def test_extra_has_a_size_that_can_be_sent_at_once() -> None:
+    """An extra that would fill the connection before the server reads is refused."""
+    with pytest.raises(ConfigError, match="65536"):
+        Config("token", extra={"x": "y" * 70_000})

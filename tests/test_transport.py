@@ -13,11 +13,11 @@ from typing import Any, Iterator, List, Tuple
 import pytest
 import trustme
 from leaks import watching_for
-from rawserver import CLOSE, SUCCESS, Connection, RawServer
+from rawserver import CLOSE, SUCCESS, Connection, RawServer, frame
 
 from elsa_unscripted import Client, Config, ConfigError, ConnectError, ElsaError, score
 
-TOKEN = "a-token-that-nobody-may-see"
+TOKEN = "a-token/that=nobody-may-see"
 
 
 def healthy(connection: Connection) -> None:
@@ -214,6 +214,40 @@ def _close(connection: Connection) -> None:
     connection.send_close(4001, _echo(connection).decode())
 
 
+def _close_in_two_segments(connection: Connection) -> None:
+    connection.handshake()
+    data = frame(b"\x0f\xa1" + _echo(connection), CLOSE)
+    connection.send_raw(data[:-9])
+    connection.wait(0.1)
+    connection.send_raw(data[-9:])
+
+
+def _say_in_two_segments(connection: Connection) -> None:
+    connection.start()
+    data = frame(b'{"status": "failed", "reason": "' + _echo(connection) + b'"}')
+    connection.send_raw(data[:-9])
+    connection.wait(0.1)
+    connection.send_raw(data[-9:])
+    connection.finish()
+
+
+def _escape(connection: Connection) -> None:
+    connection.start()
+    escaped = _echo(connection).decode().replace("/", "\\/").replace("=", "\\u003d")
+    connection.send('{"status": "failed", "reason": "' + escaped + '"}')
+    connection.finish()
+
+
+def _answer_with_it(connection: Connection) -> None:
+    connection.send_raw(b"HTTP/1.1 " + _echo(connection)[20:] + b" 101\r\n\r\n")
+
+
+def _handshake_with_it(connection: Connection) -> None:
+    echo = _echo(connection)
+    connection.handshake(headers=b"X-Echo: \xff" + echo + b"\r\n" + echo + b"\r\n")
+    connection.finish()
+
+
 def _babble(connection: Connection) -> None:
     connection.start()
     connection.read_until_end()
@@ -221,7 +255,21 @@ def _babble(connection: Connection) -> None:
     connection.finish()
 
 
-@pytest.mark.parametrize("script", [_refuse, _fail, _close, _babble, healthy])
+@pytest.mark.parametrize(
+    "script",
+    [
+        _refuse,
+        _fail,
+        _close,
+        _close_in_two_segments,
+        _say_in_two_segments,
+        _escape,
+        _answer_with_it,
+        _handshake_with_it,
+        _babble,
+        healthy,
+    ],
+)
 def test_token_is_nowhere_to_be_seen(script: Any, short: Path) -> None:
     """No log line at DEBUG, websocket-client's own trace included, no error and no repr shows the token.
 
@@ -230,14 +278,33 @@ def test_token_is_nowhere_to_be_seen(script: Any, short: Path) -> None:
     with watching_for(TOKEN) as leaks:
         with RawServer(script) as server:
             try:
-                result = score(short, TOKEN, url=server.url, speed=None)
+                result = score(short, TOKEN, url=server.url, speed=None, timeout=0.5)
                 leaks.look_at(repr(result) + repr(dict(result)) + result.text)
             except ElsaError as error:
                 leaks.look_at_error(error)
-        leaks.look_at(repr(Config(TOKEN)) + repr(Client(TOKEN)) + str(Config(TOKEN, proxy=f"http://x:{TOKEN}@host")))
+        leaks.look_at(
+            repr(Config(TOKEN))
+            + repr(Client(TOKEN))
+            + str(Config("other", proxy="http://x:a-token%2Fthat=nobody@host"))
+        )
         assert TOKEN in server.connections[0].request.decode()
     assert leaks.lines > 1
     assert leaks.found == []
+
+
+def test_cookies_are_not_kept(short: Path) -> None:
+    """A cookie that a server sets is sent to nobody later: websocket-client would keep it for the whole process."""
+
+    def script(connection: Connection) -> None:
+        connection.handshake(headers=b"Set-Cookie: a=b; domain=127.0.0.1\r\n")
+        connection.read_frame()
+        connection.send(SUCCESS)
+        connection.finish()
+
+    with RawServer(script) as server:
+        for _ in range(2):
+            score(short, TOKEN, url=server.url)
+    assert [b"ookie" in connection.request for connection in server.connections] == [False, False]
 
 
 def test_handshake_is_the_references(short: Path) -> None:
