@@ -9,6 +9,8 @@ from collections.abc import Iterator
 from typing import Any
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from elsa_unscripted.sender import Failed, Progress, Sender, Sent
 
@@ -231,3 +233,23 @@ def test_a_join_is_bounded() -> None:
     line.blocked[b"a"].set()
     assert sender.join(LONG)
     assert not thread.is_alive()
+
+
+@settings(max_examples=25, deadline=None)
+@given(
+    interval=st.one_of(st.none(), st.floats(0.0, 0.01)),
+    delays=st.lists(st.floats(0.0, 0.02), max_size=12),
+)
+def test_no_packet_leaves_before_its_time(interval: float | None, delays: list[float]) -> None:
+    """Whatever the interval and however slow each send is: all leave, in order, none before t0 + k·interval."""
+    packets = [b"%d" % number for number in range(len(delays))]
+    line = Line()
+    line.slow = dict(zip(packets, delays))
+    sender = line.sender(interval, iter(packets))
+    began = time.monotonic()
+    sender.start()
+    assert sender.join(LONG)
+    assert line.taken == [*packets, "end"]
+    assert (sender.begun, sender.sent) == (len(packets), len(packets))
+    assert all(at >= began + number * (interval or 0) for number, at in enumerate(line.times[:-1]))
+    assert line.put() == [*(Progress(number + 1) for number in range(len(packets))), Sent()]

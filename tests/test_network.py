@@ -1,0 +1,302 @@
+"""Faults beside the server's own: networks, stopped processes, files that change, and when to try again."""
+
+from __future__ import annotations
+
+import contextlib
+import datetime
+import multiprocessing
+import os
+import shutil
+import signal
+import socket
+import ssl
+import subprocess
+import sys
+import threading
+import time
+from email.utils import formatdate
+from pathlib import Path
+from typing import Any, Callable, Dict, Iterator, List, Tuple
+
+import pytest
+import trustme
+from commands import interrupt, posix, started
+from faults import reach
+from rawserver import CLOSE, SUCCESS, Connection, RawServer
+
+from elsa_unscripted import ConnectError, RateLimitedError, ScoreTimeoutError, score
+from elsa_unscripted.sandbox import Sandbox
+
+GUARD = 5.0  # s beyond what is promised, for a busy machine
+
+
+@contextlib.contextmanager
+def black_hole() -> Iterator[int]:
+    """A port whose backlog is full: the kernel drops every SYN."""
+    with socket.socket() as listener:
+        listener.bind(("127.0.0.1", 0))
+        listener.listen(0)
+        port: int = listener.getsockname()[1]
+        with contextlib.ExitStack() as stack:
+            for _ in range(4):
+                filler = stack.enter_context(socket.socket())
+                filler.setblocking(False)
+                filler.connect_ex(("127.0.0.1", port))
+            time.sleep(0.2)  # for the kernel to take them
+            yield port
+
+
+@pytest.mark.skipif(not sys.platform.startswith("linux"), reason="needs Linux, where a full backlog drops SYNs")
+def test_black_hole(short: Path) -> None:
+    """A host that swallows packets costs connect_timeout, retries included, and leaves no thread."""
+    with black_hole() as port:
+        started = time.monotonic()
+        with pytest.raises(ConnectError, match="timed out"):
+            score(short, "any", url=f"ws://127.0.0.1:{port}", connect_timeout=0.5)
+        assert 0.4 < time.monotonic() - started < 0.5 + GUARD
+
+
+def test_black_hole_proxy(short: Path) -> None:
+    """A proxy that accepts and says nothing costs connect_timeout."""
+    with RawServer(lambda connection: connection.wait(30)) as proxy:
+        address = f"http://127.0.0.1:{proxy.port}"
+        with pytest.raises(ConnectError, match="timed out"):
+            score(short, "any", url="wss://api.example", proxy=address, connect_timeout=0.4)
+
+
+def test_expired_certificate(short: Path, tmp_path: Path) -> None:
+    """A certificate that has expired ends the connection, and the message says so."""
+    authority = trustme.CA()
+    authority.cert_pem.write_to_path(tmp_path / "ca.pem")
+    yesterday = datetime.datetime.now(datetime.timezone.utc) - datetime.timedelta(days=1)
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    authority.issue_cert("localhost", not_after=yesterday).configure_cert(context)
+    with RawServer(lambda connection: connection.start(), context) as server:
+        with pytest.raises(ConnectError, match="expired"):
+            score(short, "any", url=server.url, ca_bundle=tmp_path / "ca.pem")
+        assert server.connections == []
+
+
+def _serve(pipe: Any) -> None:
+    with Sandbox("slow=60") as sandbox:
+        pipe.send(sandbox.url)
+        pipe.recv()
+
+
+@pytest.mark.skipif(not hasattr(signal, "SIGSTOP"), reason="needs SIGSTOP")
+@pytest.mark.parametrize("phase", ["connect", "audio", "result"])
+def test_half_open_peer(phase: str, speech: Path) -> None:
+    """A server process that is stopped in mid-exchange, its socket still open, costs timeout and close_timeout."""
+    context = multiprocessing.get_context("spawn")
+    ours, theirs = context.Pipe()
+    process = context.Process(target=_serve, args=(theirs,), daemon=True)
+    process.start()
+    url = ours.recv()
+    assert process.pid is not None
+
+    def stop(*_: object) -> None:
+        os.kill(process.pid or 0, signal.SIGSTOP)
+
+    # A process that is stopped before: the kernel accepts, and nobody shakes hands.
+    error = ConnectError if phase == "connect" else ScoreTimeoutError
+    callbacks: Dict[str, Any] = {}
+    try:
+        if phase == "connect":
+            stop()
+        else:
+            callbacks = {"on_progress" if phase == "audio" else "on_status": _at(phase, stop)}
+        started = time.monotonic()
+        with pytest.raises(error):
+            score(
+                speech,
+                "any",
+                url=url,
+                speed=10,
+                timeout=1.0,
+                connect_timeout=1.0,
+                close_timeout=0.3,
+                **callbacks,
+            )
+        assert time.monotonic() - started < 1.0 + 0.33 + 1.0 + 0.3 + GUARD
+    finally:
+        os.kill(process.pid, signal.SIGCONT)
+        process.kill()
+        process.join(10)
+        ours.close()
+        theirs.close()
+
+
+def _at(phase: str, act: Callable[[], object]) -> Callable[..., None]:
+    def progress(sent: float, total: float) -> None:
+        if sent > 1:
+            act()
+
+    def status(given: object) -> None:
+        if getattr(given, "message", None):
+            act()
+
+    return progress if phase == "audio" else status
+
+
+HUGE = """
+import resource, sys
+from elsa_unscripted import ProtocolError, score
+audio, url = sys.argv[1:]
+score(audio, "any", url=url + "/healthy", speed=None)
+before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+try:
+    score(audio, "any", url=url, speed=None)
+except ProtocolError as error:
+    print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before, str(64 * 2**20) in str(error))
+"""
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="needs the module resource")
+@pytest.mark.parametrize("fragments", [False, True])
+def test_a_gigabyte_of_message(fragments: bool, short: Path) -> None:
+    """A message of 1 GB, in one frame or in many, is refused before it fills the memory."""
+    sent: List[int] = []
+
+    def script(connection: Connection) -> None:
+        healthy = b"/healthy" in connection.read_request()
+        connection.start()
+        connection.read_until_end()
+        if healthy:
+            connection.send(SUCCESS)
+            connection.finish()
+            return
+        block = b" " * 2**20
+        if not fragments:
+            connection.send_raw(b"\x81\x7f" + (2**30).to_bytes(8, "big"))
+        for number in range(1024):
+            if fragments:
+                connection.send(block, 0 if number else 1, fin=number == 1023)
+            else:
+                connection.send_raw(block)
+            sent.append(number)
+
+    with RawServer(script) as server:
+        command = [sys.executable, "-c", HUGE, str(short), server.url]
+        done = subprocess.run(command, capture_output=True, text=True, timeout=100, check=False)
+    assert done.stderr == ""
+    kibibytes, told = done.stdout.split()
+    assert told == "True"
+    assert int(kibibytes) < (64 * 2 + 60) * 1024  # what has come, and once more while it is joined
+    assert len(sent) < 200
+
+
+def _answers(*answers: bytes) -> Tuple[List[float], Callable[[Connection], None]]:
+    times: List[float] = []
+
+    def script(connection: Connection) -> None:
+        connection.read_request()
+        times.append(time.monotonic())
+        if len(times) <= len(answers):
+            connection.send_raw(answers[len(times) - 1])
+            return
+        connection.start()
+        connection.read_until_end()
+        connection.send(SUCCESS)
+        connection.finish()
+
+    return times, script
+
+
+@pytest.mark.parametrize("form", ["seconds", "date"])
+@pytest.mark.parametrize("status", [429, 503])
+def test_retry_after_is_honoured(status: int, form: str, short: Path) -> None:
+    """Retry-After, in seconds or as an HTTP date, is waited for within connect_timeout, and then all goes well."""
+    given = "1" if form == "seconds" else formatdate(time.time() + 2, usegmt=True)
+    times, script = _answers(f"HTTP/1.1 {status} Later\r\nRetry-After: {given}\r\n\r\n".encode())
+    with RawServer(script) as server:
+        assert score(short, "any", url=server.url, speed=None).status == "success"
+    assert len(times) == 2
+    assert times[1] - times[0] > 0.9
+
+
+@pytest.mark.parametrize("given", ["3600", formatdate(time.time() + 3600, usegmt=True)])
+def test_retry_after_beyond_the_budget(given: str, short: Path) -> None:
+    """A Retry-After that connect_timeout has no room for is told at once."""
+    times, script = _answers(f"HTTP/1.1 429 Later\r\nRetry-After: {given}\r\n\r\n".encode())
+    with RawServer(script) as server, pytest.raises(RateLimitedError) as caught:
+        score(short, "any", url=server.url)
+    assert caught.value.retry_after == pytest.approx(3600, abs=60)
+    assert len(times) == 1
+
+
+def test_backoff_grows(short: Path) -> None:
+    """Without Retry-After, the waits between attempts grow."""
+    times, script = _answers(*[b"HTTP/1.1 503 No\r\n\r\n"] * 3)
+    with RawServer(script) as server:
+        assert score(short, "any", url=server.url, speed=None, connect_retries=3).status == "success"
+    first, _, third = (later - sooner for sooner, later in zip(times, times[1:]))
+    assert first < 0.25 * 1.5 + GUARD
+    assert third > first * 0.8
+
+
+@pytest.mark.parametrize("change", ["deleted", "growing", "emptied"])
+def test_file_that_changes_while_it_streams(change: str, speech: Path, tmp_path: Path) -> None:
+    """A file that is deleted, grows or is emptied in mid-stream is sent as it was when the call began."""
+    path = tmp_path / "speech.wav"
+    shutil.copy(speech, path)
+
+    def disturb(*_: object) -> None:
+        if change == "deleted":
+            path.unlink(missing_ok=True)
+        elif change == "growing":
+            with path.open("ab") as file:
+                file.write(b"\1" * 10_000)
+        else:
+            path.write_bytes(b"")
+
+    with Sandbox() as sandbox:
+        score(path, "any", url=sandbox.url, speed=20, on_progress=disturb)
+        assert sandbox.exchanges[-1].pcm == speech.read_bytes()[44:]
+
+
+@posix
+@pytest.mark.parametrize("program", ["elsa-unscripted", "the drop-in", "score()"])
+@pytest.mark.parametrize("phase", ["connect", "start", "audio", "result"])
+def test_interrupt_at_each_phase(program: str, phase: str, austen: Path, short: Path) -> None:
+    """A real SIGINT ends each program at once with status 130, after a closing handshake, without a traceback."""
+    reached = threading.Event()
+
+    def script(connection: Connection) -> None:
+        if phase == "connect":
+            connection.read_request()
+        else:
+            reach(connection, phase)
+        reached.set()
+        with contextlib.suppress(ConnectionError):
+            while connection.read_frame().opcode != CLOSE:
+                pass
+        connection.send_close()
+
+    audio = str(austen if phase == "audio" else short)
+    commands = {
+        "elsa-unscripted": ["-m", "elsa_unscripted", "score", audio],
+        "the drop-in": ["scripts/streaming_unscripted_client.py", "--token", "any", "--audio_path", audio],
+        "score()": ["-c", INTERRUPTED, audio],
+    }
+    with RawServer(script) as server:
+        url = {"ELSA_UNSCRIPTED_URL": server.url, "ELSA_API_TOKEN": "any"}
+        with started(sys.executable, *commands[program], **url) as process:
+            assert reached.wait(30)
+            pressed = time.monotonic()
+            status, out, err = interrupt(process)
+        took = time.monotonic() - pressed
+    assert (status, out.decode(), "Traceback" in err) == (130, "1 thread\n" if program == "score()" else "", False)
+    assert took < 1 + GUARD
+    if phase != "connect":
+        assert server.connections[0].frames[-1] == (CLOSE, b"\x03\xe8")
+
+
+INTERRUPTED = """
+import sys, threading
+from elsa_unscripted import score
+try:
+    score(sys.argv[1])
+except KeyboardInterrupt:
+    print(threading.active_count(), "thread")
+    sys.exit(130)
+"""
