@@ -148,10 +148,6 @@ class Client:
         return self._tls
 
 
-class _Cancelled:
-    """The event that `cancel()` puts on the queue."""
-
-
 class _CallbackFailed(Exception):
     """Carries what a callback raised, which may be an `ElsaError` of another exchange, past our own handling."""
 
@@ -178,6 +174,7 @@ class _Exchange:
         self._on_event = on_event
         self._began = time.monotonic()
         self._queue: queue.Queue[object] = queue.Queue()
+        self._cancelled = False
         self._ending = False
         self._protocol = protocol.Protocol()
         self._audio = Audio(b"", 1, 1, 1)
@@ -188,7 +185,8 @@ class _Exchange:
         self._timings: Dict[str, float] = {}
 
     def cancel(self) -> None:
-        self._queue.put(_Cancelled())
+        self._cancelled = True
+        self._queue.put(None)  # wakes whoever waits for an event
 
     def _put(self, event: object) -> None:
         """Takes the events of the other threads; makes them wait while a slow callback keeps ours from the queue."""
@@ -199,6 +197,14 @@ class _Exchange:
     def run(self, source: AudioSource) -> ScoreResult:
         self._audio = load(source, self._config.sample_rate)
         try:
+            verdict = self._verdict()
+        except _CallbackFailed as failed:
+            raise failed.error from failed.error.__cause__
+        return self._result(verdict)
+
+    def _verdict(self) -> messages.Status:
+        """Makes the exchange; when it leaves, in whatever way, the connection and the threads have ended."""
+        try:
             self._connect()
             verdict = self._converse()
         except ElsaError as error:
@@ -207,19 +213,14 @@ class _Exchange:
             late = None if final else self._late_verdict()
             if late is None:
                 raise self._with_facts(error) from error.__cause__
-            verdict = late
-        except _CallbackFailed as failed:
-            self._shut_down(self._config.close_timeout)
-            raise failed.error from failed.error.__cause__
-        except Exception:
-            self._shut_down(self._config.close_timeout)
+            return late
+        except BaseException as error:
+            interrupted = not isinstance(error, Exception)
+            limit = INTERRUPTED_CLOSE_TIMEOUT if interrupted else self._config.close_timeout
+            self._shut_down(min(self._config.close_timeout, limit))
             raise
-        except BaseException:  # Ctrl-C, SystemExit
-            self._shut_down(min(self._config.close_timeout, INTERRUPTED_CLOSE_TIMEOUT))
-            raise
-        else:
-            self._shut_down(self._config.close_timeout)
-        return self._result(verdict)
+        self._shut_down(self._config.close_timeout)
+        return verdict
 
     # Connecting.
 
@@ -365,7 +366,7 @@ class _Exchange:
                 if deadline.expired():
                     raise
                 continue
-            if isinstance(event, _Cancelled):
+            if self._cancelled:
                 raise ScoreCancelledError("cancelled by Client.cancel() or Client.close()")
             return event
 

@@ -255,7 +255,9 @@ class Wire:
     def _request(self, request: bytes) -> None:
         """Sends the HTTP request, with the token in its last header, and checks the head of the answer."""
         authorization, self._authorization = str(self._authorization), None
-        self._send_all(request[: -len(b"\r\n")] + authorization.encode("latin-1") + b"\r\n")
+        left = memoryview(request[: -len(b"\r\n")] + authorization.encode("latin-1") + b"\r\n")
+        while left:
+            left = left[self._send_some(left) :]
         head = self.masked(_read_head(self._receive))
         status, headers = _parse_head(head)
         if status != 101:
@@ -271,8 +273,13 @@ class Wire:
             if frame[0] & CONTROL_FRAME:
                 return
             raise BrokenPipeError("the connection is being closed")
-        self._finished_sending = True  # unless all of it leaves: nothing can follow half a frame
-        self._send_all(frame)
+        left = memoryview(frame)
+        try:
+            while left:
+                left = left[self._send_some(left) :]
+        except BaseException:  # Ctrl-C, too
+            self._finished_sending = 0 < len(left) < len(frame)  # nothing can follow half a frame
+            raise
         self._finished_sending = frame[0] & 0x0F == CLOSE_FRAME
 
     def _send_replies(self) -> None:
@@ -292,15 +299,13 @@ class Wire:
             poll.register(self._socket, selectors.EVENT_WRITE)
             return bool(poll.select(0))
 
-    def _send_all(self, data: bytes) -> None:
-        left = memoryview(data)
-
+    def _send_some(self, data: memoryview) -> int:
         def send() -> int:
             with self._calling:
-                return self._socket.send(left)
+                return self._socket.send(data)
 
-        while left:
-            left = left[_without_blocking(self._socket, send, selectors.EVENT_WRITE, lambda: self._sending_until) :]
+        sent: int = _without_blocking(self._socket, send, selectors.EVENT_WRITE, lambda: self._sending_until)
+        return sent
 
     def _receive(self, size: int) -> bytes:
         def receive() -> bytes:

@@ -743,6 +743,54 @@ def test_cancel_at_each_phase(phase: str, austen: Path, short: Path) -> None:
         assert server.connections[0].frames[-1] == (8, b"\x03\xe8")
 
 
+def test_cancel_overtakes_what_is_waiting(short: Path) -> None:
+    """cancel() doesn't wait until a slow callback has been through all that the server said."""
+    flooded = threading.Event()
+
+    def script(connection: Connection) -> None:
+        connection.start()
+        for _ in range(500):
+            connection.send({"status": "processing"})
+        flooded.set()
+        connection.finish()
+
+    seen: List[object] = []
+
+    def slow(status: object) -> None:
+        assert flooded.wait(10)
+        seen.append(status)
+        time.sleep(0.02)
+
+    with RawServer(script) as server, Client(TOKEN, url=server.url) as client:
+        thread = _cancelling(client, flooded)
+        with pytest.raises(ScoreCancelledError):
+            client.score(short, on_status=slow)
+        thread.join()
+    assert len(seen) < 250
+
+
+def test_callback_that_fails_on_a_late_verdict(short: Path) -> None:
+    """What a callback raises comes through as it is from a verdict that came late, too."""
+
+    class Mine(Exception):
+        pass
+
+    def script(connection: Connection) -> None:
+        connection.start()
+        connection.read_until_end()
+        while connection.read_frame().opcode != 8:
+            pass
+        connection.send(SUCCESS)
+        connection.send_close()
+
+    def on_status(status: Any) -> None:
+        if status.status == "success":
+            raise Mine
+
+    with RawServer(script) as server, pytest.raises(Mine):
+        score(short, TOKEN, url=server.url, speed=None, timeout=0.3, on_status=on_status)
+
+
 def test_cancelled_client_can_be_used_again(short: Path) -> None:
     """cancel() ends what runs; close() refuses more."""
     with RawServer(after_audio(SUCCESS)) as server:
