@@ -173,7 +173,8 @@ class _Exchange:
         self._on_progress = on_progress
         self._on_event = on_event
         self._began = time.monotonic()
-        self._queue: queue.Queue[object] = queue.Queue()
+        # Not a Queue: written in Python, with a lock and a condition, it breaks if Ctrl-C comes at a bad moment in it.
+        self._queue: queue.SimpleQueue[object] = queue.SimpleQueue()
         self._cancelled = False
         self._ending = False
         self._protocol = protocol.Protocol()
