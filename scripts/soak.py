@@ -45,7 +45,7 @@ SCENARIOS: Dict[str, Optional[Type[elsa.ElsaError]]] = {
     "bad-quality=staying": elsa.BadQualityError,
     "paused": None,
     "unknown-status": None,
-    "no-greeting": None,
+    "greeting-off": None,
     "slow=0.3": None,
     "drop-after=2": elsa.StreamClosedError,
     "close=1011": elsa.StreamClosedError,

@@ -349,7 +349,7 @@ def test_example_is_complete_and_marked() -> None:
         assert times[-1] < speaker["total_time"]
 
 
-@pytest.mark.parametrize("scenario", ["success", "no-greeting"])
+@pytest.mark.parametrize("scenario", ["success", "greeting-off"])
 def test_the_greeting_can_be_off(scenario: str) -> None:
     """Without a greeting, the stream id is the first thing that the server says."""
     with Sandbox(scenario, greeting=scenario != "success") as sandbox, connected(sandbox) as client:

@@ -96,7 +96,7 @@ def test_log_holds_the_servers_words(sandbox: Sandbox) -> None:
 
 def test_a_server_need_not_greet(sandbox: Sandbox) -> None:
     """Without a greeting only its line is missing."""
-    _, _, err = drop_in(sandbox.url, token="sandbox:no-greeting")
+    _, _, err = drop_in(sandbox.url, token="sandbox:greeting-off")
     assert beginnings(err) == [*BEFORE[:2], *BEFORE[3:], *SENT, *CONFIRMED, *AFTER]
 
 

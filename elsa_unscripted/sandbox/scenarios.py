@@ -88,7 +88,7 @@ async def _success(call: Call, _: None) -> None:
     await _answer(call)
 
 
-async def _no_greeting(call: Call, _: None) -> None:
+async def _greeting_off(call: Call, _: None) -> None:
     call.greeting = False
     await _success(call, None)
 
@@ -241,7 +241,7 @@ _TABLE: Mapping[str, Scenario] = {
     "unknown-status": Scenario(
         "Says a status that nobody knows after the first packet, then goes on to a success.", _interject("pondering")
     ),
-    "no-greeting": Scenario("A success without the greeting ELSA:wsConnect.", _no_greeting),
+    "greeting-off": Scenario("A success without the greeting ELSA:wsConnect.", _greeting_off),
     "slow": Scenario("A success, VALUE seconds (default 3) after the audio.", _slow, _seconds, 3.0),
     "silent": Scenario("Accepts the handshake and never says anything.", _silent),
     "drop-after": Scenario("Cuts TCP after VALUE packets (default 3), without a close frame.", _drop_after, _count, 3),
