@@ -150,7 +150,9 @@ def make_cases(raw_url: str, sandbox_url: str) -> List[Case]:
 
 
 def _case(fault: Fault, url: str, options: Dict[str, Any]) -> Case:
-    return Case(fault.name, url, "the-secret-token", fault.error, fault.phase, {**options, **fault.options})
+    # Where an exchange runs out of its half second depends on how busy the machine is.
+    phase = None if fault.error is elsa.ScoreTimeoutError else fault.phase
+    return Case(fault.name, url, "the-secret-token", fault.error, phase, {**options, **fault.options})
 
 
 def soak(cases: List[Case], seconds: float, jobs: int, table: bool) -> int:
