@@ -271,7 +271,7 @@ def _download(link: str, *, timeout: float, max_bytes: int) -> bytes:
             ) from error
     finally:
         timer.cancel()
-        timer.join()
+        timer.join(1.0)  # cut() takes moments
     raise ConnectError(f"result_link took more than {timeout:g} s to download; raise timeout, or try later")
 
 

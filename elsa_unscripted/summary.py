@@ -38,7 +38,7 @@ ENOUGH_SPEECH = "The metrics need more than about 20 s of speech; grammar and vo
 NO_ASSESSMENT = (
     "The server sent no assessment. The documented one comes with the premium plan, and with return_json on."
 )
-SANDBOX = 'The sandbox made this result, not ELSA. Only what is under "measured" was measured; scores are made up.'
+SANDBOX = 'The sandbox made this result, not ELSA. Only what is under "measured" was measured; any score is made up.'
 
 Section = Sequence[str]
 
