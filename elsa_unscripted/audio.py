@@ -64,14 +64,15 @@ class Audio:
     """Decoded audio, ready for the wire.
 
     Attributes:
-        pcm: Whole frames, little-endian; 8-bit samples are unsigned (WAV's convention), wider ones signed.
+        pcm: Whole frames, little-endian; 8-bit samples are unsigned (WAV's convention), wider ones signed. A view
+            of the file's own bytes where these need no conversion.
         sample_rate: Hz.
         channels: Samples in a frame.
         sample_width: Bytes in a sample: 1, 2 or 4.
         warnings: Sentences on audio that was promised but isn't here, or that is here but wasn't promised.
     """
 
-    pcm: bytes = field(repr=False)
+    pcm: Union[bytes, memoryview] = field(repr=False)
     sample_rate: int
     channels: int
     sample_width: int
@@ -108,11 +109,13 @@ class Audio:
         Yields:
             A complete WAV file: a header of 44 bytes, then the PCM.
         """
-        step = self._frames_per_packet(chunk_seconds)
+        # In integers: fractions would take longer than all the rest.
+        frames, parts = self._frames_per_packet(chunk_seconds).as_integer_ratio()
+        width = self.frame_width
         headers: Dict[int, bytes] = {}
         with memoryview(self.pcm) as view:
             for index in range(self.packet_count(chunk_seconds)):
-                pcm = view[int(index * step) * self.frame_width : int((index + 1) * step) * self.frame_width]
+                pcm = view[index * frames // parts * width : (index + 1) * frames // parts * width]
                 if len(pcm) not in headers:
                     headers[len(pcm)] = _wav_header(self, len(pcm))
                 yield headers[len(pcm)] + pcm
@@ -294,10 +297,10 @@ def _only_chunks_follow(data: bytes, position: int) -> bool:
     return len(data) - position in (0, 1) and not any(data[position:])
 
 
-def _pydub_samples(view: memoryview, bits: int) -> bytes:
+def _pydub_samples(view: memoryview, bits: int) -> Union[bytes, memoryview]:
     """Returns a WAV's samples as `AudioSegment` holds them: 8-bit ones signed, 24-bit ones in 32 bit."""
     if bits in (16, 32):
-        return bytes(view)
+        return view  # not a copy: recordings are large, and there may be a thousand of them
     convert = _flip_sign if bits == 8 else _widen
     samples = io.BytesIO()
     for start in range(0, len(view), _BLOCK_BYTES):
@@ -356,7 +359,7 @@ def _from_segment(segment: Any, name: str) -> Audio:
     if len(pcm) == excess:
         raise AudioError(f"{name} holds no audio: not one frame is there; check the recording")
     found = (f"{name}: its last frame is incomplete, {excess} bytes are left out",) if excess else ()
-    pcm = bytes(pcm[: len(pcm) - excess])
+    pcm = pcm[: len(pcm) - excess]
     return Audio(_flip_sign(pcm) if width == 1 else pcm, int(rate), channels, width, found)
 
 

@@ -326,8 +326,10 @@ class _Exchange:
             self._audio.packets(chunk),
             messages.END_STREAM,
             self._open_transport().send,
-            self._put,
+            self._open_transport().begin,
+            self._queue.put,
             None if speed is None else chunk / speed,
+            tell_progress=self._on_progress is not None or self._on_event is not None,
         )
         try:
             self._sender.start()
@@ -335,8 +337,6 @@ class _Exchange:
             raise StreamClosedError(f"no thread could be started ({no_thread}); use fewer at once") from no_thread
 
     def _progress(self, event: sender.Progress) -> None:
-        if event.packets == 1:
-            self._timings["first_packet"] = self._elapsed()
         self._call(self._on_progress, self._seconds_in(event.packets), self._audio.seconds)
 
     def _next_event(self) -> Any:
@@ -405,6 +405,8 @@ class _Exchange:
         return None
 
     def _result(self, verdict: messages.Status) -> ScoreResult:
+        if self._sender is not None and self._sender.first_sent is not None:
+            self._timings["first_packet"] = self._sender.first_sent - self._began
         return ScoreResult(
             raw=verdict.raw,
             text=verdict.text,

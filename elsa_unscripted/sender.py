@@ -1,14 +1,23 @@
 """The audio thread: paces packets, and the end of the stream, into a `send` callable.
 
-Started by `client` when the server names a stream.
+Started by `client` when the server names a stream. All streams of a process that are paced share one such thread while
+there are any: with a thread for each, a process that carries a thousand of them spends its time on handing Python's
+interpreter lock from thread to thread. A stream that would keep the others waiting, because its connection takes no
+more at the moment or because it isn't paced at all, goes on in a thread of its own.
 """
 
 from __future__ import annotations
 
+import heapq
+import itertools
+import os
+import queue
 import threading
 import time
 from dataclasses import dataclass
-from typing import Callable, Iterable, Optional, Union
+from typing import Callable, Dict, Iterable, Iterator, List, Optional, Tuple, Union
+
+Message = Union[bytes, str]
 
 
 @dataclass(frozen=True)
@@ -29,7 +38,7 @@ class Sent:
 
 @dataclass(frozen=True)
 class Failed:
-    """The thread has ended by an exception."""
+    """The sending has ended by an exception."""
 
     error: BaseException
 
@@ -38,71 +47,240 @@ class Sender:
     """Sends packet k at t0 + k·interval on the monotonic clock: a late packet doesn't delay those after it.
 
     Attributes:
-        begun: How many packets `send` was called for: one of them may have left in part.
+        begun: How many packets were given to the connection: one of them may have left in part.
         sent: How many have left.
+        first_sent: When the first had left, on the monotonic clock; `None` before.
     """
 
     def __init__(
         self,
         packets: Iterable[bytes],
         end: str,
-        send: Callable[[Union[bytes, str]], None],
-        put: Callable[[object], None],
+        send: Callable[[Message], None],
+        begin: Callable[[Message], Optional[Callable[[], None]]],
+        put: Callable[[object], object],
         interval: Optional[float],
+        tell_progress: bool = True,
     ) -> None:
-        """Makes a sender; `start()` starts its thread.
+        """Makes a sender; `start()` starts it.
 
         Args:
-            packets: What to send, in order; drawn in the thread, one at a time.
+            packets: What to send, in order; drawn in the audio thread, one ahead.
             end: What to send right after the last packet.
             send: Sends a message; may block, and raise.
-            put: Takes a `Progress` for each packet, at the end a `Sent` or `Failed`; nothing any more once stopped.
+            begin: Sends what can be sent of a message without blocking; returns `None` when that is all of it, else
+                what sends the rest, and may block. May raise.
+            put: Takes the events; nothing any more once stopped. Must not block.
             interval: Seconds from packet to packet; `None` sends as fast as `send` takes them.
+            tell_progress: Whether to put a `Progress` for each packet, beside the `Sent` or `Failed` at the end.
         """
         self.begun = 0
         self.sent = 0
+        self.first_sent: Optional[float] = None
         self._packets = packets
         self._end = end
         self._send = send
+        self._begin = begin
         self._put = put
         self._interval = interval
+        self._tell_progress = tell_progress
+        self._schedule = self._make_schedule()
+        self._message: Optional[Message] = None  # the next one
         self._stopped = threading.Event()
-        # A daemon: an interpreter that exits during a score() in a daemon thread of its own must not wait for it.
-        self._thread = threading.Thread(target=self._run, name="elsa-audio", daemon=True)
+        self._finished = threading.Event()
+        self._alone = False
+        self._threads: List[threading.Thread] = []  # those that have run it
 
     def start(self) -> None:
-        self._thread.start()
+        """Starts sending.
+
+        Raises:
+            RuntimeError: No thread could be started.
+        """
+        if self._interval is None:
+            self._go_alone(None)
+        else:
+            self._threads.append(_pacer().add(self))
 
     def stop(self) -> None:
-        """Wakes the thread and lets it end; doesn't wait for it."""
+        """Ends it soon; doesn't wait for that."""
         self._stopped.set()
+        if self._threads and not self._alone and not self._finished.is_set():
+            _pacer().wake(self)
 
     def join(self, timeout: float) -> bool:
-        """Waits for the thread, `timeout` seconds at most; returns whether it has ended, or never began."""
-        if self._thread.ident is None:
+        """Waits for the end, `timeout` seconds at most; returns whether it has come, or nothing ever began."""
+        if not self._threads:
             return True
-        self._thread.join(timeout)
-        return not self._thread.is_alive()
+        if not self._finished.wait(timeout):
+            return False
+        for thread in self._threads:
+            if not _pacer().is_run_by(thread):
+                thread.join(0.5)  # a matter of moments
+        return True
 
-    def _run(self) -> None:
-        try:
-            self._send_all()
-        except BaseException as error:  # noqa: BLE001 - delivered to the thread that waits, whatever it is
-            if not self._stopped.is_set():
-                self._put(Failed(error))
-
-    def _send_all(self) -> None:
+    def _make_schedule(self) -> Iterator[Tuple[float, Message]]:
+        """Yields each message and when it is due on the monotonic clock; does the counting when it has been sent."""
         started = time.monotonic()
-        for packet in self._packets:
-            wait = 0.0 if self._interval is None else started + self.begun * self._interval - time.monotonic()
-            if self._stopped.wait(wait) if wait > 0 else self._stopped.is_set():
-                return
-            self.begun += 1
-            self._send(packet)
+        for number, packet in enumerate(self._packets):
+            yield (started if self._interval is None else started + number * self._interval), packet
             self.sent += 1
+            self.first_sent = self.first_sent or time.monotonic()
             if self._stopped.is_set():
                 return
-            self._put(Progress(self.sent))
+            if self._tell_progress:
+                self._put(Progress(self.sent))
         # Put first: the server's answer to the end must not be on the queue before it.
         self._put(Sent())
-        self._send(self._end)
+        yield 0.0, self._end
+
+    def _advance(self) -> Optional[float]:
+        """Draws the next message; returns when it is due, `None` if that was all."""
+        due, self._message = next(self._schedule, (None, None))
+        return due
+
+    def _count(self) -> Message:
+        """Returns the message that is about to be sent."""
+        assert self._message is not None
+        if self._message is not self._end:
+            self.begun += 1
+        return self._message
+
+    def _fail(self, error: BaseException) -> None:
+        if not self._stopped.is_set():
+            self._put(Failed(error))
+
+    # Among others, in the pacer's thread.
+
+    def take_turn(self) -> Optional[float]:
+        """Sends the message that is due, if there is one yet; returns when the next is due, `None` for never."""
+        try:
+            if self._message is not None:
+                rest = self._begin(self._count())
+                if rest is not None:
+                    self._go_alone(rest)
+                    return None
+            if self._stopped.is_set():
+                return None
+            return self._advance()
+        except BaseException as error:  # noqa: BLE001 - delivered to the thread that waits, whatever it is
+            self._fail(error)
+            return None
+
+    def leave(self) -> None:
+        """Notes that the pacer is done with it."""
+        if not self._alone:
+            self._finished.set()
+
+    # Alone.
+
+    def _go_alone(self, rest: Optional[Callable[[], None]]) -> None:
+        # A daemon: an interpreter that exits during a score() in a daemon thread of its own must not wait for it.
+        thread = threading.Thread(target=self._run_alone, args=(rest,), name="elsa-audio", daemon=True)
+        self._alone = True
+        try:
+            thread.start()
+        except RuntimeError:
+            self._alone = False
+            raise
+        self._threads.append(thread)
+
+    def _run_alone(self, rest: Optional[Callable[[], None]]) -> None:
+        try:
+            if rest is not None:
+                rest()
+            self._send_what_is_left()
+        except BaseException as error:  # noqa: BLE001 - delivered to the thread that waits, whatever it is
+            self._fail(error)
+        finally:
+            self._finished.set()
+
+    def _send_what_is_left(self) -> None:
+        while not self._stopped.is_set():
+            due = self._advance()
+            if due is None:
+                return
+            wait = due - time.monotonic()
+            if wait > 0 and self._stopped.wait(wait):
+                return
+            self._send(self._count())
+
+
+class _Pacer:
+    """The thread that the paced streams of a process share; it runs while there are any, and owns their order."""
+
+    def __init__(self) -> None:
+        self._inbox: queue.SimpleQueue[Sender] = queue.SimpleQueue()  # new ones, and those that were stopped
+        self._lock = threading.Lock()  # guards the next, so that nothing comes into the inbox of a thread that ends
+        self._thread: Optional[threading.Thread] = None
+
+    def add(self, sender: Sender) -> threading.Thread:
+        with self._lock:
+            self._inbox.put(sender)
+            if self._thread is None:
+                self._thread = threading.Thread(target=self._run, name="elsa-audio", daemon=True)
+                try:
+                    self._thread.start()
+                except BaseException:  # Ctrl-C, too, which leaves open whether it runs
+                    time.sleep(0.01)
+                    if self._thread.ident is None:
+                        self._thread = None
+                        self._inbox.get_nowait()
+                    raise
+            return self._thread
+
+    def wake(self, sender: Sender) -> None:
+        """Lets the thread see that a sender was stopped."""
+        with self._lock:
+            if self._thread is not None:
+                self._inbox.put(sender)
+
+    def is_run_by(self, thread: threading.Thread) -> bool:
+        return self._thread is thread
+
+    def _run(self) -> None:
+        turns: List[Tuple[float, int, Sender]] = []  # a heap: who comes when; the number keeps equals in order
+        numbers = itertools.count()
+        left: List[Sender] = []
+        while self._goes_on(turns):
+            while left:
+                left.pop().leave()
+            sender = self._next(turns)
+            if sender._stopped.is_set():
+                turns = [turn for turn in turns if turn[2] is not sender]
+                heapq.heapify(turns)
+                due = None
+            else:
+                due = sender.take_turn()
+            if due is None:
+                left.append(sender)
+            else:
+                # Not earlier than now: one that can't keep up has its turn after those that are waiting already.
+                heapq.heappush(turns, (max(due, time.monotonic()), next(numbers), sender))
+        # Only now: who waits for the last of them to leave may then wait for the thread.
+        for sender in left:
+            sender.leave()
+
+    def _next(self, turns: List[Tuple[float, int, Sender]]) -> Sender:
+        """Waits for whoever is new, was stopped, or is due."""
+        try:
+            wait = turns[0][0] - time.monotonic() if turns else 0.0
+            return self._inbox.get(timeout=wait) if wait > 0 else self._inbox.get_nowait()
+        except queue.Empty:
+            return heapq.heappop(turns)[2]
+
+    def _goes_on(self, turns: List[Tuple[float, int, Sender]]) -> bool:
+        if turns:
+            return True
+        with self._lock:
+            if self._inbox.empty():
+                self._thread = None
+        return self._thread is not None
+
+
+_pacers: Dict[int, _Pacer] = {}  # by process: a fork takes the object along, but not its thread
+
+
+def _pacer() -> _Pacer:
+    process = os.getpid()
+    return _pacers.get(process) or _pacers.setdefault(process, _Pacer())

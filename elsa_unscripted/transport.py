@@ -7,13 +7,14 @@ wrapped: see `wire` for why.
 from __future__ import annotations
 
 import contextlib
+import functools
 import json
 import logging
 import socket
 import ssl
 import struct
 import threading
-from typing import Any, Callable, Optional, Tuple, Union
+from typing import Any, Callable, Optional, Tuple, TypeVar, Union
 from urllib.parse import SplitResult, urlsplit
 
 import websocket
@@ -23,6 +24,8 @@ from .deadline import Deadline
 from .exceptions import ConfigError, ConnectError, ElsaError, ProtocolError, StreamClosedError
 from .messages import Closed, Event, Malformed, Message, Opened, describe, parse
 from .wire import MessageTooLongError, Socket, Wire
+
+T = TypeVar("T")
 
 logger = logging.getLogger("elsa_unscripted")
 
@@ -72,9 +75,19 @@ class Transport:
         Raises:
             StreamClosedError: The connection is over.
         """
-        self._send_frame(
-            message, websocket.ABNF.OPCODE_TEXT if isinstance(message, str) else websocket.ABNF.OPCODE_BINARY
-        )
+        self._sending(Wire.send_frame, _frame(message))
+
+    def begin(self, message: Union[str, bytes]) -> Optional[Callable[[], None]]:
+        """Sends what can be sent of a message without blocking.
+
+        Returns:
+            `None` if that is all of it, else what sends the rest, and may block and raise as `send()` does.
+
+        Raises:
+            StreamClosedError: The connection is over.
+        """
+        rest = self._sending(Wire.begin_frame, _frame(message))
+        return None if rest is None else functools.partial(self._sending, lambda _: rest())
 
     def bound_sending(self, deadline: Deadline) -> None:
         """Bounds each `send()` from now on, by a deadline that may be extended."""
@@ -98,7 +111,7 @@ class Transport:
                 # Else websocket-client 1.9 would log the server's answer, a normal close, as an error.
                 self._app.keep_running = False
             try:
-                self._send_frame(struct.pack("!H", websocket.STATUS_NORMAL), websocket.ABNF.OPCODE_CLOSE)
+                self._sending(Wire.send_frame, _frame(struct.pack("!H", websocket.STATUS_NORMAL), closing=True))
                 stuck = False
             except StreamClosedError as error:
                 stuck = isinstance(error.__cause__, TimeoutError)
@@ -121,13 +134,12 @@ class Transport:
         if self._ended.wait(timeout) and self._thread.ident is not None:
             self._thread.join(0.5)
 
-    def _send_frame(self, payload: Union[str, bytes], opcode: int) -> None:
+    def _sending(self, call: Callable[..., T], *arguments: object) -> T:
         try:
-            if self._app is None:
+            if not self._opened or self._wire is None:
                 raise ConnectionError("not open")
-            self._app.send(payload, opcode)
-        except (OSError, websocket.WebSocketException, AttributeError) as error:
-            # AttributeError: websocket-client 1.8 clears its socket between its own check and its use.
+            return call(self._wire, *arguments)
+        except OSError as error:
             raise StreamClosedError("the connection broke while sending", code=ABNORMAL_CLOSURE) from error
 
     # The thread.
@@ -173,8 +185,6 @@ class Transport:
             self._socket.close()
 
     def _on_open(self, app: websocket.WebSocketApp) -> None:
-        # Wire sends whole frames, one at a time, and lets no pong wait for a packet; this lock would.
-        app.sock.lock = contextlib.nullcontext()  # type: ignore[union-attr]
         self._opened = True
         self._put(Opened())
 
@@ -233,6 +243,11 @@ class Transport:
             return error
         ours.__cause__ = error
         return ours
+
+
+def _frame(payload: Union[str, bytes], *, closing: bool = False) -> bytes:
+    kind = websocket.ABNF.OPCODE_TEXT if isinstance(payload, str) else websocket.ABNF.OPCODE_BINARY
+    return websocket.ABNF.create_frame(payload, websocket.ABNF.OPCODE_CLOSE if closing else kind).format()
 
 
 def _read_close_frame(data: Any) -> Tuple[int, str]:

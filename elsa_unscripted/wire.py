@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import base64
 import contextlib
+import functools
 import io
 import re
 import selectors
@@ -32,6 +33,7 @@ SHORTEST_MASKED_TOKEN = 8  # characters; masking shorter ones in the server's te
 HANDSHAKE_HEADERS = (b"upgrade", b"connection", b"sec-websocket-accept")
 CLOSE_FRAME = 0x08  # RFC 6455, 11.8: the opcode
 
+_HEAD_END = re.compile(rb"\r\n\r\n|\n\n")
 _Poll = getattr(selectors, "PollSelector", selectors.SelectSelector)  # unlike epoll it takes no descriptor of its own
 _WOULD_BLOCK = (BlockingIOError, InterruptedError, ssl.SSLWantReadError, ssl.SSLWantWriteError)
 
@@ -119,10 +121,7 @@ class Socket:
 
 
 class Wire:
-    """A connected socket as `websocket-client` sees it. One thread reads, any thread sends; a send is a whole frame.
-
-    It must be made in the thread that reads.
-    """
+    """A connected socket, and what `websocket-client` sees of it. One thread reads; any thread sends whole frames."""
 
     def __init__(self, sock: socket.socket, token: str, deadline: Deadline, max_message_bytes: int) -> None:
         """Wraps a socket.
@@ -142,11 +141,12 @@ class Wire:
         )
         self._hint = max(re.findall(rb"[0-9A-Za-z]*", token.encode("latin-1")), key=len)
         self._head = b""  # the rest of the HTTP answer, for recv() to give
-        self._reader = threading.get_ident()
         # The last frame of the reading thread, which never waits to send. One: RFC 6455, 5.5.3, lets a pong answer
         # for the pings before, and nothing follows a close frame.
         self._replies: Deque[bytes] = deque(maxlen=1)
-        self._sending = threading.Lock()
+        self._sending = threading.Lock()  # guards the next
+        self._unsent = memoryview(b"")  # what is left of the frame that is being sent
+        self._frame_bytes = 0  # of it in all
         self._finished_reading = False
         self._finished_sending = False
         self._max_message_bytes = max_message_bytes
@@ -183,6 +183,41 @@ class Wire:
         """Bounds each `send()` from now on, by a deadline that may be extended."""
         self._sending_until = deadline
 
+    def send_frame(self, frame: bytes) -> None:
+        """Sends a frame; blocks while the connection takes no more.
+
+        Raises:
+            OSError: The connection is over; `TimeoutError` at the deadline.
+        """
+        with self._turn_to_send():
+            self._finish_frame()
+            self._begin_frame(frame)
+            self._finish_frame()
+        self._send_replies()
+
+    def begin_frame(self, frame: bytes) -> Optional[Callable[[], None]]:
+        """Sends what can be sent of a frame without blocking.
+
+        Returns:
+            `None` if that is all of it, else what sends the rest, and may block.
+
+        Raises:
+            OSError: The connection is over.
+        """
+        if not self._sending.acquire(blocking=False):
+            return functools.partial(self.send_frame, frame)
+        try:
+            if self._unsent:
+                return functools.partial(self.send_frame, frame)
+            self._begin_frame(frame)
+            self._send_at_once()
+            if self._unsent:
+                return self._send_rest
+        finally:
+            self._sending.release()
+        self._send_replies()
+        return None
+
     def flush(self, timeout: float) -> None:
         """Lets the frames of the reading thread leave, such as its answer to a close frame."""
         if self._replies and self._sending.acquire(timeout=timeout):
@@ -207,26 +242,19 @@ class Wire:
             part = self._receive(size - len(data))
             if not part:
                 break
-            data += part
+            data = data + part if data else part
         self._message_bytes += len(data)
         if self._message_bytes > self._max_message_bytes:
             raise MessageTooLongError(f"a message of more than {self._max_message_bytes} bytes")
         return self.masked(data)  # as early as this, since websocket-client logs what it reads
 
     def send(self, frame: bytes) -> int:
+        """Sends the handshake's request; later, takes the frames of the reading thread, which never waits to send."""
         if self._authorization is not None:
             self._request(frame)
-        elif threading.get_ident() == self._reader:
-            self._replies.append(frame)
         else:
-            until = self._sending_until
-            if not self._sending.acquire(timeout=-1 if until is None else until.remaining()):
-                raise TimeoutError("the connection takes nothing more")
-            try:
-                self._send_frame(frame)
-            finally:
-                self._sending.release()
-        self._send_replies()
+            self._replies.append(frame)
+            self._send_replies()
         return len(frame)
 
     def fileno(self) -> int:
@@ -258,7 +286,7 @@ class Wire:
         left = memoryview(request[: -len(b"\r\n")] + authorization.encode("latin-1") + b"\r\n")
         while left:
             left = left[self._send_some(left) :]
-        head = self.masked(_read_head(self._receive))
+        head = self.masked(_read_head(self._socket, lambda: self._reading_until))
         status, headers = _parse_head(head)
         if status != 101:
             raise _refusal(status, headers.get("Retry-After"))
@@ -268,29 +296,57 @@ class Wire:
         self._head = b"\r\n".join([first, *needed, b"", b""])
         self._reading_until = self._sending_until = None
 
-    def _send_frame(self, frame: bytes) -> None:
+    @contextlib.contextmanager
+    def _turn_to_send(self) -> Iterator[None]:
+        until = self._sending_until
+        if not self._sending.acquire(timeout=-1 if until is None else until.remaining()):
+            raise TimeoutError("the connection takes nothing more")
+        try:
+            yield
+        finally:
+            self._sending.release()
+
+    # Below, whoever calls has the turn to send.
+
+    def _begin_frame(self, frame: bytes) -> None:
         if self._finished_sending:  # RFC 6455, 5.5.1: nothing follows a close frame
             if frame[0] & CONTROL_FRAME:
                 return
             raise BrokenPipeError("the connection is being closed")
-        left = memoryview(frame)
-        try:
-            while left:
-                left = left[self._send_some(left) :]
-        except BaseException:  # Ctrl-C, too
-            self._finished_sending = 0 < len(left) < len(frame)  # nothing can follow half a frame
-            raise
         self._finished_sending = frame[0] & 0x0F == CLOSE_FRAME
+        self._unsent, self._frame_bytes = memoryview(frame), len(frame)
+
+    def _send_at_once(self) -> None:
+        with contextlib.suppress(*_WOULD_BLOCK):
+            while self._unsent:
+                with self._calling:
+                    sent = self._socket.send(self._unsent)
+                self._unsent = self._unsent[sent:]
+
+    def _finish_frame(self) -> None:
+        try:
+            while self._unsent:
+                self._unsent = self._unsent[self._send_some(self._unsent) :]
+        except BaseException:  # Ctrl-C, too
+            self._finished_sending = 0 < len(self._unsent) < self._frame_bytes  # nothing can follow half a frame
+            self._unsent = memoryview(b"")
+            raise
+
+    def _send_rest(self) -> None:
+        with self._turn_to_send():
+            self._finish_frame()
+        self._send_replies()
 
     def _send_replies(self) -> None:
         """Whoever finds the way free sends them; whoever leaves it looks again, so that none stays behind."""
         while self._replies and self._sending.acquire(blocking=False):
             try:
-                if not self._takes_more():
+                if self._unsent or not self._takes_more():
                     return  # the next frame will take it along
                 # If it can't be sent, the reading thread will find the connection broken, and says so.
                 with contextlib.suppress(OSError, IndexError):  # the one who was here before may have sent it
-                    self._send_frame(self._replies.popleft())
+                    self._begin_frame(self._replies.popleft())
+                    self._finish_frame()
             finally:
                 self._sending.release()
 
@@ -354,31 +410,34 @@ def _tunnel(sock: socket.socket, proxy: SplitResult, host: str, port: int, deadl
     data = (request + "\r\n").encode("ascii")
     # A new connection's buffer takes it whole.
     _without_blocking(sock, lambda: sock.send(data), selectors.EVENT_WRITE, lambda: deadline)
-    status, _ = _parse_head(
-        _read_head(
-            lambda size: bytes(
-                _without_blocking(sock, lambda: sock.recv(size), selectors.EVENT_READ, lambda: deadline),
-            )
-        )
-    )
+    status, _ = _parse_head(_read_head(sock, lambda: deadline))
     if not 200 <= status < 300:
         hint = "give its user name and password" if status == 407 else "check the proxy's rules"
         raise ConnectError(f"the proxy {proxy.hostname} refused to connect (HTTP {status}); {hint}", status_code=status)
 
 
-def _read_head(receive: Callable[[int], bytes]) -> bytes:
+def _read_head(sock: socket.socket, until: Callable[[], Optional[Deadline]]) -> bytes:
     """Reads an HTTP answer up to its blank line, and not a byte further: what follows are frames, or TLS."""
+    # TLS can't look ahead: there, byte by byte, from a buffer of OpenSSL's.
+    ahead = 0 if isinstance(sock, ssl.SSLSocket) else socket.MSG_PEEK
     head = bytearray()
-    while not head.endswith((b"\r\n\r\n", b"\n\n")):
-        byte = receive(1)
-        if not byte:
+    while True:
+        data: bytes = _without_blocking(
+            sock, lambda: sock.recv(MAX_HEAD_BYTES if ahead else 1, ahead), selectors.EVENT_READ, until
+        )
+        if not data:
             raise ConnectionResetError("closed in the middle of the handshake")
-        head += byte
-        if len(head) > MAX_HEAD_BYTES:
-            raise ConnectError(f"the server's answer has more than {MAX_HEAD_BYTES} bytes of headers; check the url")
+        known = len(head)
+        head += data
+        end = _HEAD_END.search(head, max(0, known - 3))
+        if ahead:
+            sock.recv((end.end() if end else len(head)) - known)
         if not b"HTTP/".startswith(head[:5]):
             raise ConnectError("the server does not speak HTTP; check the url, its port, and wss against ws")
-    return bytes(head)
+        if end:
+            return bytes(head[: end.end()])
+        if len(head) > MAX_HEAD_BYTES:
+            raise ConnectError(f"the server's answer has more than {MAX_HEAD_BYTES} bytes of headers; check the url")
 
 
 def _parse_head(head: bytes) -> Tuple[int, Any]:

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import itertools
+import os
 import queue
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import pytest
@@ -41,18 +43,26 @@ class Line:
             assert self.blocked[packet].wait(LONG)
         time.sleep(self.slow.get(packet, 0))
 
+    def begin(self, packet: bytes | str) -> Callable[[], None] | None:
+        """Takes what can be taken at once; what is slow or blocked is left to the function that it returns."""
+        if packet in self.slow or packet in self.blocked:
+            return lambda: self.send(packet)
+        self.send(packet)
+        return None
+
     def sender(self, interval: float | None, packets: Any = PACKETS) -> Sender:
-        return Sender(packets, "end", self.send, self.events.put, interval)
+        return Sender(packets, "end", self.send, self.begin, self.events.put, interval)
 
     def put(self) -> list[Any]:
         return list(self.events.queue)
 
 
-def test_packets_leave_in_order_and_the_end_after_them() -> None:
+@pytest.mark.parametrize("interval", [None, 0.01])
+def test_packets_leave_in_order_and_the_end_after_them(interval: float | None) -> None:
     """Every packet is sent once, in order, then the end; each is reported, and that all are, before the end leaves."""
     line = Line()
     line.blocked["end"] = threading.Event()
-    sender = line.sender(None)
+    sender = line.sender(interval)
     sender.start()
     assert line.reached.wait(LONG)
     assert line.put()[-1] == Sent()  # else the server's answer to the end could be on the queue before it
@@ -116,12 +126,13 @@ def test_stop_wakes_it_in_the_middle_of_an_interval() -> None:
     assert (sender.begun, sender.sent) == (1, 1)
 
 
+@pytest.mark.parametrize("interval", [None, 0.01])
 @pytest.mark.parametrize("at", [b"b", b"f", "end"])
-def test_nothing_follows_a_stop_during_a_send(at: bytes | str) -> None:
+def test_nothing_follows_a_stop_during_a_send(at: bytes | str, interval: float | None) -> None:
     """A stop while a message is on its way: that one is the last, no end follows it, and nothing is reported."""
     line = Line()
     line.blocked[at] = threading.Event()
-    sender = line.sender(None)
+    sender = line.sender(interval)
     sender.start()
     assert line.reached.wait(LONG)
     before = line.put()
@@ -133,11 +144,12 @@ def test_nothing_follows_a_stop_during_a_send(at: bytes | str) -> None:
     assert line.put() == before
 
 
-def test_a_broken_line_is_reported() -> None:
+@pytest.mark.parametrize("interval", [None, 0.01])
+def test_a_broken_line_is_reported(interval: float | None) -> None:
     """What `send` raises is delivered, as it is, and is the last thing; the packet counts as begun, not as sent."""
     line = Line()
     line.broken[b"c"] = error = ConnectionResetError("cut")
-    sender = line.sender(None)
+    sender = line.sender(interval)
     sender.start()
     assert sender.join(LONG)
     assert line.put() == [Progress(1), Progress(2), Failed(error)]
@@ -145,19 +157,21 @@ def test_a_broken_line_is_reported() -> None:
     assert (sender.begun, sender.sent) == (3, 2)
 
 
-def test_a_broken_line_at_the_end_is_reported() -> None:
+@pytest.mark.parametrize("interval", [None, 0.01])
+def test_a_broken_line_at_the_end_is_reported(interval: float | None) -> None:
     """An end of stream that can't be sent is a failure, although all audio has left."""
     line = Line()
     line.broken["end"] = error = BrokenPipeError("cut")
-    sender = line.sender(None)
+    sender = line.sender(interval)
     sender.start()
     assert sender.join(LONG)
     assert line.put()[-1] == Failed(error)
     assert sender.sent == 6
 
 
+@pytest.mark.parametrize("interval", [None, 0.01])
 @pytest.mark.parametrize("error", [ValueError("bad"), SystemExit(3), KeyboardInterrupt(), MemoryError()])
-def test_no_exception_dies_in_the_thread(error: BaseException) -> None:
+def test_no_exception_dies_in_the_thread(error: BaseException, interval: float | None) -> None:
     """Whatever the packets raise while they are cut, even what would end a process, reaches the one who waits."""
 
     def packets() -> Iterator[bytes]:
@@ -165,7 +179,7 @@ def test_no_exception_dies_in_the_thread(error: BaseException) -> None:
         raise error
 
     line = Line()
-    sender = line.sender(None, packets())
+    sender = line.sender(interval, packets())
     sender.start()
     assert sender.join(LONG)
     assert line.put() == [Progress(1), Failed(error)]
@@ -182,7 +196,7 @@ def test_an_exception_after_the_stop_is_nobodys() -> None:
         assert gate.wait(LONG)
         raise OSError("closed under it")
 
-    sender = Sender(PACKETS, "end", send, line.events.put, None)
+    sender = Sender(PACKETS, "end", send, line.begin, line.events.put, None)
     sender.start()
     assert line.reached.wait(LONG)
     sender.stop()
@@ -191,10 +205,11 @@ def test_an_exception_after_the_stop_is_nobodys() -> None:
     assert line.put() == []
 
 
-def test_a_stop_before_the_start_sends_nothing() -> None:
+@pytest.mark.parametrize("interval", [None, 0.01])
+def test_a_stop_before_the_start_sends_nothing(interval: float | None) -> None:
     """A sender that was stopped before it began neither sends nor reports."""
     line = Line()
-    sender = line.sender(None)
+    sender = line.sender(interval)
     sender.stop()
     sender.start()
     assert sender.join(LONG)
@@ -233,6 +248,125 @@ def test_a_join_is_bounded() -> None:
     line.blocked[b"a"].set()
     assert sender.join(LONG)
     assert not thread.is_alive()
+
+
+# Several at once.
+
+
+def audio_threads() -> list[threading.Thread]:
+    return [thread for thread in threading.enumerate() if thread.name == "elsa-audio"]
+
+
+def test_paced_senders_share_a_thread_that_ends_with_the_last() -> None:
+    """Fifty at once have one thread, whose end the last `join` waits for; each keeps its own pace and order."""
+    lines = [Line() for _ in range(50)]
+    senders = [line.sender(0.02 + 0.001 * number) for number, line in enumerate(lines)]
+    for sender in senders:
+        sender.start()
+    assert len(audio_threads()) == 1
+    for sender in senders:
+        assert sender.join(LONG)
+    assert audio_threads() == []
+    for number, line in enumerate(lines):
+        assert line.taken == [*PACKETS, "end"]
+        assert line.put() == [*(Progress(count) for count in range(1, 7)), Sent()]
+        assert line.times[5] - line.times[0] >= 5 * (0.02 + 0.001 * number) - 0.01
+
+
+def test_one_that_is_stopped_leaves_the_others() -> None:
+    """A stop takes one out of the shared thread, at once, though its next packet is far away; the others go on."""
+    stopped, other = Line(), Line()
+    first, second = stopped.sender(LONG), other.sender(0.1)
+    first.start()
+    second.start()
+    assert stopped.events.get(timeout=LONG) == Progress(1)
+    first.stop()
+    assert first.join(5)
+    assert second.join(LONG)
+    assert other.taken == [*PACKETS, "end"]
+    assert audio_threads() == []
+
+
+@pytest.mark.parametrize("at", [b"a", b"c", b"f", "end"])
+def test_one_whose_connection_blocks_goes_on_alone(at: bytes | str) -> None:
+    """What blocks is waited for in a thread of its own: others' packets leave meanwhile, and its own go on after."""
+    blocked, other = Line(), Line()
+    blocked.blocked[at] = threading.Event()
+    first, second = blocked.sender(0.01), other.sender(0.01)
+    first.start()
+    second.start()
+    assert blocked.reached.wait(LONG)
+    assert second.join(LONG)
+    assert other.taken == [*PACKETS, "end"]
+    assert not first.join(0.01)
+    blocked.blocked[at].set()
+    assert first.join(LONG)
+    assert blocked.taken == [*PACKETS, "end"]
+    assert blocked.put() == [*(Progress(count) for count in range(1, 7)), Sent()]
+    assert audio_threads() == []
+
+
+def test_one_that_is_stopped_while_it_blocks() -> None:
+    """Stopped amid a blocked send, it ends when that does, and nothing follows it."""
+    line = Line()
+    line.blocked[b"b"] = threading.Event()
+    sender = line.sender(0.01)
+    sender.start()
+    assert line.reached.wait(LONG)
+    sender.stop()
+    line.blocked[b"b"].set()
+    assert sender.join(LONG)
+    assert line.taken == [b"a", b"b"]
+    assert line.put() == [Progress(1)]
+    assert audio_threads() == []
+
+
+def test_one_in_a_hurry_starves_nobody() -> None:
+    """One that is always late, with far more packets than there is time for, takes turns with the others."""
+    hurried, other = Line(), Line()
+    first, second = hurried.sender(1e-9, itertools.repeat(b"x")), other.sender(0.05)
+    first.start()
+    second.start()
+    try:
+        assert second.join(LONG)
+    finally:
+        first.stop()
+    assert first.join(LONG)
+    assert other.taken == [*PACKETS, "end"]
+
+
+def test_one_that_fails_leaves_the_others() -> None:
+    """An exception in one is put on its own queue, and on no other."""
+    broken, other = Line(), Line()
+    error = OSError("cut")
+    broken.broken[b"b"] = error
+    first, second = broken.sender(0.01), other.sender(0.02)
+    first.start()
+    second.start()
+    assert first.join(LONG)
+    assert second.join(LONG)
+    assert broken.put() == [Progress(1), Failed(error)]
+    assert other.taken == [*PACKETS, "end"]
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="this system has no fork")
+@pytest.mark.filterwarnings("ignore:.*fork:DeprecationWarning")
+def test_a_child_has_a_thread_of_its_own() -> None:
+    """After a fork amid a stream, which leaves the thread behind, the child's streams leave, and the parent's go on."""
+    line = Line()
+    sender = line.sender(0.2)
+    sender.start()
+    assert line.events.get(timeout=LONG) == Progress(1)
+    child = os.fork()
+    if not child:
+        own = Line()
+        another = own.sender(0.01)
+        another.start()
+        whole = another.join(LONG) and own.taken == [*PACKETS, "end"]
+        os._exit(0 if whole else 1)
+    assert os.waitpid(child, 0)[1] == 0
+    assert sender.join(LONG)
+    assert line.taken == [*PACKETS, "end"]
 
 
 @settings(max_examples=25, deadline=None)
