@@ -1,4 +1,4 @@
-"""The journal of a batch: JSON Lines of finished recordings. Appended to by `batch`; read by it, reports and tables.
+"""`Journal`: the file, locked and appended to; `read()`: the same, for those who only look.
 
 What a line says is in `entry`. `result` or `error` is last in it, so an index needs no more than the head of a line
 that may be megabytes long.
@@ -15,15 +15,13 @@ import sys
 import weakref
 from typing import Any, BinaryIO, Dict, Iterator, List, Mapping, Optional, Tuple, Union
 
+from ..exceptions import JournalError
 from .entry import DIGITS, SUCCESS, Entry, parse, to_entry
-from .exceptions import JournalError
 
 if sys.platform == "win32":
     import msvcrt
 else:
     import fcntl
-
-__all__ = ["Entry", "Journal", "read"]
 
 logger = logging.getLogger("elsa_unscripted")
 
