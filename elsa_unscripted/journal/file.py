@@ -334,7 +334,8 @@ def _lines(file: BinaryIO, name: str) -> Iterator[Tuple[int, bytes]]:
 
 def _could_be_ours(line: bytes) -> bool:
     """Returns whether it begins as our lines do, however early it is torn; a power cut can leave zeros."""
-    return line.startswith(_HEAD) or _HEAD.startswith(line) or not line.strip(b"\0")
+    rest = line[: -len(_TORN_MARK)] if line.endswith(_TORN_MARK) else line
+    return rest.startswith(_HEAD) or _HEAD.startswith(rest) or not rest.strip(b"\0")
 
 
 _open_journals: weakref.WeakSet[Journal] = weakref.WeakSet()
