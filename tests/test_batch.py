@@ -296,16 +296,16 @@ def test_failed_ones_are_tried_again_when_asked(tmp_path: Path, journal: Path) -
                 assert isinstance(outcome.error, ScoringFailedError)
                 assert (outcome.error.reason, outcome.from_journal, outcome.attempts) == ("no", True, 0)
             assert (scores.progress.skipped, scores.progress.failed) == (2, 0)
-        assert len(sandbox.exchanges) == 2
+        assert sandbox.handshakes == 2
         with batch(paths * 2, sandbox, journal=journal, retry_failed=True) as again:
             assert len([outcome for outcome in again if outcome.error]) == 4
             assert (again.progress.skipped, again.progress.failed) == (2, 2)
-        assert len(sandbox.exchanges) == 4
+        assert sandbox.handshakes == 4
     with Sandbox(port=int(url.split(":")[2].split("/")[0])) as sandbox:
         assert sandbox.url == url
         assert successes(batch(paths, sandbox, journal=journal, retry_failed=True)) == paths
         assert successes(batch(paths, sandbox, journal=journal)) == paths
-        assert len(sandbox.exchanges) == 2
+        assert sandbox.handshakes == 2
 
 
 def test_the_same_content_twice(tmp_path: Path, journal: Path) -> None:
