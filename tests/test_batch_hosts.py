@@ -55,8 +55,7 @@ with Sandbox("slow=0.1", keep=100_000) as sandbox:
         print(json.dumps(heard), flush=True)
 """
 
-BATCH = (
-    """
+BATCH = """
 import sys
 from elsa_unscripted import score_many
 
@@ -65,8 +64,6 @@ scores = score_many(paths, "any-token", url=url, speed=None, journal=journal, ma
 for outcome in scores:
     print(outcome.path, outcome.from_journal, outcome.error, flush=True)
 """
-    % WORKERS
-)
 
 DASK = """
 import json, logging, os, signal, sys
