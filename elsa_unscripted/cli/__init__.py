@@ -165,6 +165,24 @@ def _add_score(commands: argparse._SubParsersAction[_Parser]) -> None:
         metavar="AUDIO",
         help="a WAV file; with the extra 'formats' also mp3, flac, m4a, ogg, webm; - reads it from standard input",
     )
+    _add_shared(parser)
+    output = parser.add_argument_group("the output")
+    output.add_argument(
+        "--format",
+        choices=("summary", "json"),
+        metavar="FORM",
+        default="summary",
+        help="summary, for people, or json, what the server sent, exactly; default: %(default)s",
+    )
+    output.add_argument("-o", "--output", metavar="FILE", help="write the result there, not to standard output")
+    output.add_argument("--no-progress", action="store_true", help="no progress bar; only terminals get one anyway")
+    loudness = output.add_mutually_exclusive_group()
+    loudness.add_argument("-q", "--quiet", action="store_true", help="nothing but the result and errors")
+    loudness.add_argument("-v", "--verbose", action="store_true", help="log the exchange, and trace errors")
+
+
+def _add_shared(parser: argparse.ArgumentParser) -> None:
+    """Adds the options of `score` and `batch` alike: the token, and the exchange."""
     token = parser.add_argument_group("the token").add_mutually_exclusive_group()
     token.add_argument("--token-file", metavar="F", help="the file that holds it; - reads a line of standard input")
     token.add_argument("--token", metavar="T", help="the token itself, visible in ps; - is --token-file -")
@@ -205,20 +223,6 @@ def _add_score(commands: argparse._SubParsersAction[_Parser]) -> None:
         "--proxy", metavar="URL", help="http://[user:password@]host:port; default: $https_proxy, $no_proxy"
     )
     exchange.add_argument("--ca-bundle", metavar="FILE", help="certificates to trust in place of the system's")
-
-    output = parser.add_argument_group("the output")
-    output.add_argument(
-        "--format",
-        choices=("summary", "json"),
-        metavar="FORM",
-        default="summary",
-        help="summary, for people, or json, what the server sent, exactly; default: %(default)s",
-    )
-    output.add_argument("-o", "--output", metavar="FILE", help="write the result there, not to standard output")
-    output.add_argument("--no-progress", action="store_true", help="no progress bar; only terminals get one anyway")
-    loudness = output.add_mutually_exclusive_group()
-    loudness.add_argument("-q", "--quiet", action="store_true", help="nothing but the result and errors")
-    loudness.add_argument("-v", "--verbose", action="store_true", help="log the exchange, and trace errors")
 
 
 def _add_sandbox(commands: argparse._SubParsersAction[_Parser]) -> None:
