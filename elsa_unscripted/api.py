@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
-from typing import Any, Callable, Mapping, Optional
+from concurrent.futures import Executor
+from typing import Any, Callable, Iterable, Mapping, Optional
 
+from .batch import Batch, BatchProgress
 from .client import AudioSource, Client
 from .config import (
     BAD_QUALITY_GRACE,
@@ -104,3 +106,21 @@ def score(
         max_message_bytes=max_message_bytes,
     ) as client:
         return client.score(audio, on_status=on_status, on_progress=on_progress)
+
+
+def score_many(
+    audio: Iterable[PathLike],
+    token: Optional[str] = None,
+    *,
+    max_workers: int = 16,
+    executor: Optional[Executor] = None,
+    journal: Optional[PathLike] = None,
+    retry_failed: bool = False,
+    stream_retries: int = 0,
+    max_audio_seconds: Optional[float] = None,
+    billable_unit_seconds: float = 15.0,
+    on_progress: Optional[Callable[[BatchProgress], object]] = None,
+    **options: Any,
+) -> Batch:
+    """Scores recordings, many at once, and yields the outcome of each as it comes."""
+    raise NotImplementedError

@@ -37,7 +37,8 @@ ROOMS: dict[str, list[str]] = {
         *["config", "messages", "assessment", "result", "protocol", "audio", "sender", "wire", "transport"],
     ],
     "journal": ["result", "exceptions"],
-    "batch": ["journal", "client", "config"],
+    # `audio` for how long a recording is, `result` and `exceptions` for what a batch yields, beside the table's.
+    "batch": ["journal", "client", "config", "audio", "result", "exceptions"],
     # `messages` and `result` beside the table's: they name the types of its signature and nothing else.
     "api": ["client", "batch", "config", "messages", "result"],
     "summary": ["assessment", "result"],
@@ -49,7 +50,7 @@ ROOMS: dict[str, list[str]] = {
         *["journal", "batch", "api", "summary", "report", "sandbox"],
     ],
     "sandbox": [],
-    "__init__": ["api", "client", "config", "exceptions", "result", "version"],
+    "__init__": ["api", "batch", "client", "config", "exceptions", "result", "version"],
     "__main__": ["cli"],
 }
 
