@@ -57,17 +57,16 @@ class Table:
     """
 
     def __init__(self, path: str, carried: Sequence[str] = ()) -> None:
-        self.path = path
-        self._columns = (*COLUMNS, *(f"list_{name}" if name in COLUMNS else name for name in carried))
+        columns = (*COLUMNS, *(f"list_{name}" if name in COLUMNS else name for name in carried))
         _check(path)
         try:
             self._file: IO[str] = open(  # noqa: SIM115 - close() closes it
                 path, "w", encoding="utf-8-sig", errors="backslashreplace", newline="", buffering=1
             )
+            self._writer = csv.writer(self._file)
+            self._writer.writerow(map(_harmless, columns))
         except OSError as error:
             raise ConfigError(f"can't write {path!r} ({error.strerror}); give another --csv") from error
-        self._writer = csv.writer(self._file)
-        self._writer.writerow(map(_harmless, self._columns))
 
     def add(self, outcome: Outcome, carried: Sequence[str] = ()) -> None:
         """Writes the row of a recording.
