@@ -64,7 +64,11 @@ class Inputs:
         self._opened: Optional[IO[str]] = None
         if list_file is not None:
             self._opened = self._open()
-            self.columns, self._rows = self._understand(self._opened)
+            try:
+                self.columns, self._rows = self._understand(self._opened)
+            except ConfigError:
+                self.close()
+                raise
 
     def close(self) -> None:
         """Closes the list; standard input stays open."""

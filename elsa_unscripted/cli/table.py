@@ -6,6 +6,7 @@ Text of the server, of the list and of the file system is untrusted: a spreadshe
 
 from __future__ import annotations
 
+import contextlib
 import csv
 import os
 import re
@@ -39,9 +40,9 @@ COLUMNS = (
 
 Cell = Union[str, int, float, None]
 
-# OWASP's list for the beginning of a cell, its full-width forms included. White space before it is no defence.
-# Also behind what another spreadsheet may take for the end of a cell: in many languages that is the semicolon.
-_FORMULA = re.compile(r"((?:^|[;,|\n])\s*)(?=[=+\-@\uff1d\uff0b\uff0d\uff20])")
+# OWASP's list for the beginning of a cell, its full-width forms included; white space and quotes before it are no
+# defence. Also behind what a spreadsheet may take for the end of a cell: in many languages that is the semicolon.
+_FORMULA = re.compile(r"(?:^|(?<=[;,|\n]))(?=[\s\"]*[=+\-@\uff1d\uff0b\uff0d\uff20])|^(?=\n)")
 _NUMBER = re.compile(r"[+-]?\d{1,15}([.,]\d{1,15})?")  # a formula that is only itself
 
 
@@ -64,7 +65,12 @@ class Table:
                 path, "w", encoding="utf-8-sig", errors="backslashreplace", newline="", buffering=1
             )
             self._writer = csv.writer(self._file)
-            self._writer.writerow(map(_harmless, columns))
+            try:
+                self._writer.writerow(map(_harmless, columns))
+            except OSError:
+                with contextlib.suppress(OSError):
+                    self.close()
+                raise
         except OSError as error:
             raise ConfigError(f"can't write {path!r} ({error.strerror}); give another --csv") from error
 
@@ -167,7 +173,7 @@ def _cell(value: Cell) -> Cell:
 def _harmless(text: str) -> str:
     """Returns text as text: no formula of any spreadsheet, and no control character but line feeds."""
     shown = "\n".join(map(printable, text.replace("\r\n", "\n").split("\n")))
-    return shown if _NUMBER.fullmatch(shown) else _FORMULA.sub(r"\1'", shown)
+    return shown if _NUMBER.fullmatch(shown) else _FORMULA.sub("'", shown)
 
 
 def _check(path: str) -> None:
