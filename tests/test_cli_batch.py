@@ -107,7 +107,7 @@ def test_a_folder_is_scored(sandbox: Sandbox, folder: Path) -> None:
     assert sandbox.handshakes == RECORDINGS
     assert f"{RECORDINGS} recordings in 0:0" in err
     assert f"{RECORDINGS} scored, 0 not" in err
-    assert "the results are in" in last_line(Outcome(status, out, err))
+    assert "The results are in" in last_line(Outcome(status, out, err))
 
 
 def test_the_summary_counts(sandbox: Sandbox, folder: Path) -> None:
@@ -118,9 +118,9 @@ def test_the_summary_counts(sandbox: Sandbox, folder: Path) -> None:
     assert status == 3
     assert f"{RECORDINGS + 2} recordings in 0:0" in err
     assert f"{RECORDINGS} scored, 2 not" in err
-    assert re.search(r"^elsa-unscripted:        2  AudioError$", err, re.MULTILINE)
-    assert len(re.findall(r"^elsa-unscripted: +\d+\.\d s  .*\.wav$", err, re.MULTILINE)) == 5
-    assert f"estimate of the bill: {RECORDINGS} started units of 15 s" in err
+    assert re.search(r"^       2  AudioError$", err, re.MULTILINE)
+    assert len(re.findall(r"^ +\d+\.\d s  .*\.wav$", err, re.MULTILINE)) == 5
+    assert f"Estimate of the bill: {RECORDINGS} started units of 15 s" in err
 
 
 def test_one_error_stops_no_other(sandbox: Sandbox, folder: Path) -> None:
@@ -137,7 +137,7 @@ def test_reasons_are_the_servers(folder: Path) -> None:
     with Sandbox(f"failed={EVIL}") as sandbox:
         status, _, err = batch(sandbox, folder)
     assert status == 3
-    assert re.search(rf"^elsa-unscripted:        {RECORDINGS}  ScoringFailedError: \\x1b\[2J", err, re.MULTILINE)
+    assert re.search(rf"^       {RECORDINGS}  ScoringFailedError: \\x1b\[2J", err, re.MULTILINE)
     assert all(char.isprintable() or char == "\n" for char in err)
     assert "\nelsa-unscripted: all is well" not in err
 
@@ -426,7 +426,7 @@ def test_interrupted_twice_it_stops_now(folder: Path) -> None:
                 said = process.stderr.readline()
             outcome = interrupt(process)
         assert (outcome.status, sandbox.handshakes, journal(folder)) == (130, 2, [])
-        assert "2 in flight were cut off, and may be billed" in outcome.err
+        assert "2 cut off in flight, which may be billed" in outcome.err
         port = re.findall(r":(\d+)/", last_line(outcome))[0]
     with Sandbox(port=int(port)):
         assert run(*going_on(outcome), ELSA_API_TOKEN=TOKEN).status == 0
@@ -459,7 +459,8 @@ def test_a_bar_is_shown_on_a_terminal(folder: Path) -> None:
     bars = [line for line in shown if "|" in line]
     assert max(map(len, bars)) <= 80
     assert any(
-        re.fullmatch(r"[1-5] of 6 \|█+.* *\| 1 failed, [12] in flight, \d+\.\d h/h, \d:\d\d left", bar) for bar in bars
+        re.fullmatch(r"[1-5] of 6 \|█+.* *\| 1 failed, [12] in flight, \d+\.\d audio h/h, \d:\d\d left", bar)
+        for bar in bars
     )
     assert any(bar.startswith("6 of 6 |") for bar in bars)
     errors = [line for line in shown if line.startswith("elsa-unscripted: error: ")]
@@ -507,7 +508,7 @@ def test_lines_come_once_a_while(capsys: pytest.CaptureFixture[str]) -> None:
         meter.show(BatchProgress(succeeded=9, failed=1), last=True)
     lines = capsys.readouterr().err.splitlines()
     assert 3 <= len(lines) <= 4
-    assert lines[0].startswith("elsa-unscripted: 3 of 10 done, 1 failed, 4 in flight, 0.0 h/h")
+    assert lines[0].startswith("elsa-unscripted: 3 of 10 done, 1 failed, 4 in flight, 0.0 audio h/h")
     assert lines[-1].startswith("elsa-unscripted: 10 of 10 done, 1 failed, 0 in flight")
 
 

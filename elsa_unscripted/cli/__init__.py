@@ -126,14 +126,14 @@ def explain(error: ElsaError) -> str:
     return f"{error} [{error.audio_seconds_sent:.1f} s were sent and may be billed{stream}]"
 
 
-def say(text: str) -> None:
+def say(text: str, lead: str = f"{PROGRAM}: ") -> None:
     """Prints a line for people: to stderr, with whatever could move the cursor escaped."""
     from ..summary import printable
 
     if sys.stderr is None:
         return
     encoding = sys.stderr.encoding or "ascii"
-    line = f"{PROGRAM}: {printable(text)}".encode(encoding, "backslashreplace").decode(encoding)
+    line = f"{lead}{printable(text)}".encode(encoding, "backslashreplace").decode(encoding)
     # Nobody may be there to read it: that must not change the exit status.
     with contextlib.suppress(OSError):
         print(line, file=sys.stderr, flush=True)

@@ -94,7 +94,7 @@ class _Run:
                     self._take(outcome)
             except KeyboardInterrupt:
                 flying = self._batch.progress.in_flight
-                self._meter.say(f"stopped; {flying} in flight were cut off, and may be billed")
+                self._meter.say(f"stopped: {flying} cut off in flight, which may be billed")
             except BrokenExecutor as error:
                 self._fail(f"the workers are gone ({error or type(error).__name__})", NOT_CONNECTED)
             except ElsaError as error:
@@ -191,9 +191,9 @@ class _Run:
             status = NOT_CONNECTED if nothing else REJECTED
         if not options.quiet and (tally.scored or tally.missing):
             for line in tally.lines(seconds, self._batch.billable_seconds):
-                say(line)
+                say(line, lead="")
             table = "" if self._table is None else f", the table in {options.csv}"
-            say(f"the results are in {options.output}{table}")
+            say(f"The results are in {options.output}{table}.", lead="")
         words, left_out = _command(options)
         with_token = f" (give {' and '.join(left_out)} again)" if left_out else ""
         if self._presses or self._status is not None:

@@ -69,7 +69,8 @@ class Meter:
     def _draw(self, bar: tqdm[NoReturn], progress: BatchProgress) -> None:
         facts = ", ".join(self._facts(progress))
         middle = "  " if self._total is None else " |{bar}| "
-        bar.bar_format = f"{self._done(progress)}{middle}{facts}"
+        # The last two columns are for the ^C of Ctrl-C: if it wrapped, what is there would stay.
+        bar.bar_format = f"{self._done(progress)}{middle}{facts}  "
         bar.n = _finished(progress)
         bar.refresh()
 
@@ -83,7 +84,7 @@ class Meter:
             return [*facts, "stopping"]
         if progress.waiting > 0:
             return [*facts, f"rate limited, waiting {progress.waiting:.0f} s"]
-        facts.append(f"{progress.audio_seconds / max(seconds, 1e-9):.1f} h/h")
+        facts.append(f"{progress.audio_seconds / max(seconds, 1e-9):.1f} audio h/h")
         tried = progress.succeeded + progress.failed  # the pace of those that cost time
         if self._total is not None and tried:
             facts.append(f"{clock((self._total - _finished(progress)) * seconds / tried)} left")

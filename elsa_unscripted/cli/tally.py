@@ -78,12 +78,12 @@ class Tally:
         if others:
             lines.append(f"{others:8}  other reasons; the journal has them all")
         if self._slowest:
-            lines.append("the slowest:")
+            lines.append("The slowest:")
             lines += [f"{taken:8.1f} s  {path}" for taken, path in self._slowest]
         if billable_seconds:
             units = round(billable_seconds / UNIT_SECONDS)
             lines.append(
-                f"estimate of the bill: {units} started units of {UNIT_SECONDS} s (how ELSA meters isn't documented)"
+                f"Estimate of the bill: {units} started units of {UNIT_SECONDS} s. ELSA documents no metering."
             )
         return lines
 
