@@ -339,7 +339,7 @@ def test_the_journal_is_one_runs(folder: Path) -> None:
 def test_bad_options_are_told(sandbox: Sandbox, folder: Path, arguments: list[str], named: str) -> None:
     """A wrong option ends with status 2 before anything is sent, and one line that names it."""
     status, out, err = batch(sandbox, folder, "--no-progress", *arguments)
-    assert (status, out) == (4 if "--dask" in arguments else 2, b"")
+    assert (status, out) == (2, b"")
     assert named in err.splitlines()[-1]
     assert err.startswith("elsa-unscripted: error: ")
     assert sandbox.handshakes == 0

@@ -34,7 +34,9 @@ def make(folder: Path, *names: str) -> None:
 
 
 def found(*paths: Path, globs: Sequence[str] = (), list_file: Path | None = None) -> list[Recording]:
-    with contextlib.closing(Inputs([str(path) for path in paths], globs, list_file and str(list_file))) as inputs:
+    with contextlib.closing(
+        Inputs([str(path) for path in paths], globs, str(list_file) if list_file else None)
+    ) as inputs:
         recordings = list(inputs)
         assert inputs.count() == len(recordings)
         return recordings

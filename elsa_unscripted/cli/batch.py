@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import argparse
 import contextlib
+import logging
 import os
+import re
 import shlex
 import signal
 import subprocess
@@ -24,6 +26,8 @@ from .table import Table
 from .tally import Tally
 
 MIN_UNCONNECTED = 5  # recordings that can't be sent, the first ones, before the rest isn't tried
+# Checked here: Dask takes 20 s to refuse another.
+_DASK_ADDRESS = re.compile(r"((tcp|tls|ucx|wss?)://)?[^/\s]+:\d{1,5}/?")
 DASK_SECONDS = 10.0  # s: to reach the scheduler, as long as a connection to the service may take
 
 
@@ -49,6 +53,7 @@ class _Run:
         self._tally = Tally()
         self._columns = Columns()
         self._presses = 0  # of Ctrl-C
+        self._flying = 0  # recordings that were in flight at the first one
         self._drawing = False  # whether the next recording is being waited for
         self._problem: Optional[ElsaError] = None
         self._status: Optional[int] = None  # what it ends with, if that is known before the end
@@ -67,18 +72,19 @@ class _Run:
         shown = not (options.quiet or options.no_progress)
         total = self._inputs.count() if shown else None
         self._jobs = jobs
-        self._batch: Batch = stack.enter_context(
-            score_many(
-                self._draw(),
-                **given,
-                max_workers=jobs,
-                executor=executor,
-                journal=options.output,
-                retry_failed=options.retry_failed,
-                max_audio_seconds=budget,
-                on_progress=self._on_progress,
+        with _warnings():  # of a journal whose last line is torn
+            self._batch: Batch = stack.enter_context(
+                score_many(
+                    self._draw(),
+                    **given,
+                    max_workers=jobs,
+                    executor=executor,
+                    journal=options.output,
+                    retry_failed=options.retry_failed,
+                    max_audio_seconds=budget,
+                    on_progress=self._on_progress,
+                )
             )
-        )
         # Only now: the journal's lock keeps a second run from emptying the table of the first.
         self._table = None if options.csv is None else _table(options, self._inputs.columns)
         stack.callback(self._end_table)
@@ -144,21 +150,20 @@ class _Run:
             self._fail(f"no connection for {enough} recordings, and none ever: no more are tried", NOT_CONNECTED)
 
     def _on_progress(self, progress: BatchProgress) -> None:
-        """Called by the batch in this thread, between two steps: the journal is whole here."""
+        """Called by the batch in this thread, where printing is safe, as it isn't in a signal handler."""
         if self._presses and not self._meter.stopping:
             self._meter.stopping = True
-            self._meter.say(f"stopping: {progress.in_flight} in flight finish; Ctrl-C again cuts them off")
-        if self._presses > 1:
-            raise KeyboardInterrupt
+            self._meter.say(f"stopping: {self._flying} in flight finish; Ctrl-C again cuts them off")
         self._meter.show(progress)
 
     def _on_signal(self, _number: int, _frame: Optional[FrameType]) -> None:
         self._presses += 1
+        if self._presses > 1:
+            raise KeyboardInterrupt  # the batch keeps its journal whole wherever this hits it
+        self._flying = self._batch.progress.in_flight
         self._batch.stop()
         if self._drawing:
             raise _Interrupted  # a list that comes through a pipe may give no line for hours
-        if self._presses > 2:
-            raise KeyboardInterrupt  # somebody is in a hurry, whatever is being done
 
     def _fail(self, text: str, status: int) -> None:
         self._meter.say(f"error: {text}")
@@ -187,8 +192,7 @@ class _Run:
             say("error: no recordings found; folders are searched for audio files, or for --glob PATTERN")
             return USAGE
         if status is None and tally.missing:
-            nothing = not tally.connected and not tally.scored and tally.unconnected == tally.missing
-            status = NOT_CONNECTED if nothing else REJECTED
+            status = NOT_CONNECTED if tally.unconnected and not tally.connected else REJECTED
         if not options.quiet and (tally.scored or tally.missing):
             for line in tally.lines(seconds, self._batch.billable_seconds):
                 say(line, lead="")
@@ -221,10 +225,12 @@ def _dask(address: str, stack: contextlib.ExitStack) -> Executor:
         from dask.distributed import Client
     except ImportError:
         raise ConfigError("--dask needs the extra 'dask': pip install 'elsa-unscripted[dask]'") from None
+    if not _DASK_ADDRESS.fullmatch(address):
+        raise ConfigError(f"--dask must be the address of a scheduler, such as tcp://host:8786, not {address!r}")
     try:
         client = cast(Any, Client)(address, timeout=DASK_SECONDS, set_as_default=False)
         stack.callback(client.close)
-    except (OSError, ValueError) as error:
+    except OSError as error:
         raise ConnectError(f"can't reach the Dask scheduler at {address!r} ({error}); check --dask") from error
     executor: Executor = client.get_executor()
     return executor
@@ -242,6 +248,22 @@ def _signals(handler: Callable[[int, Optional[FrameType]], None]) -> Iterator[No
     finally:
         for each, old in before:
             signal.signal(each, old)
+
+
+class _Told(logging.Handler):
+    def emit(self, record: logging.LogRecord) -> None:
+        say(f"warning: {record.getMessage()}")
+
+
+@contextlib.contextmanager
+def _warnings() -> Iterator[None]:
+    """Prints what the package warns of."""
+    logger, handler = logging.getLogger("elsa_unscripted"), _Told(logging.WARNING)
+    logger.addHandler(handler)
+    try:
+        yield
+    finally:
+        logger.removeHandler(handler)
 
 
 def _line(path: str, error: ElsaError) -> str:
