@@ -158,7 +158,7 @@ def test_failed_ones_wait_for_the_word(folder: Path) -> None:
         outcome = batch(sandbox, folder)
         again = batch(sandbox, folder)
         assert (outcome.status, again.status, sandbox.handshakes) == (3, 3, RECORDINGS)
-    assert f"{RECORDINGS}  ScoringFailedError: too loud (in an earlier run" in again.err
+    assert f"{RECORDINGS}  ScoringFailedError: too loud (in the journal" in again.err
     words = going_on(again)
     assert words[-1] == "--retry-failed"
     with Sandbox(port=int(re.findall(r":(\d+)/", " ".join(words))[0])) as sandbox:
@@ -193,6 +193,16 @@ def test_a_budget_is_kept(sandbox: Sandbox, folder: Path) -> None:
     assert "error:" not in outcome.err
     assert run(*going_on(outcome), ELSA_API_TOKEN=TOKEN).status == 3
     assert len(results(folder)) == 4
+
+
+def test_a_torn_line_is_told(sandbox: Sandbox, folder: Path) -> None:
+    """After a power cut, the torn last line of the journal is told, and that recording is scored again."""
+    assert batch(sandbox, folder).status == 0
+    file = folder.parent / "scores.jsonl"
+    file.write_bytes(file.read_bytes()[:-20])
+    outcome = batch(sandbox, folder)
+    assert (outcome.status, sandbox.handshakes) == (0, RECORDINGS + 1)
+    assert re.search(r"^elsa-unscripted: warning: the last line of the journal .* torn", outcome.err, re.MULTILINE)
 
 
 # Lists and the table.

@@ -10,6 +10,7 @@ import re
 import shlex
 import signal
 import subprocess
+import threading
 import time
 from concurrent.futures import BrokenExecutor, Executor
 from types import FrameType
@@ -65,30 +66,30 @@ class _Run:
             budget = number("--max-audio-seconds", budget, float, "a number of seconds above 0")
         if not options.paths and options.from_file is None:
             raise ConfigError(f"no recordings: give files, folders or --from-file LIST; see {PROGRAM} batch --help")
-        self._inputs = stack.enter_context(contextlib.closing(_inputs(options)))
+        self._inputs = stack.enter_context(contextlib.closing(Inputs(options.paths, options.glob, options.from_file)))
         on_stdin = "the list" if options.from_file == "-" else None
         given = {"token": token(options, on_stdin=on_stdin), **exchange(options)}
         executor = None if options.dask is None else _dask(options.dask, stack)
         shown = not (options.quiet or options.no_progress)
         total = self._inputs.count() if shown else None
         self._jobs = jobs
-        with _warnings():  # of a journal whose last line is torn
-            self._batch: Batch = stack.enter_context(
-                score_many(
-                    self._draw(),
-                    **given,
-                    max_workers=jobs,
-                    executor=executor,
-                    journal=options.output,
-                    retry_failed=options.retry_failed,
-                    max_audio_seconds=budget,
-                    on_progress=self._on_progress,
-                )
+        self._meter = stack.enter_context(contextlib.closing(Meter(total, shown=shown)))
+        stack.enter_context(_warnings(self._meter.say))
+        self._batch: Batch = stack.enter_context(
+            score_many(
+                self._draw(),
+                **given,
+                max_workers=jobs,
+                executor=executor,
+                journal=options.output,
+                retry_failed=options.retry_failed,
+                max_audio_seconds=budget,
+                on_progress=self._on_progress,
             )
+        )
         # Only now: the journal's lock keeps a second run from emptying the table of the first.
         self._table = None if options.csv is None else _table(options, self._inputs.columns)
         stack.callback(self._end_table)
-        self._meter = stack.enter_context(contextlib.closing(Meter(total, shown=shown)))
 
     def run(self) -> int:
         """Scores all; returns the exit status."""
@@ -208,10 +209,6 @@ class _Run:
         return status or 0
 
 
-def _inputs(options: argparse.Namespace) -> Inputs:
-    return Inputs(options.paths, options.glob, options.from_file)
-
-
 def _table(options: argparse.Namespace, carried: Sequence[str]) -> Table:
     for other in (options.output, options.from_file):
         both = other is not None and os.path.exists(options.csv) and os.path.exists(other)
@@ -239,26 +236,33 @@ def _dask(address: str, stack: contextlib.ExitStack) -> Executor:
 @contextlib.contextmanager
 def _signals(handler: Callable[[int, Optional[FrameType]], None]) -> Iterator[None]:
     """Handles Ctrl-C and SIGTERM alike, unless whoever started us wants them ignored, as `nohup` and `&` may."""
-    before: List[Tuple[int, Any]] = [(each, signal.getsignal(each)) for each in (signal.SIGINT, signal.SIGTERM)]
-    for each, old in before:
-        if old != signal.SIG_IGN:
-            signal.signal(each, handler)
+    before = {each: signal.getsignal(each) for each in (signal.SIGINT, signal.SIGTERM)}
+    ours = [each for each, old in before.items() if old not in (signal.SIG_IGN, None)]
+    for each in ours:
+        signal.signal(each, handler)
     try:
         yield
     finally:
-        for each, old in before:
-            signal.signal(each, old)
+        for each in ours:
+            signal.signal(each, before[each])
 
 
 class _Told(logging.Handler):
+    """Prints what is logged in this thread: of the journal, not of each exchange."""
+
+    def __init__(self, tell: Callable[[str], None]) -> None:
+        super().__init__(logging.WARNING)
+        self._tell = tell
+        self._thread = threading.get_ident()
+
     def emit(self, record: logging.LogRecord) -> None:
-        say(f"warning: {record.getMessage()}")
+        if record.thread == self._thread:
+            self._tell(f"{record.levelname.lower()}: {record.getMessage()}")
 
 
 @contextlib.contextmanager
-def _warnings() -> Iterator[None]:
-    """Prints what the package warns of."""
-    logger, handler = logging.getLogger("elsa_unscripted"), _Told(logging.WARNING)
+def _warnings(tell: Callable[[str], None]) -> Iterator[None]:
+    logger, handler = logging.getLogger("elsa_unscripted"), _Told(tell)
     logger.addHandler(handler)
     try:
         yield

@@ -102,19 +102,16 @@ class Inputs:
 
     def _files(self, path: str) -> Iterator[str]:
         """Yields a file itself, whatever its name, or what is in a folder: files by name, then folders by name."""
-        if not os.path.isdir(path):
-            yield path
-            return
         try:
             with os.scandir(path) as entries:
                 # What begins with a dot is hidden, or a Mac's `._speech.wav`, which is no audio.
                 shown = sorted((entry for entry in entries if entry.name[0] != "."), key=lambda entry: entry.name)
         except OSError:
-            yield path  # it can't be read as a recording either, and so stands among the errors
+            yield path  # a file; or a folder that can't be searched: to score it fails, and tells why
             return
         # Links to folders aren't followed: they may lead in a circle.
         folders = [entry.path for entry in shown if entry.is_dir(follow_symlinks=False)]
-        yield from (entry.path for entry in shown if self._is_wanted(entry.name) and entry.is_file())
+        yield from (entry.path for entry in shown if self._is_wanted(entry.name) and _is_file(entry))
         for folder in folders:
             yield from self._files(folder)
 
@@ -181,6 +178,13 @@ class Inputs:
             yield
         except (OSError, csv.Error) as error:
             raise ConfigError(f"can't read on in the list {self.named} ({error}); check --from-file") from error
+
+
+def _is_file(entry: os.DirEntry[str]) -> bool:
+    try:
+        return entry.is_file()
+    except OSError:  # a link that leads in a circle: to score it fails, and tells why
+        return True
 
 
 class Columns:

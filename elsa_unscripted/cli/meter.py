@@ -85,9 +85,10 @@ class Meter:
         if progress.waiting > 0:
             return [*facts, f"rate limited, waiting {progress.waiting:.0f} s"]
         facts.append(f"{progress.audio_seconds / max(seconds, 1e-9):.1f} audio h/h")
-        tried = progress.succeeded + progress.failed  # the pace of those that cost time
-        if self._total is not None and tried:
-            facts.append(f"{clock((self._total - _finished(progress)) * seconds / tried)} left")
+        # The pace is that of those that cost time: not what was in the journal, nor what could not be read.
+        left = 0 if self._total is None else self._total - _finished(progress)
+        if left > 0 and progress.audio_seconds:
+            facts.append(f"{clock(left * seconds / (progress.succeeded + progress.failed))} left")
         return facts
 
 

@@ -29,7 +29,8 @@ METRICS = (
 
 # Always all of them, in this order; the scores under the server's names. New ones would come behind the last.
 COLUMNS = (
-    *("path", "outcome", "error", "reason", "message", "partial_error", "audio_seconds", "audio_seconds_sent"),
+    *("path", "outcome", "error", "reason", "message", "partial_error", "warnings"),
+    *("audio_seconds", "audio_seconds_sent"),
     *("attempts", "seconds", "stream_id", "result_link", "audio_link", "sha256"),
     *("recording_quality", "assessment_quality", "transcript", "speakers", "speaker_id", "total_time"),
     *("eps_score", "eps_decision", "overall_cefr"),
@@ -108,6 +109,7 @@ def row(outcome: Outcome) -> Dict[str, Cell]:
 def _of_result(result: ScoreResult) -> Dict[str, Cell]:
     cells: Dict[str, Cell] = {
         "partial_error": result.partial_error,
+        "warnings": "; ".join(result.warnings),
         "audio_seconds": _rounded(result.audio_seconds),
         "audio_seconds_sent": _rounded(result.audio_seconds_sent),
         "stream_id": result.stream_id,

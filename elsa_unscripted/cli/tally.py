@@ -57,7 +57,7 @@ class Tally:
         else:
             self.missing += 1
             self.again += not isinstance(error, (BudgetError, AuthenticationError))
-            reason = _reason(error) + (" (in an earlier run, not tried again)" if outcome.from_journal else "")
+            reason = _reason(error) + (" (in the journal, not tried again)" if outcome.from_journal else "")
             self._reasons[reason if len(self._reasons) < MAX_REASONS else type(error).__name__] += 1
         if not outcome.from_journal:
             self.unconnected += isinstance(error, ConnectError)
