@@ -54,6 +54,10 @@ class Choosy(Sandbox):
         self._answer = answer
         self._headers = headers
 
+    def __enter__(self) -> Choosy:
+        self.start()
+        return self
+
     async def _process_request(self, connection: Any, request: Any) -> Any:
         number = len(self.arrivals)
         self.arrivals.append(time.monotonic())

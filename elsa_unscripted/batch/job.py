@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any, Iterable, Mapping, Optional
+from typing import Any, Iterable, List, Mapping, Optional
 
 from ..exceptions import (
     AuthenticationError,
@@ -14,6 +14,9 @@ from ..exceptions import (
 )
 from ..journal import Journal, describe
 from .worker import Ticket
+
+# These say nothing of the recording.
+_BESIDE = (AuthenticationError, ConfigError, RateLimitedError, ScoreCancelledError)
 
 
 class Job:
@@ -68,15 +71,18 @@ class Job:
         return (self.ticket.done.audio_seconds if self.ticket.done else None) or self.audio_seconds or None
 
 
-def record(journal: Optional[Journal], options: Mapping[str, Any], jobs: Iterable[Job]) -> None:
-    """Puts those on the disk that are done, whatever came of them: not those that ended for a reason beside them."""
+def record(journal: Optional[Journal], options: Mapping[str, Any], jobs: Iterable[Job]) -> List[Job]:
+    """Puts those on the disk that are done, whatever came of them: not those that ended for a reason beside them.
+
+    Returns:
+        Those that are on the disk.
+    """
     if journal is None:
-        return
-    beside = (AuthenticationError, ConfigError, RateLimitedError, ScoreCancelledError)
-    lines = []
+        return []
+    recorded, lines = [], []
     for job in jobs:
         done = job.ticket.done
-        if done is None or done.sha256 is None or isinstance(done.error, beside):
+        if done is None or done.sha256 is None or isinstance(done.error, _BESIDE):
             continue
         outcome = done.result if done.result is not None else done.error
         assert outcome is not None
@@ -86,5 +92,7 @@ def record(journal: Optional[Journal], options: Mapping[str, Any], jobs: Iterabl
                 job.path, done.sha256, options, outcome, attempts=attempts, seconds=seconds, audio_seconds=job.length
             )
         )
+        recorded.append(job)
     if lines:
         journal.append(*lines)
+    return recorded

@@ -77,6 +77,7 @@ class Batch(Iterator[Outcome]):
         self._paths = _checked_paths(audio)
         _check(isinstance(executor, Executor) or executor is None, "executor must be a concurrent.futures.Executor")
         _check(callable(on_progress) or on_progress is None, "on_progress must be callable")
+        _check(isinstance(retry_failed, bool), "retry_failed must be True or False")
         self._config = config
         self._options = _options(config)
         self._retry_failed = retry_failed
@@ -466,7 +467,8 @@ def _end(
     finally:
         ended = [job for job in flying if job.ticket.ended]
         try:
-            record(journal, options, ended)
+            for job in record(journal, options, ended):
+                del flying[job]
         except JournalError as error:
             logger.error("%s; %d recordings that have ended are not in it", error, len(ended))
         finally:

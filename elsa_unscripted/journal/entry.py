@@ -177,7 +177,6 @@ def _result(raw: Mapping[str, Any]) -> ScoreResult:
     known = timings if isinstance(timings, dict) else {}
     return ScoreResult(
         raw=raw["result"],
-        text=json.dumps(raw["result"]),
         stream_id=raw.get("stream_id"),
         statuses=(*_statuses(raw), raw["result"]),
         timings=Timings(**{name: known.get(name) for name in Timings.__dataclass_fields__}),
