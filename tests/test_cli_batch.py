@@ -20,8 +20,18 @@ import pytest
 from commands import COMMAND, PATIENCE, Outcome, environment, interrupt, on_terminal, posix, run, shadow, started
 from recordings import SPEECH, wav
 
-from elsa_unscripted import BatchProgress
+import elsa_unscripted
+from elsa_unscripted import (
+    AudioError,
+    BatchProgress,
+    BudgetError,
+    ConnectError,
+    ElsaError,
+    ScoringFailedError,
+    StreamClosedError,
+)
 from elsa_unscripted.cli.meter import Meter
+from elsa_unscripted.cli.tally import Tally
 from elsa_unscripted.sandbox import Sandbox
 
 TOKEN = "a-token-that-is-secret"
@@ -520,6 +530,32 @@ def test_lines_come_once_a_while(capsys: pytest.CaptureFixture[str]) -> None:
     assert 3 <= len(lines) <= 4
     assert lines[0].startswith("elsa-unscripted: 3 of 10 done, 1 failed, 4 in flight, 0.0 audio h/h")
     assert lines[-1].startswith("elsa-unscripted: 10 of 10 done, 1 failed, 0 in flight")
+
+
+def test_a_back_off_is_told(capsys: pytest.CaptureFixture[str]) -> None:
+    """While the server asks for fewer requests, what is seen says so, and how long it waits."""
+    with contextlib.closing(Meter(None)) as meter:
+        meter.show(BatchProgress(in_flight=2, waiting=7.4))
+    assert capsys.readouterr().err == "elsa-unscripted: 0 done, 0 failed, 2 in flight, rate limited, waiting 7 s\n"
+
+
+def test_reasons_are_what_errors_have_in_common() -> None:
+    """Errors are counted by status, close code or reason, not by their messages; rare ones together."""
+    tally = Tally()
+    errors: list[ElsaError] = [ConnectError("a", status_code=503), ConnectError("b", status_code=503)]
+    errors += [StreamClosedError("c", code=1011), BudgetError("d"), AudioError("e")]
+    errors += [ScoringFailedError(f"f{number}", reason=f"reason {number}") for number in range(30)]
+    for error in errors:
+        tally.add(elsa_unscripted.Outcome("x.wav", error=error))
+    lines = [line.split(maxsplit=1) for line in tally.lines(1.0, 0.0)[1:]]
+    assert lines[:4] == [
+        ["2", "ConnectError: HTTP 503"],
+        ["1", "StreamClosedError: closed with 1011"],
+        ["1", "BudgetError"],
+        ["1", "AudioError"],
+    ]
+    assert lines[-1] == ["19", "other reasons; the journal has them all"]
+    assert sum(int(number) for number, _ in lines) == len(errors)
 
 
 def test_quiet_leaves_errors(sandbox: Sandbox, folder: Path) -> None:

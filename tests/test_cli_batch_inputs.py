@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import csv
+import dataclasses
 import io
 import json
 import os
@@ -20,9 +21,11 @@ from commands import SHORT
 from elsa_unscripted import AudioError, BadQualityError, ConfigError, Outcome, ScoreResult
 from elsa_unscripted.cli.inputs import Columns, Inputs, Recording
 from elsa_unscripted.cli.table import COLUMNS, Table
+from elsa_unscripted.result import Timings
 from elsa_unscripted.sandbox import Sandbox
 
 HARMFUL = ("=1+1", "+1+1", "-1+1", "@SUM(1)", "\t=1", "\r=1", "\n=1", " =1", "＝1", "＋1", "－1", "＠1")
+full = pytest.param("/dev/full", marks=pytest.mark.skipif(not os.path.exists("/dev/full"), reason="no such device"))
 FORMULA = tuple("=+-@＝＋－＠")
 EXAMPLE = Path(str(sys.modules["elsa_unscripted"].__file__)).parent / "sandbox" / "example.json"
 
@@ -250,6 +253,15 @@ def test_null_is_empty(tmp_path: Path) -> None:
     assert (row["outcome"], row["partial_error"], row["audio_seconds"]) == ("success", "too_short", "0.31")
 
 
+def test_what_was_scored_earlier_has_its_time(tmp_path: Path) -> None:
+    """A result of the journal has the seconds of the exchange that gave it, and warnings of the recording."""
+    earlier = dataclasses.replace(verdict(), timings=Timings(total=31.25), warnings=("it is cut off",))
+    file = written(tmp_path, Outcome("a.wav", earlier, from_journal=True), Outcome("b.wav", verdict(), seconds=2.5))
+    table = pandas.read_csv(file)
+    assert table.seconds.tolist() == [31.25, 2.5]
+    assert table.warnings[0] == "it is cut off"
+
+
 def test_errors_have_their_rows(tmp_path: Path) -> None:
     """An error's kind, reason and words stand in columns of their own, and no score does."""
     failed = BadQualityError("The verdict is bad_quality: noisy.", reason="noisy")
@@ -312,9 +324,9 @@ def test_a_file_that_is_no_table_is_not_overwritten(tmp_path: Path) -> None:
     assert len(pandas.read_csv(file)) == 1
 
 
-@pytest.mark.parametrize("path", ["-", ".", os.path.join("missing", "scores.csv")])
+@pytest.mark.parametrize("path", ["-", ".", os.path.join("missing", "scores.csv"), full])
 def test_a_table_that_can_not_be_written_is_refused(path: str) -> None:
-    """Standard output, a folder, and a file in a folder that isn't there."""
+    """Standard output, a folder, a file in a folder that isn't there, and one on a full disk."""
     with pytest.raises(ConfigError, match="--csv"):
         Table(path)
 
