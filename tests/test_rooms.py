@@ -60,6 +60,7 @@ FOREIGN = {
     "pydub": {"audio", "sandbox"},
     "av": {"audio"},
     "tqdm": {"cli"},
+    "dask": {"cli"},
     "websockets": {"sandbox"},
     "jinja2": {"report"},
 }
