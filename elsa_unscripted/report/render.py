@@ -66,14 +66,14 @@ def _source(text: str) -> str:
     return f"'sha256-{base64.b64encode(digest).decode('ascii')}'"
 
 
-@functools.lru_cache(maxsize=None)
+@functools.cache
 def _asset(name: str) -> str:
     # Line ends as in the checkout would change the hash: a browser turns all of them into "\n".
     text = resources.read_text(__package__, name, encoding="utf-8")
     return text.replace("\r\n", "\n")
 
 
-@functools.lru_cache(maxsize=None)
+@functools.cache
 def _environment() -> Environment:
     environment = Environment(
         loader=PackageLoader(__package__, ""),
