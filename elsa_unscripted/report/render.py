@@ -16,6 +16,7 @@ from typing import Any, Sequence
 
 from jinja2 import Environment, PackageLoader, StrictUndefined
 from jinja2.utils import htmlsafe_json_dumps
+from markupsafe import Markup, escape
 
 from ..summary import printable
 from ..version import __version__
@@ -83,6 +84,7 @@ def _environment() -> Environment:
         lstrip_blocks=True,
         finalize=_shown,
     )
+    environment.filters.update(lines=_lines, number=_number, percent=_percent, clock=_clock, points=_points)
     environment.filters["json"] = functools.partial(htmlsafe_json_dumps, ensure_ascii=True, separators=(",", ":"))
     environment.filters["band"] = band
     return environment
@@ -91,3 +93,26 @@ def _environment() -> Environment:
 def _shown(value: Any) -> Any:
     """Spells out what would be invisible or turn the line around; leaves what is safe already."""
     return printable(value) if isinstance(value, str) and not hasattr(value, "__html__") else value
+
+
+def _lines(text: str) -> Markup:
+    """Spells out the same in text whose line breaks stay."""
+    return escape("\n".join(map(printable, text.split("\n"))))
+
+
+def _percent(value: float) -> str:
+    return f"{value:.1f}" if abs(value) < 1e4 else f"{value:.3g}"
+
+
+def _number(value: float) -> str:
+    return f"{value:.4g}"
+
+
+def _clock(seconds: float) -> str:
+    minutes, rest = divmod(int(seconds), 60)
+    return f"{minutes}:{rest:02}"
+
+
+def _points(value: float) -> str:
+    """A width on a scale of percent, for SVG."""
+    return f"{min(max(value, 0.0), 100.0):.2f}%"

@@ -1,0 +1,124 @@
+"""What is told of a result beside its scores, in the words of the terminal's summary. Called by `page`."""
+
+from __future__ import annotations
+
+from typing import Iterator, List, Mapping, NamedTuple, Optional, Sequence, Tuple
+
+from ..result import ScoreResult
+from ..summary import ENOUGH_SPEECH, SANDBOX
+from .sound import Recording
+from .transcript import cut
+
+__all__ = ["Moment", "Sandbox", "facts", "moments", "reason", "sandbox", "seconds_of", "warnings"]
+
+MAX_TEXT = 300  # characters of a warning
+MAX_WORD = 60  # characters of a value
+MAX_MEASURED = 20
+MAX_SECONDS = 1e7  # what is longer is no length
+DIFFERENT = 0.5  # s by which another recording than the scored one is known
+
+
+class Moment(NamedTuple):
+    """Something that happened, in seconds since `score()` was called."""
+
+    name: str
+    seconds: float
+
+
+class Sandbox(NamedTuple):
+    """What to say of a result that nobody assessed, and what was measured."""
+
+    text: str
+    measured: Sequence[Tuple[str, str]]
+
+
+def sandbox(result: ScoreResult) -> Optional[Sandbox]:
+    """Returns the notice that a result of the sandbox carries; `None` for one of the service."""
+    assessment = result.assessment
+    holders = [result.raw] if assessment is None else [result.raw, assessment.raw]
+    if not any(holder.get(name) is True for holder in holders for name in ("sandbox", "made_up")):
+        return None
+    measured = next((m for m in (holder.get("measured") for holder in holders) if isinstance(m, Mapping)), {})
+    told = [
+        (cut(str(key).replace("_", " "), MAX_WORD), _plain(value))
+        for key, value in measured.items()
+        if isinstance(value, (str, int, float))
+    ]
+    return Sandbox(SANDBOX, told[:MAX_MEASURED])
+
+
+def warnings(result: ScoreResult, recording: Optional[Recording]) -> List[str]:
+    """Returns sentences on what is wrong with the result, its recording and the one in the page."""
+    return list(_warnings(result, recording))
+
+
+def reason(result: ScoreResult) -> str:
+    """Returns why something was not scored, as far as anybody knows."""
+    return f"Not enough speech. {ENOUGH_SPEECH}" if result.partial_error == "too_short" else ENOUGH_SPEECH
+
+
+def moments(result: ScoreResult) -> List[Moment]:
+    """Returns what happened in the exchange, in order."""
+    timings = result.timings
+    named = {
+        "connected": timings.connect,
+        "stream opened": timings.start,
+        "first packet": timings.first_packet,
+        "end of stream": timings.audio_sent,
+        "verdict": timings.verdict,
+        "closed": timings.total,
+    }
+    return [
+        Moment(name, float(at)) for name, at in named.items() if isinstance(at, (int, float)) and 0 <= at < MAX_SECONDS
+    ]
+
+
+def facts(result: ScoreResult) -> List[Tuple[str, str]]:
+    """Returns how the recording was sent, and by what, as far as it is known."""
+    sent, seconds = seconds_of(result.audio_seconds_sent), seconds_of(result.audio_seconds)
+    form = [
+        f"{value:,} {unit}" if unit == "Hz" else f"{value} {unit}"
+        for value, unit in (
+            (result.sample_rate, "Hz"),
+            (result.channels, "channel" if result.channels == 1 else "channels"),
+            (result.sample_width * 8 if isinstance(result.sample_width, int) else None, "bit"),
+        )
+        if isinstance(value, int)
+    ]
+    told = {
+        "Audio": f"{seconds:.1f} s" if seconds else "",
+        "Sent": f"{sent:.1f} s" if sent else "",
+        "Sent as": ", ".join(form),
+        "Plan": cut(str(result.api_plan or ""), MAX_WORD),
+        "Stream": cut(str(result.stream_id or ""), MAX_WORD),
+        "Client": cut(str(result.client or ""), MAX_WORD),
+    }
+    return [(name, text) for name, text in told.items() if text]
+
+
+def seconds_of(value: object) -> float:
+    """Returns a length, or 0 for what a file that others wrote may have in its place."""
+    return float(value) if isinstance(value, (int, float)) and 0 < value < MAX_SECONDS else 0.0
+
+
+def _plain(value: object) -> str:
+    return f"{value:.4g}" if isinstance(value, float) else cut(str(value), MAX_WORD)
+
+
+def _warnings(result: ScoreResult, recording: Optional[Recording]) -> Iterator[str]:
+    if result.partial_error:
+        reason = ": more than about 20 s of speech needed" if result.partial_error == "too_short" else ""
+        yield f"Partial assessment ({cut(result.partial_error, MAX_WORD)}){reason}."
+    told = [str(warning) for warning in result.warnings]
+    if recording is not None:
+        told += [warning for warning in recording.warnings if warning not in told]
+    for warning in told:
+        yield cut(warning, MAX_TEXT)
+    scored = seconds_of(result.audio_seconds)
+    if recording is not None and scored and abs(recording.seconds - scored) > DIFFERENT:
+        yield (
+            f"The recording in this page lasts {recording.seconds:.1f} s, the one that was scored {scored:.1f} s: "
+            "they may not be the same."
+        )
+    if recording is not None and not recording.data:
+        yield f"The recording lasts {recording.seconds / 60:.0f} minutes: too long to be played from this page."
