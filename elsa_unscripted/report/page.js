@@ -14,7 +14,7 @@
   }
 
   function clock(seconds) {
-    const whole = Math.floor(seconds);
+    const whole = Math.round(seconds);
     return `${Math.floor(whole / 60)}:${String(whole % 60).padStart(2, "0")}`;
   }
 

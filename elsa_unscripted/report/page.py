@@ -151,7 +151,7 @@ def _short(text: Optional[str], limit: int = MAX_TEXT) -> str:
 def _part(speaker: Speaker, transcript: Optional[str], words: List[Word]) -> Part:
     """Returns what is shown of a speaker; adds the speaker's words to `words`."""
     found, said = pieces(speaker, transcript)
-    numbered = [Piece(piece.text, None if piece.index is None else piece.index + len(words)) for piece in found]
+    numbered = [Piece(piece.text, None if piece.word is None else piece.word + len(words)) for piece in found]
     words.extend(said)
     errors = list(_sound_errors(speaker))
     equivalents, metrics, scores = speaker.equivalents, speaker.metrics, speaker.scores
@@ -162,12 +162,12 @@ def _part(speaker: Speaker, transcript: Optional[str], words: List[Word]) -> Par
         ("PTE", equivalents.pte),
     )
     named_metrics = (
-        ("words per minute", metrics.words_per_minute, ""),
-        ("pausing", metrics.pausing_score, "%"),
-        ("word prominence", metrics.word_prominence_score, "%"),
-        ("pitch variation", metrics.pitch_variation, ""),
-        ("energy variation", metrics.energy_variation, ""),
-        ("advanced pronunciation", metrics.advanced_pronunciation_score, "%"),
+        ("Words per minute", metrics.words_per_minute, ""),
+        ("Pausing", metrics.pausing_score, "%"),
+        ("Word prominence", metrics.word_prominence_score, "%"),
+        ("Pitch variation", metrics.pitch_variation, ""),
+        ("Energy variation", metrics.energy_variation, ""),
+        ("Advanced pronunciation", metrics.advanced_pronunciation_score, "%"),
     )
     skills: Mapping[str, Score] = {"overall": scores.overall, **scores.skills}
     missing = [name for name, score in skills.items() if score.value is None]

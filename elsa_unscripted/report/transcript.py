@@ -16,10 +16,10 @@ MAX_STEP = 200  # characters between two words: keeps the search linear
 
 
 class Piece(NamedTuple):
-    """A stretch of a transcript: a word, by its index, or what stands between two."""
+    """A stretch of a transcript: the index of a word, or what stands between two."""
 
     text: str
-    index: Optional[int] = None
+    word: Optional[int] = None
 
 
 def pieces(speaker: Speaker, transcript: Optional[str]) -> Tuple[Sequence[Piece], Sequence[Word]]:
