@@ -25,6 +25,15 @@ FILE_VERSION = 1
 FETCH_TIMEOUT = 30.0  # s for the whole download
 FETCH_MAX_BYTES = 64 * 2**20  # the same bound as for a message of the server
 
+FOREVER = 1e9  # s, 32 years: more is no time
+SAVED_WHOLE = {"raw", "statuses", "warnings", "timings"}  # what a saved result can't do without
+SAVED_LISTS: Dict[str, type] = {"statuses": dict, "warnings": str}
+SAVED_KINDS: Dict[str, type] = {
+    **dict.fromkeys(("raw", "fetched"), dict),
+    **dict.fromkeys(("text", "client", "stream_id", "api_plan"), str),
+    **dict.fromkeys(("sample_rate", "channels", "sample_width"), int),
+}
+
 
 @dataclass(frozen=True)
 class Timings:
@@ -137,19 +146,17 @@ class ScoreResult(Mapping[str, Any]):
             OSError: The file can't be read.
             ValueError: The file holds something else.
         """
-        kinds = {"raw": dict, "statuses": list, "warnings": list, "timings": dict}
         try:
             with open(path, encoding="utf-8") as file:
                 saved = json.load(file)
         except (ValueError, RecursionError) as error:
             raise ValueError(f"not a saved result: {os.fspath(path)!r} ({error})") from error
-        if (
-            not isinstance(saved, dict)
-            or "v" not in saved
-            or not all(isinstance(saved.get(k), kinds[k]) for k in kinds)
-        ):
+        if not isinstance(saved, dict) or "v" not in saved or not set(saved) >= SAVED_WHOLE:
             raise ValueError(f"not a saved result: {os.fspath(path)!r}")
         known = {name: saved[name] for name in cls.__dataclass_fields__ if name in saved}
+        for name, value in known.items():
+            if not _is_saved(name, value):
+                raise ValueError(f"not a saved result: {os.fspath(path)!r} (its {name!r} is strange)")
         known["statuses"] = tuple(known["statuses"])
         known["warnings"] = tuple(known["warnings"])
         known["timings"] = Timings(**{name: known["timings"].get(name) for name in Timings.__dataclass_fields__})
@@ -197,6 +204,25 @@ class ScoreResult(Mapping[str, Any]):
 
     def __repr__(self) -> str:
         return f"ScoreResult(status={self.status!r}, stream_id={self.stream_id!r}, result_link={self.result_link!r})"
+
+
+def _is_saved(name: str, value: Any) -> bool:
+    """Whether a field of a saved file has its type, so that whoever shows it can rely on that."""
+    if value is None:
+        return name in ("stream_id", "sample_rate", "channels", "sample_width", "api_plan", "fetched")
+    if name == "timings":
+        return isinstance(value, dict) and all(
+            item is None or _is_seconds(item) for key, item in value.items() if key in Timings.__dataclass_fields__
+        )
+    if name in SAVED_LISTS:
+        return isinstance(value, list) and all(isinstance(item, SAVED_LISTS[name]) for item in value)
+    if name in ("audio_seconds", "audio_seconds_sent"):
+        return _is_seconds(value)
+    return isinstance(value, SAVED_KINDS[name]) and not isinstance(value, bool)
+
+
+def _is_seconds(value: Any) -> bool:
+    return isinstance(value, (int, float)) and not isinstance(value, bool) and abs(value) < FOREVER
 
 
 def _download(link: str, *, timeout: float, max_bytes: int) -> bytes:

@@ -28,7 +28,7 @@ EXIT_STATUSES = """\
 exit status:
   0    success
   1    timed out waiting for the server
-  2    wrong usage, a bad option, or a result that could not be written
+  2    wrong usage, a bad option, or a file that could not be read or written
   3    the server's verdict was failed or bad_quality
   4    could not connect, refused, or cut off
   5    the audio is missing, unreadable or empty
@@ -45,6 +45,12 @@ examples:
   elsa-unscripted score speech.wav --plan premium --format json | jq .
   elsa-unscripted score - --token-file token.txt -o result.txt < speech.wav
 
+"""
+
+SHOW_EPILOG = """\
+examples:
+  elsa-unscripted score speech.wav --format json -o result.json
+  elsa-unscripted show result.json
 """
 
 SANDBOX_EPILOG = """\
@@ -127,6 +133,7 @@ def make_parser() -> argparse.ArgumentParser:
     parser.add_argument("--version", action=_Version, nargs=0, help="print the version and exit")
     commands = parser.add_subparsers(title="commands", metavar="COMMAND", required=True)
     _add_score(commands)
+    _add_show(commands)
     _add_sandbox(commands)
     return parser
 
@@ -221,6 +228,19 @@ def _add_score(commands: argparse._SubParsersAction[_Parser]) -> None:
     loudness.add_argument("-v", "--verbose", action="store_true", help="log the exchange, and trace errors")
 
 
+def _add_show(commands: argparse._SubParsersAction[_Parser]) -> None:
+    parser = commands.add_parser(
+        "show",
+        usage=f"{PROGRAM} show RESULT.json",
+        help="print the summary of a saved result",
+        description="Print the summary of a saved result, as score does.",
+        epilog=SHOW_EPILOG,
+        formatter_class=_LAYOUT,
+    )
+    parser.set_defaults(run=_show)
+    parser.add_argument("result", metavar="RESULT.json", help="a file of ScoreResult.save() or of score --format json")
+
+
 def _add_sandbox(commands: argparse._SubParsersAction[_Parser]) -> None:
     parser = commands.add_parser(
         "sandbox",
@@ -250,6 +270,12 @@ def _port(text: str) -> int:
 
 def _score(options: argparse.Namespace) -> int:
     from .score import run
+
+    return run(options)
+
+
+def _show(options: argparse.Namespace) -> int:
+    from .show import run
 
     return run(options)
 
