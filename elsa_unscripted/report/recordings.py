@@ -24,6 +24,7 @@ __all__ = ["class_page"]
 DEFAULT_TITLE = "Class report"
 
 SKILLS = ("Overall", "Pronunciation", "Intonation", "Fluency", "Grammar", "Vocabulary")
+SHORT = {"Pronunciation": "Pron.", "Intonation": "Inton.", "Grammar": "Gram.", "Vocabulary": "Vocab."}  # for a phone
 LEVELS = ("A1", "A2", "B1", "B2", "C1", "C2")
 FACTS = (
     "IELTS",
@@ -139,7 +140,7 @@ def class_page(
         title=_text(title, MAX_SENTENCE) or DEFAULT_TITLE,
         limits=limits,
         days=sorted(days),
-        skills=SKILLS,
+        skills=[(skill, SHORT.get(skill, skill)) for skill in SKILLS],
         percent=_percent,
         rows=list(enumerate(zip(names, recordings))),
         groups=list(_groups(names, recordings)),
