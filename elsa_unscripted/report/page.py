@@ -172,7 +172,7 @@ def _part(result: ScoreResult, speaker: Speaker, transcript: Optional[str], word
         ("Advanced pronunciation", metrics.advanced_pronunciation_score, "%"),
     )
     skills: Mapping[str, Score] = {"overall": scores.overall, **scores.skills}
-    missing = [name for name, score in skills.items() if score.value is None]
+    missing = [name.capitalize() for name, score in skills.items() if score.value is None]
     missing += [name for name, value in named_equivalents if value is None]
     missing += [name for name, value, _ in named_metrics if value is None]
     return Part(
@@ -222,9 +222,7 @@ def _timeline(
     if not spans and not recording and not exchanged:
         return None
     speech = joined(spans, PAUSE)
-    pauses = (
-        [(start, end) for start, end in gaps(speech, seconds) if end - start >= PAUSE] if spans or recording else []
-    )
+    pauses = gaps(speech, PAUSE)
     marks = [(span, band(word.score, limits)) for span, word in times]
     sent = min(seconds_of(result.audio_seconds_sent) / seconds, 1.0) * 100 if exchanged else None
     late = exchanged and "verdict" in moments
