@@ -13,5 +13,6 @@ except ImportError as error:
     ) from error
 
 from .page import result_page
+from .recordings import class_page
 
-__all__ = ["result_page"]
+__all__ = ["class_page", "result_page"]
