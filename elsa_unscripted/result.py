@@ -16,7 +16,7 @@ from dataclasses import asdict, dataclass, field, replace
 from typing import Any, Dict, Iterator, List, Mapping, Optional, Tuple, Union
 from urllib.parse import urlsplit
 
-from .assessment import Assessment, find_assessment
+from .assessment import Assessment, Speaker, find_assessment
 from .exceptions import ConnectError, ProtocolError
 
 __all__ = ["ScoreResult", "Timings"]
@@ -121,6 +121,31 @@ class ScoreResult(Mapping[str, Any]):
         """The assessment as typed views; `None` when it did not come along (see `fetch()`)."""
         found = find_assessment(self.raw) or (find_assessment(self.fetched) if self.fetched else None)
         return None if found is None else Assessment(found)
+
+    @property
+    def speakers(self) -> Tuple[Speaker, ...]:
+        """The assessment's speakers, usually one; none when there is no assessment."""
+        assessment = self.assessment
+        return () if assessment is None else assessment.speakers
+
+    def to_html(
+        self, *, audio: Any = None, thresholds: Tuple[float, float] = (60, 80), title: Optional[str] = None
+    ) -> str:
+        """Renders the report page: one HTML file that needs nothing else (extra `report`).
+
+        Args:
+            audio: The recording, if it is to be seen and heard: whatever `score()` takes.
+            thresholds: Percent from which a score is fair, and from which it is good.
+            title: The page's; default: "Speech report".
+
+        Raises:
+            ValueError: The thresholds aren't two numbers from 0 to 100, the lower one first.
+            AudioError: The recording can't be read or decoded.
+            ModuleNotFoundError: The extra isn't installed.
+        """
+        from .report import result_page
+
+        return result_page(self, audio=audio, thresholds=thresholds, title=title)
 
     def save(self, path: Union[str, os.PathLike[str]]) -> None:
         """Writes everything that is known as JSON, for `load()`. There is no token in it.

@@ -14,7 +14,7 @@ from typing import Iterator, List, Mapping, NamedTuple, Optional, Sequence, Tupl
 from .assessment import Assessment, Score, Speaker, Word
 from .result import ScoreResult
 
-__all__ = ["printable", "summarize"]
+__all__ = ["is_short", "printable", "summarize"]
 
 MIN_WIDTH = 40  # columns; below it there is no room for a bar and its number
 LABEL_WIDTH = 15  # columns of the left-hand labels
@@ -178,7 +178,7 @@ def _assessment(page: _Page, assessment: Assessment, result: ScoreResult) -> Ite
     for speaker in speakers:
         if len(speakers) > 1:
             yield page.row("Speaker", f"{STRONG}{page.piece(speaker.speaker_id or 'unnamed', page.body)}{PLAIN}")
-        yield from _scores(page, speaker, _is_short(speaker, result))
+        yield from _scores(page, speaker, is_short(speaker, result))
         yield _facts(page, speaker, result.audio_seconds)
         yield _transcript(page, speaker, assessment.transcript if len(speakers) == 1 else None)
         yield _sound_errors(page, speaker)
@@ -218,7 +218,7 @@ def _scores(page: _Page, speaker: Speaker, short: bool) -> Iterator[Section]:
     yield bars
 
 
-def _is_short(speaker: Speaker, result: ScoreResult) -> bool:
+def is_short(speaker: Speaker, result: ScoreResult) -> bool:
     """Whether too little was said for any score: the server says so, or what is documented does."""
     seconds = result.audio_seconds or None if speaker.total_time is None else speaker.total_time
     return result.partial_error == "too_short" or (seconds is not None and seconds < ENOUGH_SECONDS)

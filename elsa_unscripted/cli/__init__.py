@@ -53,6 +53,14 @@ examples:
   elsa-unscripted show result.json
 """
 
+REPORT_EPILOG = """\
+The page is one file that needs nothing else: no network, no other file.
+
+examples:
+  elsa-unscripted report result.json --audio speech.wav
+  elsa-unscripted report scores.jsonl -o class.html --title "Class 4b"
+"""
+
 SANDBOX_EPILOG = """\
 Any token is accepted. The token sandbox:NAME[=VALUE] chooses a scenario for
 one exchange, whatever --scenario says.
@@ -134,6 +142,7 @@ def make_parser() -> argparse.ArgumentParser:
     commands = parser.add_subparsers(title="commands", metavar="COMMAND", required=True)
     _add_score(commands)
     _add_show(commands)
+    _add_report(commands)
     _add_sandbox(commands)
     return parser
 
@@ -241,6 +250,32 @@ def _add_show(commands: argparse._SubParsersAction[_Parser]) -> None:
     parser.add_argument("result", metavar="RESULT.json", help="a file of ScoreResult.save() or of score --format json")
 
 
+def _add_report(commands: argparse._SubParsersAction[_Parser]) -> None:
+    parser = commands.add_parser(
+        "report",
+        usage=f"{PROGRAM} report RESULT.json|JOURNAL.jsonl [options]",
+        help="make an HTML page of a saved result, or of a batch",
+        description="Make an HTML page of a saved result, or of the journal of a batch (extra 'report').",
+        epilog=REPORT_EPILOG,
+        formatter_class=_LAYOUT,
+    )
+    parser.set_defaults(run=_report)
+    parser.add_argument(
+        "source",
+        metavar="FILE",
+        help="a file of ScoreResult.save() or of score --format json, or the journal of a batch",
+    )
+    parser.add_argument("--audio", metavar="A.wav", help="the recording, to be seen and heard in the page of a result")
+    parser.add_argument("-o", "--output", metavar="PAGE.html", help="default: the name of FILE, with .html")
+    parser.add_argument(
+        "--thresholds",
+        metavar="LOW,HIGH",
+        default="60,80",
+        help="percent from which a score is fair, and from which it is good; default: %(default)s",
+    )
+    parser.add_argument("--title", metavar="T", help="the title of the page")
+
+
 def _add_sandbox(commands: argparse._SubParsersAction[_Parser]) -> None:
     parser = commands.add_parser(
         "sandbox",
@@ -276,6 +311,12 @@ def _score(options: argparse.Namespace) -> int:
 
 def _show(options: argparse.Namespace) -> int:
     from .show import run
+
+    return run(options)
+
+
+def _report(options: argparse.Namespace) -> int:
+    from .report import run
 
     return run(options)
 

@@ -142,10 +142,10 @@ def joined(spans: Iterable[Span], gap: float) -> List[Span]:
     return found
 
 
-def gaps(spans: Sequence[Span], seconds: float) -> List[Span]:
-    """Returns what lies before, between and behind spans that are in order."""
-    edges = [0.0, *(edge for span in spans for edge in span), seconds]
-    return [(start, end) for start, end in zip(edges[::2], edges[1::2]) if end > start]
+def gaps(spans: Sequence[Span], least: float) -> List[Span]:
+    """Returns what lies between spans that are in order, where that is `least` seconds or more."""
+    between = ((one[1], other[0]) for one, other in zip(spans, spans[1:]))
+    return [(start, end) for start, end in between if end - start >= least]
 
 
 def ticks(seconds: float) -> List[float]:

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from typing import Iterator, List, Mapping, NamedTuple, Optional, Sequence, Tuple
 
+from ..assessment import Speaker
 from ..result import ScoreResult
-from ..summary import ENOUGH_SPEECH, SANDBOX
+from ..summary import ENOUGH_SPEECH, SANDBOX, is_short
 from .sound import Recording
 from .transcript import cut
 
@@ -52,9 +53,10 @@ def warnings(result: ScoreResult, recording: Optional[Recording]) -> List[str]:
     return list(_warnings(result, recording))
 
 
-def reason(result: ScoreResult) -> str:
+def reason(result: ScoreResult, speaker: Optional[Speaker] = None) -> str:
     """Returns why something was not scored, as far as anybody knows."""
-    return f"Not enough speech. {ENOUGH_SPEECH}" if result.partial_error == "too_short" else ENOUGH_SPEECH
+    short = result.partial_error == "too_short" if speaker is None else is_short(speaker, result)
+    return f"Not enough speech. {ENOUGH_SPEECH}" if short else ENOUGH_SPEECH
 
 
 def moments(result: ScoreResult) -> List[Moment]:

@@ -4,14 +4,8 @@
   const find = (id) => document.getElementById(id);
   const data = JSON.parse(find("data").textContent);
   const words = [...document.querySelectorAll(".word")];
-  const audio = data.kind ? makeAudio() : null;
+  const audio = find("sound");
   let stopAt = Infinity;
-
-  function makeAudio() {
-    const element = new Audio();
-    element.preload = "none";
-    return element;
-  }
 
   function clock(seconds) {
     const whole = Math.round(seconds);
@@ -21,7 +15,7 @@
   // Decoded when it is first played: the page opens at once, however long the recording.
   function loadAudio() {
     if (audio.src) return;
-    const text = atob(find("audio").textContent);
+    const text = atob(find("recording").textContent);
     const bytes = new Uint8Array(text.length);
     for (let index = 0; index < text.length; index += 1) bytes[index] = text.charCodeAt(index);
     audio.src = URL.createObjectURL(new Blob([bytes], { type: data.kind }));

@@ -48,6 +48,7 @@ class Part(NamedTuple):
         more_errors: How many there are beside them.
         equivalents: Name and value of each, also of those that are `None`; likewise `metrics`, with their unit.
         missing: What was not scored.
+        reason: Why.
     """
 
     speaker: Speaker
@@ -59,6 +60,7 @@ class Part(NamedTuple):
     equivalents: Sequence[Tuple[str, Optional[float]]]
     metrics: Sequence[Tuple[str, Optional[float], str]]
     missing: Sequence[str]
+    reason: str
 
 
 class Timeline(NamedTuple):
@@ -115,7 +117,7 @@ def result_page(
     speakers = () if assessment is None else assessment.speakers[:MAX_SPEAKERS]
     alone = assessment.transcript if assessment is not None and len(speakers) == 1 else None
     words: List[Word] = []
-    parts = [_part(speaker, alone, words) for speaker in speakers]
+    parts = [_part(result, speaker, alone, words) for speaker in speakers]
     return render.page(
         "page.html",
         styles=["page.css"],
@@ -148,7 +150,7 @@ def _short(text: Optional[str], limit: int = MAX_TEXT) -> str:
     return cut(text or "", limit)
 
 
-def _part(speaker: Speaker, transcript: Optional[str], words: List[Word]) -> Part:
+def _part(result: ScoreResult, speaker: Speaker, transcript: Optional[str], words: List[Word]) -> Part:
     """Returns what is shown of a speaker; adds the speaker's words to `words`."""
     found, said = pieces(speaker, transcript)
     numbered = [Piece(piece.text, None if piece.word is None else piece.word + len(words)) for piece in found]
@@ -170,7 +172,7 @@ def _part(speaker: Speaker, transcript: Optional[str], words: List[Word]) -> Par
         ("Advanced pronunciation", metrics.advanced_pronunciation_score, "%"),
     )
     skills: Mapping[str, Score] = {"overall": scores.overall, **scores.skills}
-    missing = [name for name, score in skills.items() if score.value is None]
+    missing = [name.capitalize() for name, score in skills.items() if score.value is None]
     missing += [name for name, value in named_equivalents if value is None]
     missing += [name for name, value, _ in named_metrics if value is None]
     return Part(
@@ -183,6 +185,7 @@ def _part(speaker: Speaker, transcript: Optional[str], words: List[Word]) -> Par
         named_equivalents,
         named_metrics,
         missing,
+        notes.reason(result, speaker),
     )
 
 
@@ -219,9 +222,7 @@ def _timeline(
     if not spans and not recording and not exchanged:
         return None
     speech = joined(spans, PAUSE)
-    pauses = (
-        [(start, end) for start, end in gaps(speech, seconds) if end - start >= PAUSE] if spans or recording else []
-    )
+    pauses = gaps(speech, PAUSE)
     marks = [(span, band(word.score, limits)) for span, word in times]
     sent = min(seconds_of(result.audio_seconds_sent) / seconds, 1.0) * 100 if exchanged else None
     late = exchanged and "verdict" in moments
