@@ -15,6 +15,7 @@ from classes import classroom, failed, line, scored, write
 
 pytest.importorskip("jinja2")
 
+from elsa_unscripted.exceptions import JournalError
 from elsa_unscripted.report import class_page
 
 if TYPE_CHECKING:
@@ -171,13 +172,28 @@ def test_a_sandbox_is_named(tmp_path: Path) -> None:
 @pytest.mark.parametrize("value", [None, "x", -1, 1e300, [], {}, True, 10**400])
 def test_strange_values_make_a_page(tmp_path: Path, value: Any) -> None:
     """Whoever wrote the journal, no value in it keeps the others from being shown."""
-    keys = ("path", "time", "audio_seconds", "stream_id", "warnings", "error", "result", "outcome")
-    lines = [{**scored(f"{key}"), key: value} for key in keys]
-    lines += [{**failed(f"{key}", "AudioError"), key: value} for key in keys]
+    keys = ("time", "audio_seconds", "stream_id", "warnings", "timings", "attempts", "seconds")
+    lines = [{**scored(f"{key} good"), key: value} for key in keys]
+    lines += [{**failed(f"{key} bad", "AudioError"), key: value} for key in keys]
     lines.append({**line("E"), "outcome": "error", "error": {"type": value, "reason": value, "message": value}})
     text = made(tmp_path, [*lines, scored("B")]).read_text(encoding="utf-8")
-    assert "B.wav</bdi>" in text
-    assert text.count('<th scope="row">') == len(keys) + 2
+    assert "<bdi>B</bdi>" in text
+    assert text.count('<th scope="row">') == 2 * len(keys) + 2
+
+
+def test_a_torn_line_is_passed_over(tmp_path: Path) -> None:
+    """A journal whose last line was torn off still makes a page of the others."""
+    journal = write(tmp_path / "scores.jsonl", [scored("A"), scored("B")])
+    journal.write_bytes(journal.read_bytes()[:-100])
+    assert class_page(journal).count('<th scope="row">') == 1
+
+
+def test_another_file_is_refused(tmp_path: Path) -> None:
+    """What is no journal raises a `JournalError`, as reading it does."""
+    other = tmp_path / "other.jsonl"
+    other.write_text('{"some": "thing else"}\n')
+    with pytest.raises(JournalError, match="no journal"):
+        class_page(other)
 
 
 # In a browser.
