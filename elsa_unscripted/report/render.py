@@ -70,7 +70,7 @@ def _source(text: str) -> str:
 @functools.cache
 def _asset(name: str) -> str:
     # Line ends as in the checkout would change the hash: a browser turns all of them into "\n".
-    text = resources.read_text(__package__, name, encoding="utf-8")
+    text = resources.files(__package__).joinpath(name).read_text(encoding="utf-8")
     return text.replace("\r\n", "\n")
 
 

@@ -46,9 +46,9 @@ def pieces(speaker: Speaker, transcript: Optional[str]) -> Tuple[Sequence[Piece]
 
 
 def cut(text: str, limit: int) -> str:
-    """Returns text on one line, and says how long it was if `limit` characters don't hold it."""
+    """Returns text on one line, of at most `limit` characters and an ellipsis."""
     short = " ".join(text[: limit + 1].split())
-    return short if len(text) <= limit else f"{short[:limit]}… ({len(text):,} characters)"
+    return short if len(text) <= limit else f"{short[:limit]}…"
 
 
 def _locate(text: str, words: Sequence[Word]) -> Optional[Sequence[Piece]]:
