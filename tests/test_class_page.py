@@ -99,7 +99,8 @@ def test_the_newest_line_counts(tmp_path: Path) -> None:
 def test_who_needs_a_new_recording_and_why(tmp_path: Path, entry: dict[str, Any], problem: str, again: bool) -> None:
     """Each way to have no score is told in plain words, and only those count that a new recording helps."""
     page = made(tmp_path, [entry, scored("B")])
-    assert data(page)["recordings"][0]["problem"] == problem
+    told = data(page)
+    assert told["problems"][told["recordings"][0]["problem"]][0] == problem
     text = page.read_text(encoding="utf-8")
     assert text.index("What to do next") < text.index(f"<h3>{problem} ") < text.index("How the class did")
     assert f"<dt>To be recorded again</dt><dd>{int(again)}</dd>" in text

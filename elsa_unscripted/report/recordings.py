@@ -151,6 +151,7 @@ def class_page(
             "skills": SKILLS,
             "facts": FACTS,
             "limits": limits,
+            "problems": [(problem.title, f"{problem.advice} {problem.command}".strip()) for problem in PROBLEMS],
             "recordings": [_section(name, recording, room) for name, recording in zip(names, recordings)],
         },
     )
@@ -190,7 +191,7 @@ def _scored(known: Recording, line: Mapping[str, Any], result: ScoreResult, limi
     transcript = _transcript(assessment, speaker, words)
     warnings = line.get("warnings")
     found = [_text(warning, MAX_SENTENCE) for warning in (warnings if isinstance(warnings, list) else ())]
-    if result.partial_error:
+    if result.partial_error and problem is not TOO_SHORT:
         found.insert(0, f"partial assessment: {_text(result.partial_error, MAX_WORD)}")
     return known._replace(
         scores=tuple(Score(s.value, _text(s.decision, MAX_WORD), _text(s.cefr, MAX_LEVEL)) for s in scores),
@@ -364,8 +365,7 @@ def _section(name: str, recording: Recording, room: int) -> Dict[str, Any]:
         ]
         if recording.scores != Recording("").scores
         else [],
-        "problem": recording.problem.title if recording.problem else "",
-        "advice": PROBLEMS.index(recording.problem) if recording.problem else None,
+        "problem": PROBLEMS.index(recording.problem) if recording.problem else None,
         "reason": recording.reason,
         "facts": recording.facts if any(recording.facts) else [],
         "warnings": recording.warnings,
