@@ -87,7 +87,7 @@ def test_words_are_marked_beside_colour(example_page: Path, browser: Browser) ->
         assert styles == {"weak": "wavy", "fair": "dotted"}
         assert good.evaluate("e => getComputedStyle(e).textDecorationLine") == "none"
         assert page.locator(".transcript ~ .legend").inner_text().split() == (
-            "weak below 60 fair from 60 good from 80".split()
+            ["weak", "below", "60", "fair", "from", "60", "good", "from", "80"]
         )
 
 
