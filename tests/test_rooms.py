@@ -37,23 +37,19 @@ ROOMS: dict[str, list[str]] = {
         *BELOW_ALL,
         *["config", "messages", "assessment", "result", "protocol", "audio", "sender", "wire", "transport"],
     ],
-    # Not in the table: the part of `journal`'s job that is about one line.
-    "entry": ["result", "exceptions", "version"],
-    "journal": ["entry", "exceptions"],
-    # Not in the table: the part of `batch`'s job that may run on other machines.
-    "worker": ["audio", "client", "config", "deadline", "result", "exceptions"],
+    "journal": ["result", "exceptions", "version"],
     # `audio` for how long a recording is, `result` and `exceptions` for what a batch yields, beside the table's.
-    "batch": ["entry", "journal", "worker", "client", "config", "audio", "result", "exceptions"],
+    "batch": ["journal", "client", "config", "audio", "deadline", "result", "exceptions"],
     # `messages` and `result` beside the table's: they name the types of its signature and nothing else.
     "api": ["client", "batch", "config", "messages", "result"],
     "summary": ["assessment", "result"],
     # `summary` beside the table's: both tell the same in the same words, and make text of the server harmless alike.
-    "report": ["assessment", "result", "entry", "journal", "audio", "exceptions", "summary", "version"],
+    "report": ["assessment", "result", "journal", "audio", "exceptions", "summary", "version"],
     # "The above", and `sandbox`, which is beside it: `elsa-unscripted sandbox` has to start it.
     "cli": [
         *BELOW_ALL,
         *["config", "messages", "assessment", "result", "protocol", "audio", "sender", "wire", "transport", "client"],
-        *["entry", "journal", "worker", "batch", "api", "summary", "report", "sandbox"],
+        *["journal", "batch", "api", "summary", "report", "sandbox"],
     ],
     "sandbox": [],
     "__init__": ["api", "batch", "client", "config", "exceptions", "result", "version"],
@@ -66,6 +62,7 @@ FOREIGN = {
     "pydub": {"audio", "sandbox"},
     "av": {"audio"},
     "tqdm": {"cli"},
+    "dask": {"cli"},
     "websockets": {"sandbox"},
     "jinja2": {"report"},
     "markupsafe": {"report"},

@@ -1,4 +1,4 @@
-"""One line of a journal: a finished recording as an object of JSON, and back. Used by `journal` and by `batch`.
+"""One line of a journal: a finished recording as an object of JSON, and back. Read and written by `file`.
 
 Its keys, in this order: `v` (1), `sha256`, `options`, `outcome`, `path`, `time`, `audio_seconds`,
 `audio_seconds_sent`, `attempts`, `seconds`, `timings`, `stream_id`, `warnings`, `client`; of a result
@@ -13,10 +13,10 @@ from dataclasses import asdict, dataclass, field
 from datetime import datetime, timezone
 from typing import Any, Dict, Mapping, Optional, Tuple, Union
 
-from . import exceptions
-from .exceptions import ElsaError, JournalError
-from .result import ScoreResult, Timings
-from .version import __version__
+from .. import exceptions
+from ..exceptions import ElsaError, JournalError
+from ..result import ScoreResult, Timings
+from ..version import __version__
 
 logger = logging.getLogger("elsa_unscripted")
 

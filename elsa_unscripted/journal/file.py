@@ -1,4 +1,4 @@
-"""The journal of a batch: JSON Lines of finished recordings. Appended to by `batch`; read by it, reports and tables.
+"""`Journal`: the file, locked and appended to; `read()`: the same, for those who only look.
 
 What a line says is in `entry`. `result` or `error` is last in it, so an index needs no more than the head of a line
 that may be megabytes long.
@@ -15,15 +15,13 @@ import sys
 import weakref
 from typing import Any, BinaryIO, Dict, Iterator, List, Mapping, Optional, Tuple, Union
 
+from ..exceptions import JournalError
 from .entry import DIGITS, SUCCESS, Entry, parse, to_entry
-from .exceptions import JournalError
 
 if sys.platform == "win32":
     import msvcrt
 else:
     import fcntl
-
-__all__ = ["Entry", "Journal", "read"]
 
 logger = logging.getLogger("elsa_unscripted")
 
@@ -336,7 +334,8 @@ def _lines(file: BinaryIO, name: str) -> Iterator[Tuple[int, bytes]]:
 
 def _could_be_ours(line: bytes) -> bool:
     """Returns whether it begins as our lines do, however early it is torn; a power cut can leave zeros."""
-    return line.startswith(_HEAD) or _HEAD.startswith(line) or not line.strip(b"\0")
+    rest = line[: -len(_TORN_MARK)] if line.endswith(_TORN_MARK) else line
+    return rest.startswith(_HEAD) or _HEAD.startswith(rest) or not rest.strip(b"\0")
 
 
 _open_journals: weakref.WeakSet[Journal] = weakref.WeakSet()

@@ -17,96 +17,40 @@ import logging
 import math
 import os
 import queue
-import random
 import time
 import weakref
 from collections import deque
 from concurrent.futures import BrokenExecutor, CancelledError, Executor
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import Any, Callable, Deque, Dict, Iterable, Iterator, List, Mapping, Optional, Type, Union
 
-from .audio import read_file, seconds_in
-from .client import wait_before_retry
-from .config import Config, PathLike
-from .entry import describe
-from .exceptions import (
+from ..audio import read_file, seconds_in
+from ..client import wait_before_retry
+from ..config import Config, PathLike
+from ..exceptions import (
     AudioError,
     AuthenticationError,
     BudgetError,
     ConfigError,
     ConnectError,
-    ElsaError,
     JournalError,
     ProtocolError,
     RateLimitedError,
-    ScoreCancelledError,
     ScoreTimeoutError,
     StreamClosedError,
 )
-from .journal import Journal
-from .result import ScoreResult
+from ..journal import Journal
+from .job import Job, record
+from .outcome import BatchProgress, Outcome
+from .pace import Pace
 from .worker import Crew, Threads, Ticket, Wake
-
-__all__ = ["Batch", "BatchProgress", "Outcome"]
 
 logger = logging.getLogger("elsa_unscripted")
 
 MAX_WORKERS = 16
 BILLABLE_UNIT_SECONDS = 15.0  # s: a third-party catalogue says so; unconfirmed
 MAX_REFUSALS = 10  # how often a recording is turned away (HTTP 429) with no success of any, before it fails
-FIRST_BACKOFF = 1.0  # s, of the whole batch after a 429 that doesn't say how long; doubled by each that follows
-LONGEST_BACKOFF = 60.0  # s
 LONGEST_WAIT = 1.0  # s: so often, at least, is the caller told how far it is
-
-
-@dataclass(frozen=True)
-class Outcome:
-    """What became of one recording: a result or an error, never both.
-
-    Attributes:
-        path: As it was given.
-        result: The result, if it was scored.
-        error: Why it wasn't.
-        attempts: Exchanges begun for it in this run; 0 if none was (in the journal, over budget, unreadable, …).
-        seconds: How long they took together.
-        from_journal: It was scored earlier, in another run or in this one under another name; nothing was sent.
-        sha256: Of the file's bytes; `None` when it couldn't be read.
-    """
-
-    path: str
-    result: Optional[ScoreResult] = None
-    error: Optional[ElsaError] = None
-    attempts: int = 0
-    seconds: float = 0.0
-    from_journal: bool = False
-    sha256: Optional[str] = None
-
-
-@dataclass(frozen=True)
-class BatchProgress:
-    """How far a batch is.
-
-    Attributes:
-        succeeded: Recordings that were scored in this run.
-        failed: Recordings that failed in this run.
-        resumed: Recordings whose result was in the journal.
-        skipped: Recordings over budget, and earlier failures that aren't tried again.
-        in_flight: Recordings that are being scored.
-        audio_seconds: Length of the recordings that were finished in this run.
-        billable_seconds: An estimate: the started units of every stream that may be metered.
-        concurrency: How many may be in flight now.
-        waiting: Seconds that are left of a common back-off; 0.0 if there is none.
-    """
-
-    succeeded: int = 0
-    failed: int = 0
-    resumed: int = 0
-    skipped: int = 0
-    in_flight: int = 0
-    audio_seconds: float = 0.0
-    billable_seconds: float = 0.0
-    concurrency: int = 0
-    waiting: float = 0.0
 
 
 class Batch(Iterator[Outcome]):
@@ -141,12 +85,12 @@ class Batch(Iterator[Outcome]):
         self._unit = _checked("billable_unit_seconds", billable_unit_seconds, 1e-3)
         self._on_progress = on_progress
         self._told: Optional[BatchProgress] = None
-        self._pace = _Pace(_checked("max_workers", max_workers, 1, int))
+        self._pace = Pace(_checked("max_workers", max_workers, 1, int))
 
         # Where a recording is. Each that was drawn is in exactly one of these, or was yielded, or is given up.
-        self._flying: Dict[_Job, None] = {}  # in the order in which they began
-        self._again: Deque[_Job] = deque()  # to be sent again
-        self._held: List[_Job] = []  # others of the same content are under way
+        self._flying: Dict[Job, None] = {}  # in the order in which they began
+        self._again: Deque[Job] = deque()  # to be sent again
+        self._held: List[Job] = []  # others of the same content are under way
         self._ready: Deque[Outcome] = deque()  # in the journal, and to be yielded
 
         self._exhausted = False
@@ -291,7 +235,7 @@ class Batch(Iterator[Outcome]):
             elif self._exhausted:
                 return
 
-    def _due(self) -> Optional[_Job]:
+    def _due(self) -> Optional[Job]:
         now = time.monotonic()
         for job in self._again:
             if job.not_before <= now:
@@ -299,7 +243,7 @@ class Batch(Iterator[Outcome]):
                 return job
         return None
 
-    def _draw(self) -> Optional[_Job]:
+    def _draw(self) -> Optional[Job]:
         """Takes the next path; returns it as a job if it is to be scored now."""
         try:
             path = os.fsdecode(next(self._paths))
@@ -309,7 +253,7 @@ class Batch(Iterator[Outcome]):
         except Exception as error:  # noqa: BLE001 - whatever it is, it is the caller's
             self._fatal = error
             return None
-        job = _Job(path)
+        job = Job(path)
         if self._journal is None and self._most_seconds is None:
             return job
         try:
@@ -334,7 +278,7 @@ class Batch(Iterator[Outcome]):
             return None
         return job if self._afford(job) else None
 
-    def _is_known(self, job: _Job) -> bool:
+    def _is_known(self, job: Job) -> bool:
         """Yields a recording that is in the journal, unless it failed and shall be tried again."""
         if self._journal is None or job.sha256 is None:
             return False
@@ -350,7 +294,7 @@ class Batch(Iterator[Outcome]):
         )
         return True
 
-    def _is_under_way(self, job: _Job) -> bool:
+    def _is_under_way(self, job: Job) -> bool:
         if self._journal is None:
             return False
         return any(other.sha256 == job.sha256 for others in (self._flying, self._again) for other in others)
@@ -364,7 +308,7 @@ class Batch(Iterator[Outcome]):
                     job.not_before = 0.0
                     self._again.appendleft(job)
 
-    def _afford(self, job: _Job) -> bool:
+    def _afford(self, job: Job) -> bool:
         """Takes a recording's length from the budget; yields it if there isn't enough."""
         if self._reserve(job):
             return True
@@ -376,13 +320,13 @@ class Batch(Iterator[Outcome]):
         self._ready.append(Outcome(job.path, error=error, sha256=job.sha256))
         return False
 
-    def _reserve(self, job: _Job) -> bool:
+    def _reserve(self, job: Job) -> bool:
         if self._most_seconds is not None and self._reserved_seconds + job.audio_seconds > self._most_seconds:
             return False
         self._reserved_seconds += job.audio_seconds
         return True
 
-    def _start(self, job: _Job) -> None:
+    def _start(self, job: Job) -> None:
         job.ticket = Ticket(job.path)
         job.started = time.monotonic()
         self._flying[job] = None
@@ -401,13 +345,13 @@ class Batch(Iterator[Outcome]):
             while True:
                 self._wake.get_nowait()
         ended = [(job, self._fate(job)) for job in self._flying if job.ticket.ended]
-        _record(self._journal, self._options, [job for job, fate in ended if fate is _Fate.YIELD])
+        record(self._journal, self._options, [job for job, fate in ended if fate is _Fate.YIELD])
         for job, fate in ended:
             del self._flying[job]
             self._crew.forget(job.ticket)
             self._count(job, fate)
 
-    def _fate(self, job: _Job) -> _Fate:
+    def _fate(self, job: Job) -> _Fate:
         """Decides what follows on an exchange that has ended. Asked again, it says the same."""
         error = job.error
         if isinstance(error, (AuthenticationError, ConfigError)):
@@ -426,11 +370,11 @@ class Batch(Iterator[Outcome]):
             return _Fate.AGAIN if again else _Fate.YIELD
         return _Fate.YIELD
 
-    def _reserve_again(self, job: _Job) -> bool:
+    def _reserve_again(self, job: Job) -> bool:
         job.reserved_again = job.reserved_again or self._reserve(job)
         return job.reserved_again
 
-    def _count(self, job: _Job, fate: _Fate) -> None:
+    def _count(self, job: Job, fate: _Fate) -> None:
         error, done = job.error, job.ticket.done
         billed = error is None or error.possibly_billed
         if billed:
@@ -450,7 +394,7 @@ class Batch(Iterator[Outcome]):
         else:
             self._yield(job)
 
-    def _put_back(self, job: _Job) -> None:
+    def _put_back(self, job: Job) -> None:
         error, done = job.error, job.ticket.done
         assert done is not None
         job.attempts += done.began
@@ -469,7 +413,7 @@ class Batch(Iterator[Outcome]):
             job.streams += 1
         self._again.append(job)
 
-    def _yield(self, job: _Job) -> None:
+    def _yield(self, job: Job) -> None:
         error, done = job.error, job.ticket.done
         lost = job.ticket.lost
         if error is None:
@@ -502,103 +446,6 @@ class _Fate(enum.Enum):
     FATAL = "the end of the batch: every other would end like this one"
 
 
-class _Job:
-    """A recording on its way.
-
-    Attributes:
-        path: As it was given.
-        sha256: Of its bytes, as they were when it was drawn; `None` without a journal and a budget.
-        audio_seconds: How long it is, in a batch that has a budget.
-        ticket: Its exchange, the last one if there were several.
-        started: When that began, monotonic.
-        attempts: Exchanges before that one.
-        seconds: How long those took.
-        connects: Connections that failed and were tried again.
-        streams: Streams that broke and were tried again.
-        refusals: How often it was turned away since any recording passed.
-        passed: How many had passed when it was turned away.
-        not_before: When it may be sent again, monotonic.
-        reserved_again: Whether its length was taken from the budget for another stream.
-    """
-
-    def __init__(self, path: str) -> None:
-        self.path = path
-        self.sha256: Optional[str] = None
-        self.audio_seconds = 0.0
-        self.ticket = Ticket(path)
-        self.started = 0.0
-        self.attempts = 0
-        self.seconds = 0.0
-        self.connects = 0
-        self.streams = 0
-        self.refusals = 0
-        self.passed = 0
-        self.not_before = 0.0
-        self.reserved_again = False
-
-    @property
-    def error(self) -> Optional[ElsaError]:
-        """What went wrong; something, if whoever ran the exchange broke."""
-        if self.ticket.done is not None:
-            return self.ticket.done.error
-        error = StreamClosedError(
-            f"whoever was to score {self.path!r} broke ({self.ticket.lost!r}): score it again if it may be billed twice"
-        )
-        error.possibly_billed = True
-        error.__cause__ = self.ticket.lost
-        return error
-
-    @property
-    def length(self) -> Optional[float]:
-        """How long the recording is, where that is known, in seconds."""
-        return (self.ticket.done.audio_seconds if self.ticket.done else None) or self.audio_seconds or None
-
-
-class _Pace:
-    """How many exchanges may run at once: fewer when the server asks for that, and step by step more again.
-
-    Additive increase, multiplicative decrease, as TCP does it.
-
-    Attributes:
-        most: How many may be at most.
-        concurrency: How many may be now.
-        passed: How many exchanges were not turned away.
-    """
-
-    def __init__(self, most: int) -> None:
-        self.most = most
-        self.concurrency = most
-        self.passed = 0
-        self._streak = 0  # how many passed since the last change
-        self._refusals = 0  # since one passed, those of the same moment counted once
-        self._lowered_at = -math.inf
-        self._resume_at = -math.inf
-
-    def waiting(self) -> float:
-        """Returns the seconds in which nothing may begin."""
-        return max(0.0, self._resume_at - time.monotonic())
-
-    def let_pass(self) -> None:
-        self.passed += 1
-        self._refusals = 0
-        self._streak += 1
-        if self._streak >= self.concurrency and self.concurrency < self.most:
-            self.concurrency += 1
-            self._streak = 0
-
-    def refuse(self, started: float, retry_after: Optional[float]) -> None:
-        """Takes note of a 429: nothing begins until a common back-off has passed."""
-        now = time.monotonic()
-        if started > self._lowered_at:  # else it began before the last decrease, and tells nothing of its effect
-            self.concurrency = max(1, self.concurrency // 2)
-            self._lowered_at = now
-            self._refusals += 1
-            self._streak = 0
-        backoff = min(FIRST_BACKOFF * 2.0 ** min(self._refusals - 1, 30), LONGEST_BACKOFF) * random.uniform(0.5, 1.5)
-        self._resume_at = max(self._resume_at, now + max(retry_after or 0.0, backoff))
-        logger.info("turned away (HTTP 429): %d at once from now on, after %.1f s", self.concurrency, self.waiting())
-
-
 def _options(config: Config) -> Mapping[str, Any]:
     """Returns the options that change the result."""
     return {
@@ -610,30 +457,8 @@ def _options(config: Config) -> Mapping[str, Any]:
     }
 
 
-def _record(journal: Optional[Journal], options: Mapping[str, Any], jobs: Iterable[_Job]) -> None:
-    """Puts those on the disk that are done, whatever came of them: not those that ended for a reason beside them."""
-    if journal is None:
-        return
-    beside = (AuthenticationError, ConfigError, RateLimitedError, ScoreCancelledError)
-    lines = []
-    for job in jobs:
-        done = job.ticket.done
-        if done is None or done.sha256 is None or isinstance(done.error, beside):
-            continue
-        outcome = done.result if done.result is not None else done.error
-        assert outcome is not None
-        attempts, seconds = job.attempts + done.began, job.seconds + done.seconds
-        lines.append(
-            describe(
-                job.path, done.sha256, options, outcome, attempts=attempts, seconds=seconds, audio_seconds=job.length
-            )
-        )
-    if lines:
-        journal.append(*lines)
-
-
 def _end(
-    crew: Union[Crew, Threads], journal: Optional[Journal], options: Mapping[str, Any], flying: Dict[_Job, None]
+    crew: Union[Crew, Threads], journal: Optional[Journal], options: Mapping[str, Any], flying: Dict[Job, None]
 ) -> None:
     """Ends a batch: what `close()` does. It knows nothing of the batch itself, which may be gone."""
     try:
@@ -641,7 +466,7 @@ def _end(
     finally:
         ended = [job for job in flying if job.ticket.ended]
         try:
-            _record(journal, options, ended)
+            record(journal, options, ended)
         except JournalError as error:
             logger.error("%s; %d recordings that have ended are not in it", error, len(ended))
         finally:

@@ -1,4 +1,4 @@
-"""Where the exchanges of a batch run: in threads of its own, or on any `concurrent.futures.Executor`. Used by `batch`.
+"""Where the exchanges of a batch run: in threads of its own, or on any `concurrent.futures.Executor`. Used by `run`.
 
 A `Ticket` stands for one exchange. The batch's thread hands it over with `start()`, looks at it after each token on
 the queue `wake`, and shares no lock with those who fill it in: Ctrl-C in the batch's thread could leave one locked.
@@ -16,12 +16,12 @@ from concurrent.futures import Executor, Future
 from dataclasses import dataclass
 from typing import Dict, Optional
 
-from .audio import read_file
-from .client import Client
-from .config import Config
-from .deadline import Deadline
-from .exceptions import AudioError, ConfigError, ElsaError
-from .result import ScoreResult
+from ..audio import read_file
+from ..client import Client
+from ..config import Config
+from ..deadline import Deadline
+from ..exceptions import AudioError, ConfigError, ElsaError
+from ..result import ScoreResult
 
 Wake = queue.SimpleQueue  # of None; its put() may interrupt itself, as a signal handler's does
 
