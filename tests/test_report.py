@@ -240,7 +240,8 @@ def is_safe(html: str) -> bool:
     )
 
 
-LEAVES = st.none() | st.booleans() | st.integers() | st.floats() | st.text() | st.just("</script><img onerror=x>")
+MARKUP = "</p></script></style><img src=x onerror=x>"
+LEAVES = st.none() | st.booleans() | st.integers() | st.floats() | st.text() | st.just(MARKUP)
 ANYTHING = st.recursive(LEAVES, lambda inner: st.lists(inner) | st.dictionaries(st.text(), inner), max_leaves=8)
 
 
@@ -265,6 +266,19 @@ def test_anything_in_any_place(path: Tuple[Any, ...], strange: Any) -> None:
     html = result_page(ScoreResult(replaced(VERDICT, path, strange)))
     html.encode("utf-8")
     assert is_safe(html)
+
+
+def test_markup_in_any_place() -> None:
+    """Markup is text in every place of a verdict that the page shows, and in all the fields around it."""
+    shown = 0
+    for path in paths(VERDICT)[1:]:
+        html = result_page(ScoreResult(replaced(VERDICT, path, MARKUP)))
+        assert is_safe(html), path
+        shown += html.count("&lt;img src=x") > 1  # once in the raw data, once more where it belongs
+    assert shown > 8
+    fields: Dict[str, Any] = dict.fromkeys(("stream_id", "api_plan", "client"), MARKUP)
+    raw = dict.fromkeys(("status", "result_link", "audio_link", "partial_error", MARKUP), MARKUP)
+    assert is_safe(result_page(ScoreResult(raw, warnings=(MARKUP,), fetched=raw, **fields), title=MARKUP))
 
 
 def test_deeply_nested_json() -> None:
@@ -405,7 +419,7 @@ def test_report_takes_audio_only_with_a_result(tmp_path: Path) -> None:
 
 def test_missing_extra_is_named(saved: Path, tmp_path: Path) -> None:
     """Without Jinja2 the error says what to install, and the rest of the package works."""
-    variables = shadow(tmp_path, "jinja2", "raise ImportError('not here')")
+    variables: Dict[str, Any] = dict(shadow(tmp_path, "jinja2", "raise ImportError('not here')"))
     status, _, err = report(saved, **variables)
     assert status == 2
     assert "pip install 'elsa-unscripted[report]'" in err

@@ -293,7 +293,20 @@ def test_policy_holds_without_escaping(example_page: Path, browser: Browser) -> 
         page.wait_for_function("() => window.ran")
 
 
-STRANGE = [None, True, -1, 1e308, 12345678901234567890, "text", "", [], {}, [[]], {"a": {}}, [None, 1, "x", {}]]
+STRANGE: List[Any] = [
+    None,
+    True,
+    -1,
+    1e308,
+    12345678901234567890,
+    "text",
+    "",
+    [],
+    {},
+    [[]],
+    {"a": {}},
+    [None, 1, "x", {}],
+]
 
 
 @pytest.mark.parametrize("depth", range(2, 9))
