@@ -162,10 +162,22 @@ def load(
     return audio
 
 
+def seconds_in(data: bytes) -> float:
+    """Returns how long a file's audio is: a PCM WAV says so, all else is decoded.
+
+    Raises:
+        AudioError: It holds no audio, or nothing installed decodes it.
+    """
+    wav = _find_pcm(data, "the given bytes")
+    if wav is None:
+        return load(data).seconds
+    return (wav.stop - wav.start) / (wav.channels * wav.bits // 8) / wav.sample_rate
+
+
 def _read(source: Any) -> Tuple[str, bytes]:
     """Returns what to call the source in messages, and its bytes."""
     if isinstance(source, (str, os.PathLike)):
-        name, data = repr(os.fspath(source)), _read_path(source)
+        name, data = repr(os.fspath(source)), read_file(source)
     elif isinstance(source, (bytes, bytearray, memoryview)):
         name, data = "the given bytes", bytes(source)
     elif callable(getattr(source, "read", None)):
@@ -178,7 +190,12 @@ def _read(source: Any) -> Tuple[str, bytes]:
     return name, data
 
 
-def _read_path(path: Union[str, os.PathLike[str]]) -> bytes:
+def read_file(path: Union[str, os.PathLike[str]]) -> bytes:
+    """Returns the bytes of a regular file.
+
+    Raises:
+        AudioError: It can't be read, or is something else.
+    """
     name = repr(os.fspath(path))
     try:
         mode = os.stat(path).st_mode

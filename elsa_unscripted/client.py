@@ -238,7 +238,7 @@ class _Exchange:
             error = self._opening(deadline)
             if error is None:
                 return
-            wait = _wait_before_retry(error, attempt)
+            wait = wait_before_retry(error, attempt)
             if wait is None or wait >= deadline.remaining() or attempt >= self._config.connect_retries:
                 raise error
             logger.info("%s; trying again in %.1f s", error, wait)
@@ -454,7 +454,7 @@ class _Exchange:
         return time.monotonic() - self._began
 
 
-def _wait_before_retry(error: ConnectError, attempt: int) -> Optional[float]:
+def wait_before_retry(error: ConnectError, attempt: int) -> Optional[float]:
     """Returns the seconds to wait before the next attempt; `None` if another one can't help."""
     if error.status_code is None:
         # Refused, cut, no route, timed out: may pass. What TLS refuses, or a server that is none, stays so.

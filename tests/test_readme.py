@@ -60,6 +60,9 @@ BLOCKS = blocks()
 def _folder(tmp_path: Path) -> Path:
     """A folder with a recording, a token, the project's scripts, and commands of the tests' own environment."""
     shutil.copy(SHORT, tmp_path / "speech.wav")
+    (tmp_path / "answers").mkdir()
+    shutil.copy(SHORT, tmp_path / "answers")
+    (tmp_path / "pupils.csv").write_text("pupil,path\nZoë,speech.wav\n", encoding="utf-8")
     (tmp_path / "token.txt").write_text("any-token\n")
     shutil.copytree(SCRIPT.parent, tmp_path / "scripts", ignore=shutil.ignore_patterns("__pycache__"))
     commands = tmp_path / "bin"

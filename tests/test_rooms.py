@@ -37,8 +37,9 @@ ROOMS: dict[str, list[str]] = {
         *BELOW_ALL,
         *["config", "messages", "assessment", "result", "protocol", "audio", "sender", "wire", "transport"],
     ],
-    "journal": ["result", "exceptions"],
-    "batch": ["journal", "client", "config"],
+    "journal": ["result", "exceptions", "version"],
+    # `audio` for how long a recording is, `result` and `exceptions` for what a batch yields, beside the table's.
+    "batch": ["journal", "client", "config", "audio", "deadline", "result", "exceptions"],
     # `messages` and `result` beside the table's: they name the types of its signature and nothing else.
     "api": ["client", "batch", "config", "messages", "result"],
     "summary": ["assessment", "result"],
@@ -51,7 +52,7 @@ ROOMS: dict[str, list[str]] = {
         *["journal", "batch", "api", "summary", "report", "sandbox"],
     ],
     "sandbox": [],
-    "__init__": ["api", "client", "config", "exceptions", "result", "version"],
+    "__init__": ["api", "batch", "client", "config", "exceptions", "result", "version"],
     "__main__": ["cli"],
 }
 
@@ -61,6 +62,7 @@ FOREIGN = {
     "pydub": {"audio", "sandbox"},
     "av": {"audio"},
     "tqdm": {"cli"},
+    "dask": {"cli"},
     "websockets": {"sandbox"},
     "jinja2": {"report"},
     "markupsafe": {"report"},

@@ -132,11 +132,13 @@
       found.path ? make("p", { class: "muted small", dir: "auto" }, found.path) : null,
     ];
     if (value !== null) {
-      parts.push(make("p", { class: "verdict" }, make("strong", { class: `band-${band(value)}` }, percent(value)),
+      parts.push(make("p", { class: "verdict" }, make("strong", { class: `band-${band(value)}` }, percent(value).slice(0, -2), make("small", {}, "\u00a0%")),
         level ? make("span", { class: "chip" }, level) : null, make("span", {}, decision || "")));
     }
-    if (found.problem) {
-      parts.push(make("p", { class: "notice" }, make("strong", {}, found.problem), ". ", found.reason || ""));
+    if (found.problem !== undefined) {
+      const [problem, advice] = data.problems[found.problem];
+      const reason = found.reason ? make("p", {}, "Reason: ", make("bdi", {}, found.reason)) : null;
+      parts.push(make("div", { class: "notice" }, make("h2", {}, problem), make("p", {}, advice), reason));
     }
     for (const warning of warnings) parts.push(make("p", { class: "notice" }, warning));
     if (scores.some(([each]) => each !== null)) parts.push(section("Skills", bars(scores)));

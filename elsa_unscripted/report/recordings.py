@@ -6,14 +6,13 @@ transcripts of large classes only the beginning. The sections are made by `class
 
 from __future__ import annotations
 
-import contextlib
-import json
 import os
 import re
 from statistics import median
 from typing import Any, Dict, Iterator, List, Mapping, NamedTuple, Optional, Sequence, Set, Tuple, Union
 
 from ..assessment import Assessment, Score, Speaker, Word
+from ..journal import read
 from ..result import ScoreResult
 from ..summary import ENOUGH_SECONDS, ENOUGH_SPEECH, printable
 from . import render
@@ -24,6 +23,7 @@ __all__ = ["class_page"]
 DEFAULT_TITLE = "Class report"
 
 SKILLS = ("Overall", "Pronunciation", "Intonation", "Fluency", "Grammar", "Vocabulary")
+SHORT = {"Pronunciation": "Pron.", "Intonation": "Inton.", "Grammar": "Gram.", "Vocabulary": "Vocab."}  # for a phone
 LEVELS = ("A1", "A2", "B1", "B2", "C1", "C2")
 FACTS = (
     "IELTS",
@@ -121,12 +121,11 @@ def class_page(
         JournalError: The file can't be read, or is no journal.
     """
     limits = check_thresholds(thresholds)
-    newest: Dict[object, Recording] = {}
+    newest: Dict[str, Recording] = {}
     days: Set[str] = set()
-    for line in _lines(journal_path):
-        key = line.get("sha256")
-        newest[key if isinstance(key, str) else len(newest)] = _recording(line, limits)
-        days.update(re.findall(r"^\d{4}-\d\d-\d\d(?=T)", str(line.get("time"))[:MAX_WORD], re.ASCII))
+    for entry in read(journal_path):
+        newest[entry.sha256] = _recording(entry.raw, limits)
+        days.update(re.findall(r"^\d{4}-\d\d-\d\d(?=T)", entry.time[:MAX_WORD], re.ASCII))
     names = _names([recording.path for recording in newest.values()])
     named = sorted(zip(names, newest.values()), key=lambda pair: _natural(pair[0]))
     recordings = [recording for _, recording in named]
@@ -139,7 +138,7 @@ def class_page(
         title=_text(title, MAX_SENTENCE) or DEFAULT_TITLE,
         limits=limits,
         days=sorted(days),
-        skills=SKILLS,
+        skills=[(skill, SHORT.get(skill, skill)) for skill in SKILLS],
         percent=_percent,
         rows=list(enumerate(zip(names, recordings))),
         groups=list(_groups(names, recordings)),
@@ -152,33 +151,23 @@ def class_page(
             "skills": SKILLS,
             "facts": FACTS,
             "limits": limits,
+            "problems": [(problem.title, f"{problem.advice} {problem.command}".strip()) for problem in PROBLEMS],
             "recordings": [_section(name, recording, room) for name, recording in zip(names, recordings)],
         },
     )
 
 
-def _lines(path: Union[str, os.PathLike[str]]) -> Iterator[Mapping[str, Any]]:
-    with open(path, encoding="utf-8", errors="replace") as file:
-        for line in file:
-            with contextlib.suppress(ValueError, RecursionError):
-                found = json.loads(line)
-                if isinstance(found, dict):
-                    yield found
-
-
-# From a line of the journal to a recording. Whoever wrote the file, no value in it has to be what it should.
+# From a line of the journal to a recording: `read()` has looked at its shape, not at what stands in each place.
 
 
 def _recording(line: Mapping[str, Any], limits: Thresholds) -> Recording:
     seconds = line.get("audio_seconds")
     if not isinstance(seconds, (int, float)) or not 0 < seconds < FOREVER:
         seconds = None
-    known = Recording(_text(line.get("path"), MAX_SENTENCE) or "unnamed", seconds=seconds)
-    verdict = line.get("result")
-    if line.get("outcome") == "success" and isinstance(verdict, Mapping):
-        return _scored(known, line, ScoreResult(verdict, audio_seconds=known.seconds or 0.0), limits)
-    error = line.get("error")
-    facts: Mapping[str, Any] = error if isinstance(error, Mapping) else {}
+    known = Recording(_text(line["path"], MAX_SENTENCE) or "unnamed", seconds=seconds)
+    if line["outcome"] == "success":
+        return _scored(known, line, ScoreResult(line["result"], audio_seconds=known.seconds or 0.0), limits)
+    facts = line["error"]
     reason = _text(facts.get("reason"), MAX_SENTENCE) or _text(facts.get("message"), MAX_SENTENCE)
     return known._replace(
         problem=OF_ERROR.get(str(facts.get("type")), BROKEN),
@@ -202,7 +191,7 @@ def _scored(known: Recording, line: Mapping[str, Any], result: ScoreResult, limi
     transcript = _transcript(assessment, speaker, words)
     warnings = line.get("warnings")
     found = [_text(warning, MAX_SENTENCE) for warning in (warnings if isinstance(warnings, list) else ())]
-    if result.partial_error:
+    if result.partial_error and problem is not TOO_SHORT:
         found.insert(0, f"partial assessment: {_text(result.partial_error, MAX_WORD)}")
     return known._replace(
         scores=tuple(Score(s.value, _text(s.decision, MAX_WORD), _text(s.cefr, MAX_LEVEL)) for s in scores),
@@ -376,8 +365,7 @@ def _section(name: str, recording: Recording, room: int) -> Dict[str, Any]:
         ]
         if recording.scores != Recording("").scores
         else [],
-        "problem": recording.problem.title if recording.problem else "",
-        "advice": PROBLEMS.index(recording.problem) if recording.problem else None,
+        "problem": PROBLEMS.index(recording.problem) if recording.problem else None,
         "reason": recording.reason,
         "facts": recording.facts if any(recording.facts) else [],
         "warnings": recording.warnings,
