@@ -145,6 +145,39 @@ def test_null_scores(scheme: str, tmp_path: Path, browser: Browser, axe: str) ->
         assert violations(page, axe) == []
 
 
+def uneven() -> ScoreResult:
+    """Returns the result of two speakers, one of another script, who were hardly scored, with an early verdict."""
+    assessment = copy.deepcopy(EXAMPLE)
+    first = assessment["speakers"][0]
+    general = first["metrics"]["general_scores"]
+    general.update(cefr={"overall_cefr": "B2"}, other_scores=None)
+    general["elsa"].update(grammar_score=None, vocabulary_score=None, fluency_score=41)
+    second = copy.deepcopy(first)
+    second.update(speaker_id="שלום")
+    second["utterances"] = [{"text": "مرحبا, said he", "words": [{"text": "مرحبا", "score": 50}, {"text": "said"}]}]
+    assessment["speakers"].append(second)
+    early = Timings(0.1, 0.2, 0.21, None, 15.3, 15.4)
+    return scored(assessment, audio_seconds_sent=15.0, timings=early, warnings=("The recording is very quiet.",))
+
+
+@pytest.mark.parametrize(("scheme", "size"), [("light", WIDE), ("dark", PHONE)])
+def test_uneven(scheme: str, size: Any, tmp_path: Path, browser: Browser, axe: str) -> None:
+    """Gaps, several speakers, other scripts and an early verdict leave the page whole and accessible."""
+    page_file = written(tmp_path, uneven().to_html(audio=AUSTEN))
+    with opened(browser, page_file, color_scheme=scheme, viewport=size) as page:
+        assert page.locator(".speaker").all_inner_texts() == ["Speaker 1", "Speaker שלום"]
+        assert page.locator(".radar").first.locator(".dot").count() == 3
+        assert page.locator(".unsent").count() == 1
+        assert page.locator(".waiting").count() == 0
+        page.locator(".word", has_text="مرحبا").click()
+        assert "50.0 %, weak" in page.locator("#detail").inner_text()
+        page.keyboard.press("ArrowRight")
+        page.keyboard.press("Enter")
+        assert "not scored" in page.locator("#detail").inner_text()
+        assert broken_layout(page) == []
+        assert violations(page, axe) == []
+
+
 def test_no_assessment(tmp_path: Path, browser: Browser) -> None:
     """A result without an assessment says what would bring one."""
     with opened(browser, written(tmp_path, result_page(ScoreResult({"status": "success"})))) as page:

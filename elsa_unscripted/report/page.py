@@ -75,6 +75,7 @@ class Timeline(NamedTuple):
         ticks: The times to name.
         sent: Where the audio that was sent ends; `None` if nothing is known of the exchange.
         verdict: Where the verdict came.
+        waited: Whether it came behind the last packet.
         pause_seconds: The pauses together.
         by_words: Whether speech and pauses are known from the times of words; else from loudness.
     """
@@ -88,6 +89,7 @@ class Timeline(NamedTuple):
     ticks: Sequence[Tuple[float, float]]
     sent: Optional[float]
     verdict: Optional[float]
+    waited: bool
     pause_seconds: float
     by_words: bool
 
@@ -225,17 +227,20 @@ def _timeline(
     pauses = gaps(speech, PAUSE)
     marks = [(span, band(word.score, limits)) for span, word in times]
     sent = min(seconds_of(result.audio_seconds_sent) / seconds, 1.0) * 100 if exchanged else None
-    late = exchanged and "verdict" in moments
+    # A server that has heard the end is not waited for: its verdict stops the sending.
+    waited = exchanged and {"end of stream", "verdict"} <= set(moments)
+    width = 100 - WAIT_WIDTH if waited else 100.0
     return Timeline(
         seconds=seconds,
-        width=100 - WAIT_WIDTH if late else 100.0,
+        width=width,
         wave=shape(recording.peaks) if recording else "",
         speech=[_place(span, seconds) for span in speech],
         pauses=[_place(span, seconds) for span in pauses],
         marks=[(*_place(span, seconds), name) for span, name in marks if name in ("weak", "fair")],
         ticks=[(at, round(100 * at / seconds, 2)) for at in ticks(seconds)],
         sent=sent,
-        verdict=100 - WAIT_WIDTH / 4 if late else None,
+        verdict=(100 - WAIT_WIDTH / 4 if waited else sent) if "verdict" in moments else None,
+        waited=waited,
         pause_seconds=sum(end - start for start, end in pauses),
         by_words=bool(times),
     )
