@@ -10,12 +10,11 @@ from ..summary import ENOUGH_SPEECH, SANDBOX, is_short
 from .sound import Recording
 from .transcript import cut
 
-__all__ = ["Moment", "Sandbox", "facts", "moments", "reason", "sandbox", "seconds_of", "warnings"]
+__all__ = ["Moment", "Sandbox", "facts", "moments", "reason", "sandbox", "warnings"]
 
 MAX_TEXT = 300  # characters of a warning
 MAX_WORD = 60  # characters of a value
 MAX_MEASURED = 20
-MAX_SECONDS = 1e7  # what is longer is no length
 DIFFERENT = 0.5  # s by which another recording than the scored one is known
 
 
@@ -70,37 +69,26 @@ def moments(result: ScoreResult) -> List[Moment]:
         "verdict": timings.verdict,
         "closed": timings.total,
     }
-    return [
-        Moment(name, float(at)) for name, at in named.items() if isinstance(at, (int, float)) and 0 <= at < MAX_SECONDS
-    ]
+    return [Moment(name, at) for name, at in named.items() if at is not None]
 
 
 def facts(result: ScoreResult) -> List[Tuple[str, str]]:
     """Returns how the recording was sent, and by what, as far as it is known."""
-    sent, seconds = seconds_of(result.audio_seconds_sent), seconds_of(result.audio_seconds)
-    form = [
-        f"{value:,} {unit}" if unit == "Hz" else f"{value} {unit}"
-        for value, unit in (
-            (result.sample_rate, "Hz"),
-            (result.channels, "channel" if result.channels == 1 else "channels"),
-            (result.sample_width * 8 if isinstance(result.sample_width, int) else None, "bit"),
-        )
-        if isinstance(value, int)
-    ]
+    channels = "1 channel" if result.channels == 1 else f"{result.channels} channels"
+    form = (
+        f"{result.sample_rate:,} Hz" if result.sample_rate else "",
+        channels if result.channels else "",
+        f"{8 * result.sample_width} bit" if result.sample_width else "",
+    )
     told = {
-        "Audio": f"{seconds:.1f} s" if seconds else "",
-        "Sent": f"{sent:.1f} s" if sent else "",
-        "Sent as": ", ".join(form),
-        "Plan": cut(str(result.api_plan or ""), MAX_WORD),
-        "Stream": cut(str(result.stream_id or ""), MAX_WORD),
-        "Client": cut(str(result.client or ""), MAX_WORD),
+        "Audio": f"{result.audio_seconds:.1f} s" if result.audio_seconds else "",
+        "Sent": f"{result.audio_seconds_sent:.1f} s" if result.audio_seconds_sent else "",
+        "Sent as": ", ".join(filter(None, form)),
+        "Plan": cut(result.api_plan or "", MAX_WORD),
+        "Stream": cut(result.stream_id or "", MAX_WORD),
+        "Client": cut(result.client, MAX_WORD),
     }
     return [(name, text) for name, text in told.items() if text]
-
-
-def seconds_of(value: object) -> float:
-    """Returns a length, or 0 for what a file that others wrote may have in its place."""
-    return float(value) if isinstance(value, (int, float)) and 0 < value < MAX_SECONDS else 0.0
 
 
 def _plain(value: object) -> str:
@@ -111,12 +99,12 @@ def _warnings(result: ScoreResult, recording: Optional[Recording]) -> Iterator[s
     if result.partial_error:
         reason = ": more than about 20 s of speech needed" if result.partial_error == "too_short" else ""
         yield f"Partial assessment ({cut(result.partial_error, MAX_WORD)}){reason}."
-    told = [str(warning) for warning in result.warnings]
+    told = list(result.warnings)
     if recording is not None:
         told += [warning for warning in recording.warnings if warning not in told]
     for warning in told:
         yield cut(warning, MAX_TEXT)
-    scored = seconds_of(result.audio_seconds)
+    scored = result.audio_seconds
     if recording is not None and scored and abs(recording.seconds - scored) > DIFFERENT:
         yield (
             f"The recording in this page lasts {recording.seconds:.1f} s, the one that was scored {scored:.1f} s: "

@@ -91,7 +91,8 @@
     return element;
   }
 
-  const percent = (score) => (score === null ? "not scored" : `${score.toFixed(1)} %`);
+  const number = (score) => (Math.abs(score) < 1e4 ? score.toFixed(1) : score.toPrecision(3));
+  const percent = (score) => (score === null ? "not scored" : `${number(score)} %`);
 
   function choose(word) {
     const [start, end, score, band, decision, sounds] = data.words[word.dataset.word];
@@ -104,9 +105,10 @@
     detail.replaceChildren(piece("bdi", "spelled", word.textContent), piece("bdi", "", told));
     if (sounds.length) {
       const list = piece("ul", "", "");
-      for (const [symbol, value, level] of sounds) {
+      for (const [symbol, value, level, heard] of sounds) {
         const item = piece("li", "", "");
-        item.append(piece("bdi", `marked band-${level}`, symbol), value === null ? "" : ` ${Math.round(value)}`);
+        item.append(piece("bdi", `marked band-${level}`, symbol), value === null ? "" : ` ${number(value)}`);
+        if (heard) item.append(" as ", piece("bdi", "", heard));
         list.append(item);
       }
       detail.append(list);

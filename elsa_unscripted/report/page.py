@@ -10,9 +10,9 @@ from ..result import ScoreResult
 from ..summary import NO_ASSESSMENT
 from . import notes, render, sound
 from .bands import Thresholds, band, check_thresholds
-from .drawing import LEVELS, Radar, Span, gaps, joined, level, radar, shape, ticks
-from .notes import seconds_of
-from .transcript import Piece, cut, pieces
+from .drawing import LEVELS, Radar, level, radar
+from .timeline import PAUSE, span_of, timeline
+from .transcript import MAX_CHARACTERS, Piece, cut, pieces
 
 __all__ = ["result_page"]
 
@@ -23,9 +23,6 @@ MAX_SPEAKERS = 20
 MAX_ERRORS = 12  # sound errors
 MAX_EXAMPLES = 12
 MAX_SOUNDS = 40  # of a word
-
-PAUSE = 0.3  # s of silence between words from which it is drawn as a pause
-WAIT_WIDTH = 12.0  # percent of the line of time, for the wait behind the audio, however long it is
 
 
 class SoundError(NamedTuple):
@@ -63,37 +60,6 @@ class Part(NamedTuple):
     reason: str
 
 
-class Timeline(NamedTuple):
-    """The recording from left to right, and the exchange below it. All positions are in percent.
-
-    Attributes:
-        seconds: How long it is.
-        width: Of the recording; the rest is the wait for the verdict, whose length is not to scale.
-        wave: The waveform as a path; empty without a recording.
-        speech: Where there is speech, (from, width); likewise `pauses`.
-        marks: The words below the upper threshold, (from, width, band).
-        ticks: The times to name.
-        sent: Where the audio that was sent ends; `None` if nothing is known of the exchange.
-        verdict: Where the verdict came.
-        waited: Whether it came behind the last packet.
-        pause_seconds: The pauses together.
-        by_words: Whether speech and pauses are known from the times of words; else from loudness.
-    """
-
-    seconds: float
-    width: float
-    wave: str
-    speech: Sequence[Tuple[float, float]]
-    pauses: Sequence[Tuple[float, float]]
-    marks: Sequence[Tuple[float, float, str]]
-    ticks: Sequence[Tuple[float, float]]
-    sent: Optional[float]
-    verdict: Optional[float]
-    waited: bool
-    pause_seconds: float
-    by_words: bool
-
-
 def result_page(
     result: ScoreResult,
     *,
@@ -124,15 +90,15 @@ def result_page(
         "page.html",
         styles=["page.css"],
         scripts=["page.js"],
-        title=cut(title or DEFAULT_TITLE, MAX_TEXT),
+        title=cut(title or "", MAX_TEXT) or DEFAULT_TITLE,
         limits=limits,
         levels=LEVELS,
         result=result,
         assessment=assessment,
-        transcript=cut(assessment.transcript, 10 * MAX_TEXT) if assessment and assessment.transcript else "",
+        transcript=_short(assessment.transcript, MAX_CHARACTERS) if assessment else "",
         parts=parts,
         words=words,
-        timeline=_timeline(result, recording, words, limits),
+        timeline=timeline(result, recording, words, limits),
         recording=recording,
         data=_data(words, recording, limits),
         sandbox=notes.sandbox(result),
@@ -199,69 +165,16 @@ def _sound_errors(speaker: Speaker) -> Iterator[SoundError]:
         yield SoundError(cut(phoneme or "?", 12), error, list(examples))
 
 
-# The line of time
-
-
-def _span(word: Word, seconds: float) -> Optional[Span]:
-    """Returns when a word was said; `None` if that is not known, or outside of the recording."""
-    start, end = word.start, word.end
-    if start is None or end is None or not 0 <= start < end or (seconds and start >= seconds):
-        return None
-    return start, min(end, seconds) if seconds else end
-
-
-def _timeline(
-    result: ScoreResult, recording: Optional[sound.Recording], words: Sequence[Word], limits: Thresholds
-) -> Optional[Timeline]:
-    known = seconds_of(result.audio_seconds)
-    seconds = recording.seconds if recording else known or max((word.end or 0.0 for word in words), default=0.0)
-    if not seconds:
-        return None
-    times = [(span, word) for word in words for span in [_span(word, seconds)] if span]
-    spans = [span for span, _ in times] or (recording.sounds() if recording else [])
-    moments = {moment.name: moment.seconds for moment in notes.moments(result)}
-    exchanged = "first packet" in moments
-    if not spans and not recording and not exchanged:
-        return None
-    speech = joined(spans, PAUSE)
-    pauses = gaps(speech, PAUSE)
-    marks = [(span, band(word.score, limits)) for span, word in times]
-    sent = min(seconds_of(result.audio_seconds_sent) / seconds, 1.0) * 100 if exchanged else None
-    # A server that has heard the end is not waited for: its verdict stops the sending.
-    waited = exchanged and {"end of stream", "verdict"} <= set(moments)
-    width = 100 - WAIT_WIDTH if waited else 100.0
-    return Timeline(
-        seconds=seconds,
-        width=width,
-        wave=shape(recording.peaks) if recording else "",
-        speech=[_place(span, seconds) for span in speech],
-        pauses=[_place(span, seconds) for span in pauses],
-        marks=[(*_place(span, seconds), name) for span, name in marks if name in ("weak", "fair")],
-        ticks=[(at, round(100 * at / seconds, 2)) for at in ticks(seconds)],
-        sent=sent,
-        verdict=(100 - WAIT_WIDTH / 4 if waited else sent) if "verdict" in moments else None,
-        waited=waited,
-        pause_seconds=sum(end - start for start, end in pauses),
-        by_words=bool(times),
-    )
-
-
-def _place(span: Span, seconds: float) -> Tuple[float, float]:
-    start, end = span
-    return round(100 * start / seconds, 3), round(100 * (end - start) / seconds, 3)
-
-
-# What the script needs
-
-
 def _data(words: Sequence[Word], recording: Optional[sound.Recording], limits: Thresholds) -> Mapping[str, Any]:
+    """Returns what the script needs: of each word its time, score, band, decision and sounds."""
     seconds = recording.seconds if recording else 0.0
     told = []
     for word in words:
         sounds = [
-            [cut(each.symbol or "?", 12), each.score, band(each.score, limits)] for each in word.phonemes[:MAX_SOUNDS]
+            [_short(each.symbol, 12) or "?", each.score, band(each.score, limits), _short(each.heard, 12)]
+            for each in word.phonemes[:MAX_SOUNDS]
         ]
-        start, end = _span(word, seconds) or (None, None)
+        start, end = span_of(word, seconds) or (None, None)
         told.append([start, end, word.score, band(word.score, limits), _short(word.decision, 60), sounds])
     return {"words": told, "seconds": seconds, "kind": recording.kind if recording and recording.data else ""}
 
