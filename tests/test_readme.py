@@ -134,6 +134,15 @@ def test_installing_names_extras_that_exist() -> None:
         check_extras(requirement.strip("'"))
 
 
+def test_images_are_there_and_small() -> None:
+    """Every image is a file of the repository, with words for those who can't see it."""
+    images = re.findall(r"!\[(.*?)\]\((.*?)\)", README)
+    assert images
+    for words, path in images:
+        assert len(words) > 20
+        assert (ROOT / path).stat().st_size <= 120_000
+
+
 def test_options_are_all_there() -> None:
     """The table of options has every option of `Config`, and no other but the two callbacks."""
     table = README.partition("## Options")[2].partition("## Errors")[0]

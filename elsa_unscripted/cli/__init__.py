@@ -28,7 +28,7 @@ EXIT_STATUSES = """\
 exit status:
   0    success
   1    timed out waiting for the server
-  2    wrong usage, a bad option, or a result that could not be written
+  2    wrong usage, a bad option, or a file that could not be read or written
   3    the server's verdict was failed or bad_quality
   4    could not connect, refused, or cut off
   5    the audio is missing, unreadable or empty
@@ -48,6 +48,20 @@ examples:
   elsa-unscripted score speech.wav --plan premium --format json | jq .
   elsa-unscripted score - --token-file token.txt -o result.txt < speech.wav
 
+"""
+
+SHOW_EPILOG = """\
+examples:
+  elsa-unscripted score speech.wav --format json -o result.json
+  elsa-unscripted show result.json
+"""
+
+REPORT_EPILOG = """\
+The page is one file that needs nothing else: no network, no other file.
+
+examples:
+  elsa-unscripted report result.json --audio speech.wav
+  elsa-unscripted report scores.jsonl -o class.html --title "Class 4b"
 """
 
 BATCH_EPILOG = """\
@@ -158,6 +172,8 @@ def make_parser() -> argparse.ArgumentParser:
     commands = parser.add_subparsers(title="commands", metavar="COMMAND", required=True)
     _add_score(commands)
     _add_batch(commands)
+    _add_show(commands)
+    _add_report(commands)
     _add_sandbox(commands)
     return parser
 
@@ -294,6 +310,45 @@ def _add_shared(parser: argparse.ArgumentParser) -> None:
     exchange.add_argument("--ca-bundle", metavar="FILE", help="certificates to trust in place of the system's")
 
 
+def _add_show(commands: argparse._SubParsersAction[_Parser]) -> None:
+    parser = commands.add_parser(
+        "show",
+        usage=f"{PROGRAM} show RESULT.json",
+        help="print the summary of a saved result",
+        description="Print the summary of a saved result, as score does.",
+        epilog=SHOW_EPILOG,
+        formatter_class=_LAYOUT,
+    )
+    parser.set_defaults(run=_show)
+    parser.add_argument("result", metavar="RESULT.json", help="a file of ScoreResult.save() or of score --format json")
+
+
+def _add_report(commands: argparse._SubParsersAction[_Parser]) -> None:
+    parser = commands.add_parser(
+        "report",
+        usage=f"{PROGRAM} report RESULT.json|JOURNAL.jsonl [options]",
+        help="make an HTML page of a saved result, or of a batch",
+        description="Make an HTML page of a saved result, or of the journal of a batch (extra 'report').",
+        epilog=REPORT_EPILOG,
+        formatter_class=_LAYOUT,
+    )
+    parser.set_defaults(run=_report)
+    parser.add_argument(
+        "source",
+        metavar="FILE",
+        help="a file of ScoreResult.save() or of score --format json, or the journal of a batch",
+    )
+    parser.add_argument("--audio", metavar="A.wav", help="the recording, to be seen and heard in the page of a result")
+    parser.add_argument("-o", "--output", metavar="PAGE.html", help="default: the name of FILE, with .html")
+    parser.add_argument(
+        "--thresholds",
+        metavar="LOW,HIGH",
+        default="60,80",
+        help="percent from which a score is fair, and from which it is good; default: %(default)s",
+    )
+    parser.add_argument("--title", metavar="T", help="the title of the page")
+
+
 def _add_sandbox(commands: argparse._SubParsersAction[_Parser]) -> None:
     parser = commands.add_parser(
         "sandbox",
@@ -329,6 +384,18 @@ def _score(options: argparse.Namespace) -> int:
 
 def _batch(options: argparse.Namespace) -> int:
     from .batch import run
+
+    return run(options)
+
+
+def _show(options: argparse.Namespace) -> int:
+    from .show import run
+
+    return run(options)
+
+
+def _report(options: argparse.Namespace) -> int:
+    from .report import run
 
     return run(options)
 

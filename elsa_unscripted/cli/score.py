@@ -4,11 +4,8 @@ from __future__ import annotations
 
 import argparse
 import contextlib
-import errno
-import json
 import logging
 import os
-import shutil
 import sys
 import traceback
 from typing import Any, BinaryIO, Iterator, Optional, Tuple
@@ -16,13 +13,13 @@ from typing import Any, BinaryIO, Iterator, Optional, Tuple
 from ..client import Client, OnProgress, OnStatus
 from ..exceptions import ConfigError, ElsaError
 from ..result import ScoreResult
-from ..summary import printable, summarize
-from . import USAGE, exit_status, explain, give_up_stdout, say
+from ..summary import printable
+from . import USAGE, exit_status, explain, say
 from .options import exchange, stdin, token
+from .result import formatted, print_result
 
 STATUS_WIDTH = 30  # columns beside the bar; what a terminal has no room for is cut off
 BAR = f"{{n:5.1f}} of {{total:.1f}} s |{{bar:24}}| {{percentage:3.0f}} %  {{desc:.{STATUS_WIDTH}}}"
-READABLE_WIDTH = 100  # columns of a summary, however wide the terminal is
 
 
 def run(options: argparse.Namespace) -> int:
@@ -76,59 +73,15 @@ def _check_output(path: Optional[str], audio: str) -> None:
 def _deliver(result: ScoreResult, options: argparse.Namespace) -> int:
     """Writes the result where it was asked for, or else where it is seen: it was paid for."""
     if options.output in (None, "-"):
-        return _print(result, options.format)
+        return print_result(result, options.format)
     try:
         with open(options.output, "wb") as file:
-            file.write(_formatted(result, options.format, False, "utf-8"))
+            file.write(formatted(result, options.format, False, "utf-8"))
     except OSError as error:
         say(f"error: can't write {options.output!r} ({error.strerror}); the result goes to standard output")
-        _print(result, options.format)
+        print_result(result, options.format)
         return USAGE
     return 0
-
-
-def _print(result: ScoreResult, form: str) -> int:
-    try:
-        _write(sys.stdout, result, form)
-    except BrokenPipeError:
-        link = f"; the result is also at {result.result_link}" if result.result_link else ""
-        say(f"nobody reads standard output any more{link}")
-        raise
-    except OSError as error:
-        say(f"error: can't write to standard output ({error.strerror}); the result goes to standard error")
-        if sys.stdout is not None:
-            give_up_stdout()
-        with contextlib.suppress(OSError):
-            _write(sys.stderr, result, form)
-        return USAGE
-    return 0
-
-
-def _write(stream: Any, result: ScoreResult, form: str) -> None:
-    if stream is None:
-        raise OSError(errno.EBADF, os.strerror(errno.EBADF))
-    stream.flush()
-    stream.buffer.write(_formatted(result, form, stream.isatty(), stream.encoding or "ascii"))
-    stream.buffer.flush()
-
-
-def _formatted(result: ScoreResult, form: str, terminal: bool, encoding: str) -> bytes:
-    if form == "json":
-        return (_for_terminal(result.text) if terminal else result.text).encode("utf-8") + b"\n"
-    text = summarize(
-        result,
-        width=min(shutil.get_terminal_size().columns, READABLE_WIDTH) if terminal else 80,
-        color=terminal and not os.environ.get("NO_COLOR") and os.environ.get("TERM") != "dumb",
-        ascii_only=not encoding.lower().replace("-", "").startswith("utf"),
-    )
-    return (text.rstrip("\n") + "\n").encode(encoding, "backslashreplace")
-
-
-def _for_terminal(text: str) -> str:
-    """Escapes, as JSON does, what a terminal might obey."""
-    return "".join(
-        c if c.isprintable() or c in "\n\t" else json.dumps(c)[1:-1].replace("\x7f", "\\u007f") for c in text
-    )
 
 
 # What is seen meanwhile.
