@@ -13,8 +13,9 @@ from __future__ import annotations
 
 import logging
 import math
+from collections.abc import Mapping  # asked of every value that is read: typing's takes ten times as long
 from dataclasses import dataclass, field
-from typing import Any, Callable, Generic, Mapping, Optional, Set, Tuple, Type, TypeVar, cast
+from typing import Any, Callable, Generic, Optional, Set, Tuple, Type, TypeVar, cast
 
 __all__ = [
     "Assessment",

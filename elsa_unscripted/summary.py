@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import re
 import unicodedata
-from typing import Iterator, List, Mapping, NamedTuple, Optional, Sequence, Tuple
+from typing import Dict, Iterator, List, Mapping, NamedTuple, Optional, Sequence, Tuple
 
 from .assessment import Assessment, Score, Speaker, Word
 from .result import ScoreResult
@@ -272,8 +272,11 @@ def _transcript(page: _Page, speaker: Speaker, transcript: Optional[str]) -> Sec
     weak = _weakest(words)
     lines = page.row("Transcript", _mark(page, page.paragraph(text), words, weak))
     if weak:
-        listed = ", ".join(f"{page.piece(word.text, 24)} {_percent(word.score)}" for word in weak)
-        lines += page.row("  [weakest]", f"{DIM}{listed}{PLAIN}")
+        worst: Dict[str, Word] = {}  # a word that is weak in several places is told once
+        for word in weak:
+            worst.setdefault((word.text or "").casefold(), word)
+        told = ", ".join(f"{page.piece(word.text, 24)} {_percent(word.score)}" for word in worst.values())
+        lines += page.row("  [weakest]", f"{DIM}{told}{PLAIN}")
     return lines
 
 

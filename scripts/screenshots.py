@@ -8,7 +8,9 @@ streamed in real time, as its picture shows the exchange.
 
 from __future__ import annotations
 
+import html
 import io
+import re
 import shutil
 import sys
 import tempfile
@@ -19,11 +21,24 @@ from PIL import Image
 from playwright.sync_api import Browser, sync_playwright
 
 from elsa_unscripted import ScoreResult, score
+from elsa_unscripted.report import class_page
 from elsa_unscripted.sandbox import Sandbox
+from elsa_unscripted.summary import summarize
+
+sys.path.insert(0, str(ROOT / "tests"))
+
+from classes import classroom, write  # noqa: E402
 
 AUDIO = ROOT / "tests" / "data" / "austen.wav"
 IMAGES = ROOT / "scripts" / "screenshots"
 MAX_BYTES = 120_000  # of an image: they are in the repository for good
+
+TERMINAL = """<!doctype html><meta charset="utf-8"><style>
+body {{ margin: 0; background: #1b1b1f; color: #e4e2dd; }}
+pre {{ margin: 0; padding: 28px 32px 0; font: 14px/1.45 "DejaVu Sans Mono", monospace; }}
+.strong {{ font-weight: bold; color: #fff; }} .dim {{ color: #8f8d88; }} .bad {{ color: #ff8f84; }}
+.middling {{ color: #e5b55a; }} .fine {{ color: #7fcf9b; }}
+</style><pre>{text}</pre>"""
 
 
 def main() -> int:
@@ -38,6 +53,8 @@ def main() -> int:
     with sync_playwright() as playwright:
         browser = playwright.chromium.launch(executable_path=chromium, args=["--no-sandbox"])
         report(browser, result)
+        class_report(browser)
+        terminal(browser, result)
         browser.close()
     too_large = [image.name for image in IMAGES.glob("*.png") if image.stat().st_size > MAX_BYTES]
     if too_large:
@@ -47,23 +64,41 @@ def main() -> int:
 
 def report(browser: Browser, result: ScoreResult) -> None:
     """Takes the page of one recording, from its head to the end of the transcript, with a word chosen."""
-    html = result.to_html(audio=AUDIO, title="Sense and Sensibility, read aloud")
-    shoot(browser, html, "report.png", last=".transcript ~ .legend")
+    page = result.to_html(audio=AUDIO, title="Sense and Sensibility, read aloud")
+    shoot(browser, page, "report.png", last=".transcript ~ .legend")
 
 
-def shoot(browser: Browser, html: str, name: str, *, last: str, width: int = 960) -> None:
+def class_report(browser: Browser) -> None:
+    """Takes the page of a class that the tests make up, down to the first rows of its table."""
+    with tempfile.TemporaryDirectory() as folder:
+        journal = write(Path(folder) / "scores.jsonl", classroom(60))
+        page = class_page(journal, title="Class 7b, autumn term")
+    shoot(browser, page, "class.png", last="#recordings tbody tr:nth-child(6)", width=1120)
+
+
+def terminal(browser: Browser, result: ScoreResult) -> None:
+    """Takes the summary, in the colours that a terminal would give it."""
+    text = html.escape(summarize(result, color=True))
+    for code, name in {"1": "strong", "2": "dim", "31": "bad", "32": "fine", "33": "middling"}.items():
+        text = text.replace(f"\x1b[{code}m", f'<span class="{name}">')
+    # A new colour ends the one before it, which HTML has to be told.
+    text = re.sub(r"(<span[^>]*>)([^<\x1b]*)(?=<span)", r"\1\2</span>", text).replace("\x1b[0m", "</span>")
+    shoot(browser, TERMINAL.format(text=text), "terminal.png", last="pre", width=780)
+
+
+def shoot(browser: Browser, content: str, name: str, *, last: str, width: int = 960) -> None:
     """Takes the top of a page.
 
     Args:
         browser: Chromium.
-        html: The page.
+        content: The page, as HTML.
         name: The image's file.
         last: What is the lowest thing to be seen: a CSS selector.
         width: Of the window, in pixels.
     """
     with tempfile.TemporaryDirectory() as folder:
         file = Path(folder) / "page.html"
-        file.write_text(html, encoding="utf-8")
+        file.write_text(content, encoding="utf-8")
         page = browser.new_page(viewport={"width": width, "height": 900}, color_scheme="light")
         page.goto(file.as_uri())
         box = page.locator(last).first.bounding_box()

@@ -283,6 +283,14 @@ def test_color_adds_only_escape_sequences() -> None:
     assert colored == FULL_TEXT
 
 
+def test_a_word_is_told_once() -> None:
+    """A word that was weak in several places is marked in each, and listed once, at its worst."""
+    words = [{"text": "The", "score": 50}, {"text": "the", "score": 40}, *[{"text": "end", "score": 90}] * 9]
+    text = summarize(only_speaker(utterances=[{"words": words}]))
+    assert "[The] [the] end" in text
+    assert "[weakest]    the 40.0 %\n" in text + "\n"
+
+
 def test_transcript_without_words_is_not_marked() -> None:
     """Without words the transcript is shown as it came."""
     assert "A [plain] one." in summarize(ScoreResult({"speakers": [{}], "transcript": "A [plain] one."}))

@@ -6,12 +6,13 @@ transcripts of large classes only the beginning. The sections are made by `class
 
 from __future__ import annotations
 
+import functools
 import os
 import re
 from statistics import median
 from typing import Any, Dict, Iterator, List, Mapping, NamedTuple, Optional, Sequence, Set, Tuple, Union
 
-from ..assessment import Assessment, Score, Speaker, Word
+from ..assessment import Assessment, Score, Speaker
 from ..journal import read
 from ..result import ScoreResult
 from ..summary import ENOUGH_SECONDS, ENOUGH_SPEECH, printable
@@ -44,6 +45,7 @@ MAX_TRANSCRIPT, MIN_TRANSCRIPT = 6000, 200  # characters of one
 MAX_NAME = 120  # characters; likewise below
 MAX_SENTENCE = 300
 MAX_WORD = 40
+MAX_WORDS = 3000  # of a recording
 MAX_LEVEL = 6
 MAX_WARNINGS = 5
 MAX_WEAK_WORDS = 8
@@ -53,6 +55,9 @@ LOOK_AHEAD = 8  # words that may be missing in a transcript before the next one 
 SHOWN_NAMES = 8  # of a group; the others are folded
 FOREVER = 1e9  # s: more is no length of a recording
 BINS = 20  # of a histogram, each of 5 %
+
+
+Spoken = Tuple[str, Optional[float]]  # a word and its score
 
 
 class Problem(NamedTuple):
@@ -187,7 +192,9 @@ def _scored(known: Recording, line: Mapping[str, Any], result: ScoreResult, limi
         spoken = known.seconds if speaker.total_time is None else speaker.total_time
         short = result.partial_error == "too_short" or (spoken is not None and spoken < ENOUGH_SECONDS)
         problem = TOO_SHORT if short else NO_SCORE
-    words = [word for utterance in speaker.utterances for word in utterance.words if word.text]
+    # Views read anew at each look: a class has a million words.
+    found_words = [(word.text, word.score) for utterance in speaker.utterances for word in utterance.words]
+    words = [(_text(text, MAX_WORD), score) for text, score in found_words[:MAX_WORDS] if text]
     transcript = _transcript(assessment, speaker, words)
     warnings = line.get("warnings")
     found = [_text(warning, MAX_SENTENCE) for warning in (warnings if isinstance(warnings, list) else ())]
@@ -235,36 +242,34 @@ def _facts(
     )
 
 
-def _transcript(assessment: Optional[Assessment], speaker: Speaker, words: Sequence[Word]) -> str:
-    said = " ".join(utterance.text for utterance in speaker.utterances if utterance.text)
-    whole = (assessment.transcript if assessment else None) or said or " ".join(word.text or "" for word in words)
+def _transcript(assessment: Optional[Assessment], speaker: Speaker, words: Sequence[Spoken]) -> str:
+    said = " ".join(text for text in (utterance.text for utterance in speaker.utterances) if text)
+    whole = (assessment.transcript if assessment else None) or said or " ".join(text for text, _ in words)
     return _text(whole, MAX_TRANSCRIPT)
 
 
-def _marks(transcript: str, words: Sequence[Word], limits: Thresholds) -> str:
+def _marks(transcript: str, words: Sequence[Spoken], limits: Thresholds) -> str:
     """Returns a letter for each word of the transcript, found among the scored words in the order they were said."""
-    spoken = [(_bare(_text(word.text, MAX_WORD)), word.score) for word in words[:MAX_TRANSCRIPT]]
-    marks, done = "", 0
-    for token in transcript.split(" "):
-        bare = _bare(token)
+    spoken = [_bare(text) for text, _ in words]
+    marks, done = [], 0
+    for token in map(_bare, transcript.split(" ")):
         ahead = range(done, min(done + LOOK_AHEAD, len(spoken)))
-        found = next((index for index in ahead if bare and spoken[index][0] == bare), None)
-        marks += "n" if found is None else band(spoken[found][1], limits)[0]
+        found = next((index for index in ahead if token and spoken[index] == token), None)
+        marks.append("n" if found is None else band(words[found][1], limits)[0])
         done = done if found is None else found + 1
-    return marks
+    return "".join(marks)
 
 
+@functools.lru_cache(4096)
 def _bare(word: str) -> str:
     return re.sub(r"[^\w']+", "", word).casefold()
 
 
-def _weak_words(words: Sequence[Word], limits: Thresholds) -> Tuple[Tuple[str, float], ...]:
+def _weak_words(words: Sequence[Spoken], limits: Thresholds) -> Tuple[Tuple[str, float], ...]:
     worst: Dict[str, Tuple[str, float]] = {}
-    for word in words:
-        score, shown = word.score, _text(word.text, MAX_WORD)
-        key = _bare(shown)
-        if score is not None and score < limits[1] and score < worst.get(key, ("", limits[1]))[1]:
-            worst[key] = (shown, round(score, 1))
+    for text, score in words:
+        if score is not None and score < limits[1] and score < worst.get(_bare(text), ("", limits[1]))[1]:
+            worst[_bare(text)] = (text, round(score, 1))
     return tuple(sorted(worst.values(), key=lambda pair: pair[1])[:MAX_WEAK_WORDS])
 
 
