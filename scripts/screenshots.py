@@ -27,7 +27,7 @@ from elsa_unscripted.summary import summarize
 
 sys.path.insert(0, str(ROOT / "tests"))
 
-from classes import classroom, write  # noqa: E402
+from classes import classroom, write
 
 AUDIO = ROOT / "tests" / "data" / "austen.wav"
 IMAGES = ROOT / "scripts" / "screenshots"
