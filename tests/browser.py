@@ -39,8 +39,9 @@ AXE_SHA512 = (
 KEPT = Path(__file__).resolve().parent.parent / ".venvs"  # where scripts/ keeps what it has downloaded
 
 
-@pytest.fixture(name="playwright", scope="session")
+@pytest.fixture(name="playwright", scope="module")
 def _playwright() -> Iterator[Playwright]:
+    """Ends with the module: Playwright keeps an event loop running, which no other test should find in its thread."""
     api = pytest.importorskip("playwright.sync_api")
     if CHROMIUM is None:
         pytest.skip("no Chromium: apt-get install chromium")
@@ -48,9 +49,9 @@ def _playwright() -> Iterator[Playwright]:
         yield playwright
 
 
-@pytest.fixture(name="browser", scope="session")
+@pytest.fixture(name="browser", scope="module")
 def _browser(playwright: Playwright) -> Iterator[Browser]:
-    """One browser for all tests: to start it takes a second."""
+    """One browser for all tests of a module: to start it takes a second."""
     browser = playwright.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox"])
     yield browser
     browser.close()

@@ -38,7 +38,7 @@
   function show() {
     const at = audio.currentTime;
     const slider = find("seek");
-    find("clock").textContent = `${clock(at)} / ${clock(data.seconds)}`;
+    find("clock").textContent = `${clock(Math.floor(at))} / ${clock(data.seconds)}`;
     if (!slider) return;
     const x = `${Math.min(100 * at / data.seconds, 100)}%`;
     find("head").setAttribute("x1", x);
