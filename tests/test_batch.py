@@ -341,6 +341,15 @@ def test_the_second_of_two_goes_on_alone(tmp_path: Path, journal: Path) -> None:
         assert len(lines(journal)) == 1
 
 
+def test_many_of_one_content_when_turned_away(tmp_path: Path, journal: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Recordings that wait for another of the same content don't keep it from its place, however few there are."""
+    monkeypatch.setattr(pace, "FIRST_BACKOFF", 0.01)
+    (path,) = recordings(tmp_path, 1)
+    with Choosy(lambda number: 429 if number < 3 else None) as sandbox:
+        outcomes = list(batch([path] * 12, sandbox, journal=journal, max_workers=4))
+        assert (successes(outcomes), len(sandbox.arrivals)) == ([path] * 12, 4)
+
+
 def test_one_batch_at_a_time(tmp_path: Path, journal: Path) -> None:
     """A journal in use is refused at the call; it is free when its batch is over, closed or forgotten."""
     paths = recordings(tmp_path, 2)
