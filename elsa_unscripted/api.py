@@ -136,7 +136,8 @@ def score_many(
         tests/data/wire/short.wav success
 
     Args:
-        audio: Paths, from any iterable: a million of them are not listed.
+        audio: Paths, from any iterable: a million of them are not listed. They are drawn in this thread: while the
+            iterable makes it wait, it does nothing else.
         token: The API token; `None` takes `$ELSA_API_TOKEN`.
         max_workers: How many recordings are in flight at most.
         executor: Where they are scored: any `concurrent.futures.Executor`, such as a process pool or Dask's

@@ -212,10 +212,10 @@ def test_a_torn_last_line(path: Path) -> None:
             assert journal.torn == cut - begin
             assert found(journal, 3) == [0]
             assert path.read_bytes() == whole[:cut]
-            journal.append(good(2))
+            journal.append(good(3))
         with Journal(path) as journal:
-            assert (journal.torn, found(journal, 3)) == (0, [0, 2])
-    assert [entry.path for entry in read(path)] == ["0.wav", "1.wav", "2.wav"]
+            assert (journal.torn, found(journal, 4)) == (0, [0, 3])
+        assert [entry.path for entry in read(path)] == ["0.wav", "1.wav", "3.wav"]
 
 
 def test_a_torn_first_line(path: Path) -> None:

@@ -194,7 +194,7 @@ class Batch(Iterator[Outcome]):
     def _wait(self) -> None:
         """Waits until something has ended or may begin, or the caller wants to know how far it is."""
         wait = min(self._pace.waiting() or LONGEST_WAIT, LONGEST_WAIT)
-        if self._has_place() and not self._ending and not self._pace.waiting():
+        if self._may_start():
             now = time.monotonic()
             wait = min([wait, *(max(0.0, job.not_before - now) for job in self._again)])
         with contextlib.suppress(queue.Empty):
@@ -216,25 +216,28 @@ class Batch(Iterator[Outcome]):
 
     # What begins.
 
-    def _has_place(self) -> bool:
-        taken = len(self._flying) + len(self._held)
-        return taken < self._pace.concurrency and len(self._ready) <= self._pace.most
+    def _may_start(self) -> bool:
+        free = len(self._flying) < self._pace.concurrency and len(self._ready) <= self._pace.most
+        return free and not self._ending and not self._pace.waiting()
+
+    def _may_draw(self) -> bool:
+        # Those that are held must not keep the one that they wait for from its place, nor be without number.
+        free = len(self._flying) + len(self._held) < self._pace.concurrency and len(self._again) < self._pace.most
+        return free and not self._exhausted
 
     def _fill(self) -> None:
         """Starts what may be started; draws no more paths than that takes."""
         self._release_held()
-        while not self._ending and self._has_place() and not self._pace.waiting():
+        while self._may_start():
             job = self._due()
-            if job is None and len(self._again) >= self._pace.most:
-                return
-            if job is None and not self._exhausted:
+            if job is None:
+                if not self._may_draw():
+                    return
                 job = self._draw()
-                if self._ready and job is None:
-                    return  # yields it first: a million may be in the journal already
             if job is not None:
                 self._start(job)
-            elif self._exhausted:
-                return
+            elif self._ready:
+                return  # yields it first: a million may be in the journal already
 
     def _due(self) -> Optional[Job]:
         now = time.monotonic()
@@ -304,9 +307,9 @@ class Batch(Iterator[Outcome]):
         """Lets go of recordings whose likes have ended: with these in the journal, there is nothing left to do."""
         for job in list(self._held):
             if not self._is_under_way(job):
+                known = self._is_known(job)  # if it raises, the job is still held
                 self._held.remove(job)
-                if not self._is_known(job) and self._afford(job):
-                    job.not_before = 0.0
+                if not known and self._afford(job):
                     self._again.appendleft(job)
 
     def _afford(self, job: Job) -> bool:

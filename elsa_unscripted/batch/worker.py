@@ -20,7 +20,7 @@ from ..audio import read_file
 from ..client import Client
 from ..config import Config
 from ..deadline import Deadline
-from ..exceptions import AudioError, ConfigError, ElsaError
+from ..exceptions import AudioError, ConfigError, ConnectError, ElsaError
 from ..result import ScoreResult
 
 Wake = queue.SimpleQueue  # of None; its put() may interrupt itself, as a signal handler's does
@@ -128,16 +128,16 @@ class Threads:
         """Begins to score.
 
         Raises:
-            RuntimeError: No thread could be started.
+            ConnectError: No thread could be started.
         """
         # A daemon: an exchange that nobody waits for any more must not keep the interpreter.
         thread = threading.Thread(target=_work, args=(self._client, ticket, self._wake), name="elsa-batch", daemon=True)
         self._threads[ticket] = thread
         try:
             thread.start()
-        except RuntimeError:
+        except RuntimeError as no_thread:
             del self._threads[ticket]
-            raise
+            raise ConnectError(f"no thread could be started ({no_thread}); lower max_workers") from no_thread
 
     def forget(self, ticket: Ticket) -> None:
         """Drops what is kept for an exchange that has ended."""

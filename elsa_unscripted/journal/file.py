@@ -30,7 +30,7 @@ _BEFORE_OPTIONS = b'", "options": '
 _BEFORE_OUTCOME = b', "outcome": "'
 _TORN_MARK = b" torn\n"  # behind what is left of a line: it can't be taken for a whole one, wherever it was cut
 _BOM = b"\xef\xbb\xbf"
-_LOCKED_BYTE = 2**62  # Windows keeps everybody else from reading the bytes that are locked
+_LOCKED_BYTE = 2**31 - 2  # Windows keeps others from reading what is locked; its C library can't count further
 
 
 def read(path: Union[str, os.PathLike[str]]) -> Iterator[Entry]:
