@@ -67,7 +67,9 @@ def written(path: Path, *entries: dict[str, Any]) -> bytes:
 
 def found(journal: Journal, numbers: int) -> list[int]:
     """Returns which of so many recordings are in a journal with their own result."""
-    entries = [(number, journal.find(digest(number), OPTIONS)) for number in range(numbers)]
+    lines = [(number, journal.find(digest(number), OPTIONS)) for number in range(numbers)]
+    assert all(line is None or line.good == (line.entry().result is not None) for _, line in lines)
+    entries = [(number, None if line is None else line.entry()) for number, line in lines]
     assert all(entry is None or entry.path == f"{number}.wav" for number, entry in entries)
     return [number for number, entry in entries if entry is not None and entry.result is not None]
 
@@ -155,15 +157,17 @@ def test_found_by_content_and_options(path: Path) -> None:
         journal.append(describe("a.wav", digest(1), other, result(7), attempts=1, seconds=1), good(2))
         for _ in range(2):
             assert found(journal, 4) == [2]
-            entry = journal.find(digest(1), same)
-            assert entry is not None
-            assert (entry.path, entry.new) == ("a.wav", True)
+            line = journal.find(digest(1), same)
+            assert line is not None
+            assert (line.entry().path, line.new) == ("a.wav", True)
     for _ in range(2):
         with Journal(path) as journal:
             assert found(journal, 4) == [2]
-            entry = journal.find(digest(1), same)
-            assert entry is not None
-            assert (entry.result and entry.result.stream_id, entry.new) == ("stream-7", False)
+            line = journal.find(digest(1), same)
+            assert line is not None
+            assert line.good
+            found_result = line.entry().result
+            assert (found_result and found_result.stream_id, line.new) == ("stream-7", False)
 
 
 def test_a_result_counts_more_than_a_failure(path: Path) -> None:

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import functools
 from dataclasses import dataclass
 from typing import Optional
 
 from ..exceptions import ElsaError
+from ..journal import Entry, Line
 from ..result import ScoreResult
 
 
@@ -30,6 +32,28 @@ class Outcome:
     seconds: float = 0.0
     from_journal: bool = False
     sha256: Optional[str] = None
+
+
+class Resumed(Outcome):
+    """An outcome out of the journal: what came of the recording is parsed when it is asked for, and kept."""
+
+    _line: Line
+
+    def __init__(self, path: str, sha256: str, line: Line) -> None:
+        # Not the dataclass's own, which would set what is a property here; the other fields have their defaults.
+        vars(self).update(path=path, from_journal=True, sha256=sha256, _line=line)
+
+    @property
+    def result(self) -> Optional[ScoreResult]:
+        return self._entry.result if self._line.good else None
+
+    @property
+    def error(self) -> Optional[ElsaError]:
+        return None if self._line.good else self._entry.error
+
+    @functools.cached_property
+    def _entry(self) -> Entry:
+        return self._line.entry()
 
 
 @dataclass(frozen=True)

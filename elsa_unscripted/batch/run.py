@@ -41,7 +41,7 @@ from ..exceptions import (
 )
 from ..journal import Journal
 from .job import Job, record
-from .outcome import BatchProgress, Outcome
+from .outcome import BatchProgress, Outcome, Resumed
 from .pace import Pace
 from .worker import Crew, Threads, Ticket, Wake
 
@@ -131,6 +131,7 @@ class Batch(Iterator[Outcome]):
         """Starts no more recordings; those in flight finish and are yielded. From any thread or signal handler."""
         # No lock: what a signal handler interrupts may hold it.
         self._stopped = True
+        self._told = None  # so that on_progress is called, though no number has changed
         self._wake.put(None)
 
     def close(self) -> None:
@@ -287,15 +288,13 @@ class Batch(Iterator[Outcome]):
         if self._journal is None or job.sha256 is None:
             return False
         known = self._journal.find(job.sha256, self._options)
-        if known is None or (known.error is not None and self._retry_failed and not known.new):
+        if known is None or (not known.good and self._retry_failed and not known.new):
             return False
-        if known.error is None:
+        if known.good:
             self._resumed += 1
         else:
             self._skipped += 1
-        self._ready.append(
-            Outcome(job.path, result=known.result, error=known.error, from_journal=True, sha256=job.sha256)
-        )
+        self._ready.append(Resumed(job.path, job.sha256, known))
         return True
 
     def _is_under_way(self, job: Job) -> bool:

@@ -3,6 +3,6 @@
 from __future__ import annotations
 
 from .entry import Entry, describe
-from .file import Journal, read
+from .file import Journal, Line, read
 
-__all__ = ["Entry", "Journal", "describe", "read"]
+__all__ = ["Entry", "Journal", "Line", "describe", "read"]

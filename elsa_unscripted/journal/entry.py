@@ -41,7 +41,6 @@ class Entry:
         result: The result, of a success.
         error: The error, otherwise.
         raw: The line's object, whole.
-        new: Whether it was written since the journal was opened.
     """
 
     path: str
@@ -55,7 +54,6 @@ class Entry:
     result: Optional[ScoreResult] = field(repr=False)
     error: Optional[ElsaError] = field(repr=False)
     raw: Mapping[str, Any] = field(repr=False)
-    new: bool = False
 
 
 def describe(
@@ -133,7 +131,7 @@ def _is_entry(raw: Mapping[str, Any]) -> bool:
     )
 
 
-def to_entry(raw: Mapping[str, Any], new: bool = False) -> Entry:
+def to_entry(raw: Mapping[str, Any]) -> Entry:
     """Returns the entry of an object that `parse()` has read."""
     good = raw["outcome"] == SUCCESS
     return Entry(
@@ -148,7 +146,6 @@ def to_entry(raw: Mapping[str, Any], new: bool = False) -> Entry:
         result=_result(raw) if good else None,
         error=None if good else _error(raw["error"]),
         raw=raw,
-        new=new,
     )
 
 

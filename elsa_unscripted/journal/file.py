@@ -13,6 +13,7 @@ import os
 import stat
 import sys
 import weakref
+from dataclasses import dataclass
 from typing import Any, BinaryIO, Dict, Iterator, List, Mapping, Optional, Tuple, Union
 
 from ..exceptions import JournalError
@@ -25,6 +26,7 @@ else:
 
 logger = logging.getLogger("elsa_unscripted")
 
+READ_SIZE = 1 << 16  # bytes
 _HEAD = b'{"v": 1, "sha256": "'
 _BEFORE_OPTIONS = b'", "options": '
 _BEFORE_OUTCOME = b', "outcome": "'
@@ -59,6 +61,34 @@ def read(path: Union[str, os.PathLike[str]]) -> Iterator[Entry]:
         raise JournalError(f"the journal {name} can't be read ({_why(error)}); check the path") from error
 
 
+@dataclass(frozen=True)
+class Line:
+    """A line that was found in a journal, and not parsed yet: in ten thousand of them there may be a gigabyte.
+
+    Attributes:
+        good: Whether it has a result, rather than an error.
+        new: Whether it was written since the journal was opened.
+        text: The line as it stands.
+        name: What to call the journal.
+    """
+
+    good: bool
+    new: bool
+    text: bytes
+    name: str
+
+    def entry(self) -> Entry:
+        """Parses it.
+
+        Raises:
+            JournalError: It was changed since it was looked through.
+        """
+        raw = parse(self.text, self.name)
+        if raw is None:
+            raise JournalError(f"the journal {self.name} was changed while it was in use: nothing else may write to it")
+        return to_entry(raw)
+
+
 class Journal:
     """A journal that this process writes; a context manager. All methods are for one thread.
 
@@ -77,9 +107,9 @@ class Journal:
         self.torn = 0
         self._path = os.fsdecode(path)
         self._name = _name(path)
-        # For each set of options, as text: the digest of a recording's bytes → where its line begins.
-        self._results: Dict[str, Dict[bytes, int]] = {}
-        self._failures: Dict[str, Dict[bytes, int]] = {}
+        # For each set of options, as text: the digest of a recording's bytes → where its line begins and ends.
+        self._results: Dict[str, Dict[bytes, Tuple[int, int]]] = {}
+        self._failures: Dict[str, Dict[bytes, Tuple[int, int]]] = {}
         self._spellings: Dict[bytes, str] = {}  # options as they stand in lines → the same, with sorted keys
         # What lies behind `_end` is not part of the journal yet; `_writing` tells that it is ours.
         self._end = 0
@@ -95,7 +125,7 @@ class Journal:
             raise
         self._begun = self._end
 
-    def find(self, sha256: str, options: Mapping[str, Any]) -> Optional[Entry]:
+    def find(self, sha256: str, options: Mapping[str, Any]) -> Optional[Line]:
         """Returns the newest line for this content and these options; one with a result, if there is one.
 
         Raises:
@@ -103,9 +133,12 @@ class Journal:
         """
         key, digest = _canonical(options), bytes.fromhex(sha256)
         for index in (self._results, self._failures):
-            at = index.get(key, {}).get(digest, self._end)
-            if at < self._end:
-                return self._entry_at(at)
+            begin, end = index.get(key, {}).get(digest, (self._end, self._end))
+            if begin < self._end:
+                text = self._text(begin, end)
+                if sha256.encode("ascii") not in text:
+                    raise self._failure("was changed while it was in use", "begin again; nothing else may write to it")
+                return Line(index is self._results, begin >= self._begun, text, self._name)
         return None
 
     def append(self, *lines: Mapping[str, Any]) -> None:
@@ -119,11 +152,12 @@ class Journal:
         """
         self._undo()
         data = bytearray(self._loose_end)
-        places: List[Tuple[Mapping[str, Any], int]] = []
+        places: List[Tuple[Mapping[str, Any], int, int]] = []
         for line in lines:
             if not self._is_scored(line):
-                places.append((line, self._end + len(data)))
+                begin = self._end + len(data)
                 data += json.dumps(line).encode("ascii") + b"\n"
+                places.append((line, begin, self._end + len(data)))
         if not places:
             return
         self._writing = True
@@ -135,9 +169,9 @@ class Journal:
             raise self._failure(
                 f"can't be written ({_why(error)})", "make room or repair that; what is in it is whole"
             ) from error
-        for line, at in places:
+        for line, begin, end in places:
             index = self._results if line["outcome"] == SUCCESS else self._failures
-            index.setdefault(_canonical(line["options"]), {})[bytes.fromhex(line["sha256"])] = at
+            index.setdefault(_canonical(line["options"]), {})[bytes.fromhex(line["sha256"])] = begin, end
         self._loose_end = b""
         self._end += len(data)  # from here on, they count
         self._writing = False
@@ -217,7 +251,7 @@ class Journal:
             found = _canonical(raw["options"]), raw["sha256"], raw["outcome"] == SUCCESS
             self._spellings[json.dumps(raw["options"]).encode("ascii")] = found[0]
         options, sha256, good = found
-        (self._results if good else self._failures).setdefault(options, {})[bytes.fromhex(sha256)] = at
+        (self._results if good else self._failures).setdefault(options, {})[bytes.fromhex(sha256)] = at, at + len(line)
 
     def _head(self, line: bytes) -> Optional[Tuple[str, str, bool]]:
         """Reads options, SHA-256 and success off the head of a line, if it is whole and has options seen before."""
@@ -235,23 +269,20 @@ class Journal:
     # Reading and writing.
 
     def _reader(self, at: int) -> BinaryIO:
-        file = open(self._fd, "rb", closefd=False)  # noqa: SIM115 - the callers close it
+        file = open(self._fd, "rb", READ_SIZE, closefd=False)  # noqa: SIM115 - the callers close it
         file.seek(at)
         return file
 
-    def _entry_at(self, at: int) -> Entry:
+    def _text(self, begin: int, end: int) -> bytes:
         try:
-            with self._reader(at) as file:
-                raw = parse(file.readline(), self._name)
+            with self._reader(begin) as file:
+                return file.read(end - begin)
         except OSError as error:
             raise self._failure(f"can't be read ({_why(error)})", "check the disk") from error
-        if raw is None:
-            raise self._failure("was changed while it was in use", "begin again; nothing else may write to it")
-        return to_entry(raw, new=at >= self._begun)
 
     def _is_scored(self, line: Mapping[str, Any]) -> bool:
         table = self._results.get(_canonical(line["options"]), {})
-        return table.get(bytes.fromhex(line["sha256"]), self._end) < self._end
+        return table.get(bytes.fromhex(line["sha256"]), (self._end, self._end))[0] < self._end
 
     def _undo(self) -> None:
         """Takes back what an append that failed or was interrupted has left; checks that the file is still ours."""
