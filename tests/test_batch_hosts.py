@@ -257,7 +257,6 @@ def test_a_connect_error_in_a_pool_is_tried_again(tmp_path: Path) -> None:
 @posix
 def test_dask(tmp_path: Path) -> None:
     """On Dask, a worker process is killed in mid-run: nothing is lost, and nothing is counted twice."""
-    pytest.importorskip("distributed")
     *paths, again = recordings(tmp_path, 41, seconds=0.6)
     journal = tmp_path / "scores.jsonl"
     script = tmp_path / "on_dask.py"

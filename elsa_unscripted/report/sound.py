@@ -106,7 +106,8 @@ def _wav(audio: Audio) -> bytes:
 
 def _peaks(audio: Audio, frames: int) -> List[float]:
     unsigned = audio.sample_width == 1
-    samples = array.array({1: "B", 2: "h", 4: "i"}[audio.sample_width], audio.pcm)
+    samples = array.array({1: "B", 2: "h", 4: "i"}[audio.sample_width])
+    samples.frombytes(audio.pcm)
     if sys.byteorder == "big":
         samples.byteswap()
     size = frames * audio.channels
