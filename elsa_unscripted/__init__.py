@@ -15,16 +15,19 @@ from typing import TYPE_CHECKING
 from .version import __version__
 
 if TYPE_CHECKING:
-    from .api import score
+    from .api import score, score_many
+    from .batch import Batch, BatchProgress, Outcome
     from .client import Client
     from .config import Config
     from .exceptions import (
         AudioError,
         AuthenticationError,
         BadQualityError,
+        BudgetError,
         ConfigError,
         ConnectError,
         ElsaError,
+        JournalError,
         ProtocolError,
         RateLimitedError,
         ScoreCancelledError,
@@ -37,6 +40,11 @@ if TYPE_CHECKING:
 __all__ = [  # noqa: RUF022 - grouped by where they come from
     # .api
     "score",
+    "score_many",
+    # .batch
+    "Batch",
+    "BatchProgress",
+    "Outcome",
     # .client
     "Client",
     # .config
@@ -45,9 +53,11 @@ __all__ = [  # noqa: RUF022 - grouped by where they come from
     "AudioError",
     "AuthenticationError",
     "BadQualityError",
+    "BudgetError",
     "ConfigError",
     "ConnectError",
     "ElsaError",
+    "JournalError",
     "ProtocolError",
     "RateLimitedError",
     "ScoreCancelledError",
@@ -60,7 +70,13 @@ __all__ = [  # noqa: RUF022 - grouped by where they come from
     "__version__",
 ]
 
-_HOMES = {"score": "api", "Client": "client", "Config": "config", "ScoreResult": "result"}
+_HOMES = {
+    **dict.fromkeys(["score", "score_many"], "api"),
+    **dict.fromkeys(["Batch", "BatchProgress", "Outcome"], "batch"),
+    "Client": "client",
+    "Config": "config",
+    "ScoreResult": "result",
+}
 
 logging.getLogger("elsa_unscripted").addHandler(logging.NullHandler())
 

@@ -1,9 +1,11 @@
-"""`score()`: one call for blocking code. A thin function around `Client`."""
+"""`score()` and `score_many()`: one call for blocking code. Thin functions around `Client` and `Batch`."""
 
 from __future__ import annotations
 
-from typing import Any, Callable, Mapping, Optional
+from concurrent.futures import Executor
+from typing import Any, Callable, Iterable, Mapping, Optional
 
+from .batch import BILLABLE_UNIT_SECONDS, MAX_WORKERS, Batch, BatchProgress
 from .client import AudioSource, Client
 from .config import (
     BAD_QUALITY_GRACE,
@@ -14,6 +16,7 @@ from .config import (
     MAX_MESSAGE_BYTES,
     SPEED,
     TIMEOUT,
+    Config,
     PathLike,
 )
 from .messages import Status
@@ -104,3 +107,66 @@ def score(
         max_message_bytes=max_message_bytes,
     ) as client:
         return client.score(audio, on_status=on_status, on_progress=on_progress)
+
+
+def score_many(
+    audio: Iterable[PathLike],
+    token: Optional[str] = None,
+    *,
+    max_workers: int = MAX_WORKERS,
+    executor: Optional[Executor] = None,
+    journal: Optional[PathLike] = None,
+    retry_failed: bool = False,
+    stream_retries: int = 0,
+    max_audio_seconds: Optional[float] = None,
+    billable_unit_seconds: float = BILLABLE_UNIT_SECONDS,
+    on_progress: Optional[Callable[[BatchProgress], object]] = None,
+    **options: Any,
+) -> Batch:
+    """Scores recordings, many at once, and yields the outcome of each as it comes.
+
+    One recording's error never stops the others. It is lazy: paths are drawn when there is a place for them.
+
+    Example:
+        >>> from elsa_unscripted import score_many
+        >>> from elsa_unscripted.sandbox import Sandbox
+        >>> with Sandbox() as sandbox:
+        ...     for outcome in score_many(["tests/data/wire/short.wav"], "any-token", url=sandbox.url):
+        ...         print(outcome.path, outcome.result["status"] if outcome.result else outcome.error)
+        tests/data/wire/short.wav success
+
+    Args:
+        audio: Paths, from any iterable: a million of them are not listed. They are drawn in this thread: while the
+            iterable makes it wait, it does nothing else.
+        token: The API token; `None` takes `$ELSA_API_TOKEN`.
+        max_workers: How many recordings are in flight at most.
+        executor: Where they are scored: any `concurrent.futures.Executor`, such as a process pool or Dask's
+            `Client.get_executor()`. It isn't shut down. `None` takes threads: the work waits on the network.
+        journal: A file with a line for each finished recording. Those that are in it, by content and options, are
+            not sent again.
+        retry_failed: Whether those that failed in an earlier run are.
+        stream_retries: How often a recording whose stream broke is sent again. A stream is metered.
+        max_audio_seconds: Recordings that would pass so many seconds in this run are not started.
+        billable_unit_seconds: Seconds of audio that are billed when they have begun, for the estimate.
+        on_progress: Called in this thread at each change, and at least once a second while it waits.
+        options: Those of `score()`, but for its callbacks. `connect_timeout` holds for each attempt to connect.
+
+    Returns:
+        The outcomes, as they come: an iterator that can be stopped and closed, and is a context manager.
+
+    Raises:
+        ConfigError: An option is wrong; nothing was drawn from `audio`.
+        JournalError: The journal is in use, or can't be opened.
+    """
+    return Batch(
+        audio,
+        Config(token=token, **options),
+        max_workers=max_workers,
+        executor=executor,
+        journal=journal,
+        retry_failed=retry_failed,
+        stream_retries=stream_retries,
+        max_audio_seconds=max_audio_seconds,
+        billable_unit_seconds=billable_unit_seconds,
+        on_progress=on_progress,
+    )

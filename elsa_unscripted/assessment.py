@@ -13,8 +13,9 @@ from __future__ import annotations
 
 import logging
 import math
+from collections.abc import Mapping  # asked of every value that is read: typing's takes ten times as long
 from dataclasses import dataclass, field
-from typing import Any, Callable, Generic, Mapping, Optional, Set, Tuple, Type, TypeVar, cast
+from typing import Any, Callable, Generic, Optional, Set, Tuple, Type, TypeVar, cast
 
 __all__ = [
     "Assessment",
@@ -178,7 +179,16 @@ def _score(name: str, cefr_name: str) -> _Field[Score]:
 
 @dataclass(frozen=True, repr=False)
 class Scores(_View):
-    """The overall score and the five skills; each is a `Score`, an empty one if it was not scored."""
+    """The overall score and the five skills; each is a `Score`, an empty one if it was not scored.
+
+    Attributes:
+        overall: The server's `eps_score`.
+        pronunciation: How the sounds were said.
+        intonation: Melody and stress.
+        fluency: Pace and pauses.
+        grammar: From what was said.
+        vocabulary: From what was said.
+    """
 
     overall = _score("eps", "overall")
     pronunciation = _score("pronunciation", "pronunciation")
@@ -201,7 +211,14 @@ class Scores(_View):
 
 @dataclass(frozen=True, repr=False)
 class Equivalents(_View):
-    """What the speech would score in other tests, each on that test's own scale."""
+    """What the speech would score in other tests, each on that test's own scale.
+
+    Attributes:
+        ielts: IELTS band.
+        toefl: TOEFL points.
+        toeic: TOEIC points.
+        pte: PTE points.
+    """
 
     ielts = _one(_number, "ielts_score")
     toefl = _one(_number, "toefl_score")
@@ -234,7 +251,11 @@ class Metrics(_View):
 
 @dataclass(frozen=True, repr=False)
 class Example(_View):
-    """A word or phrase in which an error was heard."""
+    """A word or phrase in which an error was heard.
+
+    Attributes:
+        text: As it is spelled.
+    """
 
     text = _one(_text, "text")
 
@@ -258,7 +279,12 @@ class PhonemeError(_View):
 
 @dataclass(frozen=True, repr=False)
 class TopError(_View):
-    """A sound that often went wrong, and the ways in which it did."""
+    """A sound that often went wrong, and the ways in which it did.
+
+    Attributes:
+        phoneme: The sound that was meant, in the notation that the server uses.
+        errors: What was heard in its place, and how often.
+    """
 
     phoneme = _one(_text, "phoneme")
     errors = _many(PhonemeError, "errors")
@@ -272,11 +298,17 @@ class Phoneme(_View):
         symbol: The sound, in the notation that the server uses.
         score: Percent.
         decision: The server's verdict in words.
+        heard: The sound that was heard instead.
+        start: Seconds from the start of the audio.
+        end: Seconds from the start of the audio.
     """
 
     symbol = _one(_text, "phoneme", "ipa", "trans_arpabet", "trans", "text")
     score = _one(_number, "nativeness_score", "score")
     decision = _one(_text, "decision")
+    heard = _one(_text, "error_phoneme")
+    start = _one(_number, "start_time", "start")
+    end = _one(_number, "end_time", "end")
 
 
 @dataclass(frozen=True, repr=False)

@@ -18,7 +18,7 @@ import threading
 import warnings
 from dataclasses import dataclass, field, replace
 from fractions import Fraction
-from typing import Any, BinaryIO, Dict, Iterator, List, NamedTuple, Optional, Tuple, Type, Union
+from typing import Any, BinaryIO, Callable, Dict, Iterator, List, NamedTuple, Optional, Tuple, Type, Union
 
 from .exceptions import AudioError
 
@@ -128,6 +128,7 @@ class Audio:
 def load(
     source: Union[str, os.PathLike[str], bytes, bytearray, memoryview, BinaryIO, Any],
     sample_rate: Optional[int] = None,
+    recognized: Callable[[], None] = lambda: None,
 ) -> Audio:
     """Reads and decodes audio; logs its warnings.
 
@@ -139,6 +140,7 @@ def load(
         source: A path, the bytes of a file, a binary file object (read from where it stands to its end; not closed),
             or a `pydub.AudioSegment`.
         sample_rate: `None`, or the Hz to resample to, always to mono and 16 bit. Needs PyAV, unless it is so already.
+        recognized: Called as soon as it is clear that there is audio, and how to decode it; must not raise.
 
     Raises:
         AudioError: It can't be read, holds no audio, or nothing installed decodes it.
@@ -146,12 +148,15 @@ def load(
     if _is_audio_segment(source):
         name = "the given AudioSegment"
         audio = _from_segment(source, name)
+        recognized()
     else:
         name, data = _read(source)
         wav = _find_pcm(data, name)
         if wav is None:
-            audio = _decode(data, sample_rate or DECODED_RATE, name)
+            audio = _decode(data, sample_rate or DECODED_RATE, name, recognized)
         else:
+            if wav.start < wav.stop:
+                recognized()
             samples = _pydub_samples(memoryview(data)[wav.start : wav.stop], wav.bits)
             del data  # long recordings are large: the file is not kept while its audio is worked on
             width = 4 if wav.bits == 24 else wav.bits // 8
@@ -165,10 +170,22 @@ def load(
     return audio
 
 
+def seconds_in(data: bytes) -> float:
+    """Returns how long a file's audio is: a PCM WAV says so, all else is decoded.
+
+    Raises:
+        AudioError: It holds no audio, or nothing installed decodes it.
+    """
+    wav = _find_pcm(data, "the given bytes")
+    if wav is None:
+        return load(data).seconds
+    return (wav.stop - wav.start) / (wav.channels * wav.bits // 8) / wav.sample_rate
+
+
 def _read(source: Any) -> Tuple[str, bytes]:
     """Returns what to call the source in messages, and its bytes."""
     if isinstance(source, (str, os.PathLike)):
-        name, data = repr(os.fspath(source)), _read_path(source)
+        name, data = repr(os.fspath(source)), read_file(source)
     elif isinstance(source, (bytes, bytearray, memoryview)):
         name, data = "the given bytes", bytes(source)
     elif callable(getattr(source, "read", None)):
@@ -181,7 +198,12 @@ def _read(source: Any) -> Tuple[str, bytes]:
     return name, data
 
 
-def _read_path(path: Union[str, os.PathLike[str]]) -> bytes:
+def read_file(path: Union[str, os.PathLike[str]]) -> bytes:
+    """Returns the bytes of a regular file.
+
+    Raises:
+        AudioError: It can't be read, or is something else.
+    """
     name = repr(os.fspath(path))
     try:
         mode = os.stat(path).st_mode
@@ -366,10 +388,10 @@ def _from_segment(segment: Any, name: str) -> Audio:
 # Other formats
 
 
-def _decode(data: bytes, rate: int, name: str) -> Audio:
+def _decode(data: bytes, rate: int, name: str, recognized: Callable[[], None]) -> Audio:
     av = _import_pyav()
     if av is not None:
-        return _decode_with_pyav(av, data, rate, name)
+        return _decode_with_pyav(av, data, rate, name, recognized)
     if shutil.which("ffmpeg") is None:
         raise AudioError(
             f"{name} is not a PCM WAV, and nothing installed decodes it: {_INSTALL}, or install the ffmpeg program"
@@ -400,7 +422,7 @@ def _resample(audio: Audio, rate: int, name: str) -> Audio:
     av = _import_pyav()
     if av is None:
         raise AudioError(f"resampling {name} to {rate} Hz needs PyAV: {_INSTALL}")
-    resampled = _decode_with_pyav(av, _wav_header(audio, len(audio.pcm)) + audio.pcm, rate, name)
+    resampled = _decode_with_pyav(av, _wav_header(audio, len(audio.pcm)) + audio.pcm, rate, name, lambda: None)
     return replace(resampled, warnings=audio.warnings + resampled.warnings)
 
 
@@ -412,7 +434,7 @@ def _import_pyav() -> Any:
     return av
 
 
-def _decode_with_pyav(av: Any, data: bytes, rate: int, name: str) -> Audio:
+def _decode_with_pyav(av: Any, data: bytes, rate: int, name: str, recognized: Callable[[], None]) -> Audio:
     """Decodes the first audio stream to mono, 16 bit, at `rate` Hz; what can't be decoded becomes a warning."""
     problems: List[Exception] = []
     pcm = io.BytesIO()
@@ -427,6 +449,8 @@ def _decode_with_pyav(av: Any, data: bytes, rate: int, name: str) -> Audio:
                 raise AudioError(f"{name} can't be decoded: PyAV doesn't know its codec; export it as WAV")
             promised = _promised_seconds(container, stream)
             for frame in _resampled(av, _decoded_frames(av, container, stream, problems), rate):
+                if not pcm.tell():
+                    recognized()
                 pcm.write(bytes(frame.planes[0])[: 2 * frame.samples])
     except _pyav_errors(av) as error:
         hint = "is it audio? If a player plays it, export it as WAV"

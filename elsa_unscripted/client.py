@@ -22,6 +22,7 @@ from .audio import Audio, load
 from .config import Config
 from .deadline import Deadline
 from .exceptions import (
+    AudioError,
     ConfigError,
     ConnectError,
     ElsaError,
@@ -47,7 +48,7 @@ OnProgress = Callable[[float, float], object]
 RETRIED_STATUS_CODES = frozenset({408, 425, 429, 500, 502, 503, 504})  # those that may pass
 MAX_WAITING_EVENTS = 1000  # on the queue
 FIRST_BACKOFF = 0.25  # s before the first retry; doubled for each after it
-INTERRUPTED_CLOSE_TIMEOUT = 0.5  # s for the closing handshake after Ctrl-C, when somebody is waiting at a keyboard
+SHORT_CLOSE_TIMEOUT = 0.5  # s for the closing handshake after Ctrl-C or bad audio, when somebody may be waiting
 # On Windows, Ctrl-C doesn't end a wait for a lock.
 LONGEST_WAIT = 0.5 if os.name == "nt" else 1e6  # s
 
@@ -196,18 +197,21 @@ class _Exchange:
             time.sleep(0.01)
 
     def run(self, source: AudioSource) -> ScoreResult:
-        self._audio = load(source, self._config.sample_rate)
         try:
-            verdict = self._verdict()
+            verdict = self._verdict(source)
         except _CallbackFailed as failed:
             raise failed.error from failed.error.__cause__
         return self._result(verdict)
 
-    def _verdict(self) -> messages.Status:
+    def _verdict(self, source: AudioSource) -> messages.Status:
         """Makes the exchange; when it leaves, in whatever way, the connection and the threads have ended."""
         try:
+            self._audio = load(source, self._config.sample_rate, self._connect_early)
             self._connect()
             verdict = self._converse()
+        except AudioError:
+            self._shut_down(min(self._config.close_timeout, SHORT_CLOSE_TIMEOUT))
+            raise
         except ElsaError as error:
             final = isinstance(error, (ConnectError, ScoreCancelledError)) or type(error) is ScoringFailedError
             self._shut_down(self._config.close_timeout, listen=not final)
@@ -217,7 +221,7 @@ class _Exchange:
             return late
         except BaseException as error:
             interrupted = not isinstance(error, Exception)
-            limit = INTERRUPTED_CLOSE_TIMEOUT if interrupted else self._config.close_timeout
+            limit = SHORT_CLOSE_TIMEOUT if interrupted else self._config.close_timeout
             self._shut_down(min(self._config.close_timeout, limit))
             raise
         self._shut_down(self._config.close_timeout)
@@ -225,25 +229,35 @@ class _Exchange:
 
     # Connecting.
 
+    def _connect_early(self) -> None:
+        """Begins to connect while the audio is being decoded. What fails here fails again, and is told, later."""
+        with contextlib.suppress(ConfigError, ConnectError):
+            self._start_connecting()
+
     def _connect(self) -> None:
         """Opens the WebSocket: the only thing that is tried again, since nothing is metered yet."""
-        tls = self._tls_context()
-        deadline = Deadline(self._config.connect_timeout)
         for attempt in itertools.count():
-            self._transport = Transport(self._config, tls, self._put, deadline)
-            try:
-                self._transport.start()
-            except RuntimeError as no_thread:
-                raise ConnectError(f"no thread could be started ({no_thread}); use fewer at once") from no_thread
-            error = self._opening(deadline)
+            if attempt or self._transport is None:
+                self._start_connecting()
+            error = self._opening(self._deadline)
             if error is None:
                 return
-            wait = _wait_before_retry(error, attempt)
-            if wait is None or wait >= deadline.remaining() or attempt >= self._config.connect_retries:
+            wait = wait_before_retry(error, attempt)
+            if wait is None or wait >= self._deadline.remaining() or attempt >= self._config.connect_retries:
                 raise error
             logger.info("%s; trying again in %.1f s", error, wait)
             with contextlib.suppress(queue.Empty):
                 self._take(Deadline(wait))  # nothing comes but a cancellation
+
+    def _start_connecting(self) -> None:
+        if self._transport is None:
+            self._deadline = Deadline(self._config.connect_timeout)
+        transport = Transport(self._config, self._tls_context(), self._put, self._deadline)
+        try:
+            transport.start()
+        except RuntimeError as no_thread:
+            raise ConnectError(f"no thread could be started ({no_thread}); use fewer at once") from no_thread
+        self._transport = transport
 
     def _opening(self, deadline: Deadline) -> Optional[ConnectError]:
         """Waits for the end of an attempt; returns what failed, or `None` when the WebSocket is open."""
@@ -258,8 +272,8 @@ class _Exchange:
             if isinstance(event.error, ConnectError):
                 return event.error
             raise event.error or AssertionError("a transport that never opened gave no error")
+        self._timings["connect"] = self._open_transport().opened_at - self._began
         self._observe(event)
-        self._timings["connect"] = self._elapsed()
         return None
 
     # The exchange.
@@ -456,7 +470,7 @@ class _Exchange:
         return time.monotonic() - self._began
 
 
-def _wait_before_retry(error: ConnectError, attempt: int) -> Optional[float]:
+def wait_before_retry(error: ConnectError, attempt: int) -> Optional[float]:
     """Returns the seconds to wait before the next attempt; `None` if another one can't help."""
     if error.status_code is None:
         # Refused, cut, no route, timed out: may pass. What TLS refuses, or a server that is none, stays so.

@@ -11,7 +11,9 @@ ElsaError
 ├── ProtocolError                    the server said something that is not the protocol
 ├── ScoringFailedError               the verdict is `failed`
 │   └── BadQualityError              the verdict is `bad_quality`
-└── ScoreCancelledError              `Client.cancel()` was called from another thread
+├── ScoreCancelledError              `Client.cancel()` was called from another thread
+├── BudgetError                      in a batch: it would pass `max_audio_seconds`; nothing was sent
+└── JournalError                     the journal of a batch can't be opened, read or written
 
 Each survives `pickle`, so that it can come back from a worker process.
 """
@@ -25,9 +27,11 @@ __all__ = [
     "AudioError",
     "AuthenticationError",
     "BadQualityError",
+    "BudgetError",
     "ConfigError",
     "ConnectError",
     "ElsaError",
+    "JournalError",
     "ProtocolError",
     "RateLimitedError",
     "ScoreCancelledError",
@@ -137,6 +141,14 @@ class BadQualityError(ScoringFailedError):
 
 class ScoreCancelledError(ElsaError):
     """`Client.cancel()` ended this exchange."""
+
+
+class BudgetError(ElsaError):
+    """The recording was not started: the batch would have sent more than `max_audio_seconds`."""
+
+
+class JournalError(ElsaError):
+    """The journal of a batch is in use, is something else, or can't be read or written; says which."""
 
 
 def _picklable(cause: Optional[BaseException]) -> Optional[BaseException]:

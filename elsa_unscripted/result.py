@@ -16,7 +16,7 @@ from dataclasses import asdict, dataclass, field, replace
 from typing import Any, Dict, Iterator, List, Mapping, Optional, Tuple, Union
 from urllib.parse import urlsplit
 
-from .assessment import Assessment, find_assessment
+from .assessment import Assessment, Speaker, find_assessment
 from .exceptions import ConnectError, ProtocolError
 
 __all__ = ["ScoreResult", "Timings"]
@@ -24,6 +24,15 @@ __all__ = ["ScoreResult", "Timings"]
 FILE_VERSION = 1
 FETCH_TIMEOUT = 30.0  # s for the whole download
 FETCH_MAX_BYTES = 64 * 2**20  # the same bound as for a message of the server
+
+FOREVER = 1e9  # s, 32 years: more is no time
+SAVED_WHOLE = {"raw", "statuses", "warnings", "timings"}  # what a saved result can't do without
+SAVED_LISTS: Dict[str, type] = {"statuses": dict, "warnings": str}
+SAVED_KINDS: Dict[str, type] = {
+    **dict.fromkeys(("raw", "fetched"), dict),
+    **dict.fromkeys(("text", "client", "stream_id", "api_plan"), str),
+    **dict.fromkeys(("sample_rate", "channels", "sample_width"), int),
+}
 
 
 @dataclass(frozen=True)
@@ -113,6 +122,31 @@ class ScoreResult(Mapping[str, Any]):
         found = find_assessment(self.raw) or (find_assessment(self.fetched) if self.fetched else None)
         return None if found is None else Assessment(found)
 
+    @property
+    def speakers(self) -> Tuple[Speaker, ...]:
+        """The assessment's speakers, usually one; none when there is no assessment."""
+        assessment = self.assessment
+        return () if assessment is None else assessment.speakers
+
+    def to_html(
+        self, *, audio: Any = None, thresholds: Tuple[float, float] = (60, 80), title: Optional[str] = None
+    ) -> str:
+        """Renders the report page: one HTML file that needs nothing else (extra `report`).
+
+        Args:
+            audio: The recording, if it is to be seen and heard: whatever `score()` takes.
+            thresholds: Percent from which a score is fair, and from which it is good.
+            title: The page's; default: "Speech report".
+
+        Raises:
+            ValueError: The thresholds aren't two numbers from 0 to 100, the lower one first.
+            AudioError: The recording can't be read or decoded.
+            ModuleNotFoundError: The extra isn't installed.
+        """
+        from .report import result_page
+
+        return result_page(self, audio=audio, thresholds=thresholds, title=title)
+
     def save(self, path: Union[str, os.PathLike[str]]) -> None:
         """Writes everything that is known as JSON, for `load()`. There is no token in it.
 
@@ -137,19 +171,17 @@ class ScoreResult(Mapping[str, Any]):
             OSError: The file can't be read.
             ValueError: The file holds something else.
         """
-        kinds = {"raw": dict, "statuses": list, "warnings": list, "timings": dict}
         try:
             with open(path, encoding="utf-8") as file:
                 saved = json.load(file)
         except (ValueError, RecursionError) as error:
             raise ValueError(f"not a saved result: {os.fspath(path)!r} ({error})") from error
-        if (
-            not isinstance(saved, dict)
-            or "v" not in saved
-            or not all(isinstance(saved.get(k), kinds[k]) for k in kinds)
-        ):
+        if not isinstance(saved, dict) or "v" not in saved or not set(saved) >= SAVED_WHOLE:
             raise ValueError(f"not a saved result: {os.fspath(path)!r}")
         known = {name: saved[name] for name in cls.__dataclass_fields__ if name in saved}
+        for name, value in known.items():
+            if not _is_saved(name, value):
+                raise ValueError(f"not a saved result: {os.fspath(path)!r} (its {name!r} is strange)")
         known["statuses"] = tuple(known["statuses"])
         known["warnings"] = tuple(known["warnings"])
         known["timings"] = Timings(**{name: known["timings"].get(name) for name in Timings.__dataclass_fields__})
@@ -197,6 +229,25 @@ class ScoreResult(Mapping[str, Any]):
 
     def __repr__(self) -> str:
         return f"ScoreResult(status={self.status!r}, stream_id={self.stream_id!r}, result_link={self.result_link!r})"
+
+
+def _is_saved(name: str, value: Any) -> bool:
+    """Whether a field of a saved file has its type, so that whoever shows it can rely on that."""
+    if value is None:
+        return name in ("stream_id", "sample_rate", "channels", "sample_width", "api_plan", "fetched")
+    if name == "timings":
+        return isinstance(value, dict) and all(
+            item is None or _is_seconds(item) for key, item in value.items() if key in Timings.__dataclass_fields__
+        )
+    if name in SAVED_LISTS:
+        return isinstance(value, list) and all(isinstance(item, SAVED_LISTS[name]) for item in value)
+    if name in ("audio_seconds", "audio_seconds_sent"):
+        return _is_seconds(value)
+    return isinstance(value, SAVED_KINDS[name]) and not isinstance(value, bool)
+
+
+def _is_seconds(value: Any) -> bool:
+    return isinstance(value, (int, float)) and not isinstance(value, bool) and abs(value) < FOREVER
 
 
 def _download(link: str, *, timeout: float, max_bytes: int) -> bytes:

@@ -160,8 +160,6 @@ class Sender:
                 if rest is not None:
                     self._go_alone(rest)
                     return None
-            if self._stopped.is_set():
-                return None
             return self._advance()
         except BaseException as error:  # noqa: BLE001 - delivered to the thread that waits, whatever it is
             self._fail(error)
@@ -196,12 +194,12 @@ class Sender:
             self._finished.set()
 
     def _send_what_is_left(self) -> None:
-        while not self._stopped.is_set():
+        while True:
             due = self._advance()
             if due is None:
                 return
             wait = due - time.monotonic()
-            if wait > 0 and self._stopped.wait(wait):
+            if self._stopped.wait(wait) if wait > 0 else self._stopped.is_set():
                 return
             self._send(self._count())
 

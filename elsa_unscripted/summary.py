@@ -9,12 +9,12 @@ from __future__ import annotations
 
 import re
 import unicodedata
-from typing import Iterator, List, Mapping, NamedTuple, Optional, Sequence, Tuple
+from typing import Dict, Iterator, List, Mapping, NamedTuple, Optional, Sequence, Tuple
 
 from .assessment import Assessment, Score, Speaker, Word
 from .result import ScoreResult
 
-__all__ = ["printable", "summarize"]
+__all__ = ["is_short", "printable", "summarize"]
 
 MIN_WIDTH = 40  # columns; below it there is no room for a bar and its number
 LABEL_WIDTH = 15  # columns of the left-hand labels
@@ -34,6 +34,7 @@ COLORED = str.maketrans({**ANSI, TIE: " "})
 COLORLESS = str.maketrans({**dict.fromkeys(ANSI, ""), TIE: " "})
 IN_ASCII = str.maketrans({"█": "#", "░": "-", "…": "~", "→": ">"})
 
+ENOUGH_SECONDS = 20.0  # s of speech; documented
 ENOUGH_SPEECH = "The metrics need more than about 20 s of speech; grammar and vocabulary have minimums of their own."
 NO_ASSESSMENT = (
     "The server sent no assessment. The documented one comes with the premium plan, and with return_json on."
@@ -177,7 +178,7 @@ def _assessment(page: _Page, assessment: Assessment, result: ScoreResult) -> Ite
     for speaker in speakers:
         if len(speakers) > 1:
             yield page.row("Speaker", f"{STRONG}{page.piece(speaker.speaker_id or 'unnamed', page.body)}{PLAIN}")
-        yield from _scores(page, speaker, result.partial_error == "too_short")
+        yield from _scores(page, speaker, is_short(speaker, result))
         yield _facts(page, speaker, result.audio_seconds)
         yield _transcript(page, speaker, assessment.transcript if len(speakers) == 1 else None)
         yield _sound_errors(page, speaker)
@@ -217,13 +218,19 @@ def _scores(page: _Page, speaker: Speaker, short: bool) -> Iterator[Section]:
     yield bars
 
 
+def is_short(speaker: Speaker, result: ScoreResult) -> bool:
+    """Whether too little was said for any score: the server says so, or what is documented does."""
+    seconds = result.audio_seconds or None if speaker.total_time is None else speaker.total_time
+    return result.partial_error == "too_short" or (seconds is not None and seconds < ENOUGH_SECONDS)
+
+
 def _nothing_scored(page: _Page, reason: str) -> Section:
     return page.row("Overall", f"{STRONG}not scored{PLAIN}", f"{reason} {ENOUGH_SPEECH}")
 
 
 def _bar(page: _Page, score: Score, cefr_width: int) -> str:
     if score.value is None:
-        return f"{DIM}not scored{PLAIN}"
+        return f"{DIM}not enough speech{PLAIN}"
     size = min(BAR_WIDTH, page.body - 17)
     full = round(min(max(score.value, 0.0), 100.0) / 100 * size)
     style = FINE if score.value >= GOOD else MIDDLING if score.value >= FAIR else BAD
@@ -265,8 +272,11 @@ def _transcript(page: _Page, speaker: Speaker, transcript: Optional[str]) -> Sec
     weak = _weakest(words)
     lines = page.row("Transcript", _mark(page, page.paragraph(text), words, weak))
     if weak:
-        listed = ", ".join(f"{page.piece(word.text, 24)} {_percent(word.score)}" for word in weak)
-        lines += page.row("  [weakest]", f"{DIM}{listed}{PLAIN}")
+        worst: Dict[str, Word] = {}  # a word that is weak in several places is told once
+        for word in weak:
+            worst.setdefault((word.text or "").casefold(), word)
+        told = ", ".join(f"{page.piece(word.text, 24)} {_percent(word.score)}" for word in worst.values())
+        lines += page.row("  [weakest]", f"{DIM}{told}{PLAIN}")
     return lines
 
 

@@ -14,6 +14,7 @@ import socket
 import ssl
 import struct
 import threading
+import time
 from typing import Any, Callable, Optional, Tuple, TypeVar, Union
 from urllib.parse import SplitResult, urlsplit
 
@@ -37,6 +38,9 @@ class Transport:
     """One connection: opens it, gives what happens on it to `put`, sends, closes.
 
     The thread's last event is always `Closed`. Any thread may call any method.
+
+    Attributes:
+        opened_at: When the WebSocket was open, on the monotonic clock; 0 before.
     """
 
     def __init__(
@@ -59,7 +63,7 @@ class Transport:
         self._wire: Optional[Wire] = None
         self._app: Optional[websocket.WebSocketApp] = None
         # The next three belong to the thread; the others may look whether it has opened.
-        self._opened = False
+        self.opened_at = 0.0
         self._error: Optional[BaseException] = None
         self._close_frame: Optional[Tuple[int, str]] = None
         self._ended = threading.Event()
@@ -105,7 +109,7 @@ class Transport:
             Whether the thread has ended. If not, it is most likely in a name look-up, and ends after that.
         """
         deadline = Deadline(timeout)
-        if self._opened and self._wire is not None and not self._ended.is_set():
+        if self.opened_at and self._wire is not None and not self._ended.is_set():
             self._wire.bound_sending(Deadline(timeout / 2))  # the peer may have stopped reading
             if self._app is not None and not listen:
                 # Else websocket-client 1.9 would log the server's answer, a normal close, as an error.
@@ -136,7 +140,7 @@ class Transport:
 
     def _sending(self, call: Callable[..., T], *arguments: object) -> T:
         try:
-            if not self._opened or self._wire is None:
+            if not self.opened_at or self._wire is None:
                 raise ConnectionError("not open")
             return call(self._wire, *arguments)
         except OSError as error:
@@ -185,7 +189,7 @@ class Transport:
             self._socket.close()
 
     def _on_open(self, app: websocket.WebSocketApp) -> None:
-        self._opened = True
+        self.opened_at = time.monotonic()
         self._put(Opened())
 
     def _on_control_frame(self, app: websocket.WebSocketApp, data: Union[str, bytes]) -> None:
@@ -226,14 +230,14 @@ class Transport:
     def _on_close(self, app: websocket.WebSocketApp, code: Optional[int], reason: Optional[str]) -> None:
         # A close frame is reported here alone by 1.8, and by 1.9.1 as an error too, which has a status_code.
         told = isinstance(self._error, websocket.WebSocketException) and hasattr(self._error, "status_code")
-        if self._opened and self._close_frame is None and (self._error is None or told):
+        if self.opened_at and self._close_frame is None and (self._error is None or told):
             self._close_frame = (code or NO_STATUS_RECEIVED, reason or "")
 
     def _translated(self, error: Optional[BaseException]) -> Optional[BaseException]:
         """The one place where foreign errors become ours."""
         if isinstance(error, ElsaError):
             return error
-        if not self._opened:
+        if not self.opened_at:
             parts = urlsplit(str(self._config.url))
             through = f" through the proxy {self._proxy.hostname}" if self._proxy else ""
             ours: ElsaError = ConnectError(_why_not_connected(error, f"{parts.hostname}:{_port(parts)}{through}"))

@@ -25,7 +25,7 @@ VENV = ROOT / ".venv"  # the one that people use
 VENVS = ROOT / ".venvs"  # those that only `check.py` uses
 
 # pip's arguments for the two things to have in VENV; the second holds the first.
-PACKAGE = ("-e", ".[formats,sandbox]")
+PACKAGE = ("-e", ".[formats,report,sandbox]")
 DEVELOPMENT = ("-r", "requirements.txt")
 
 COMMAND_TIMEOUT = 30 * 60  # s: a hang ends in a message, well before CI's 90 minutes

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import dataclasses
+import json
 import logging
 import pickle
+from collections.abc import Iterator
 from typing import Any, Dict
 
 import pytest
@@ -57,7 +59,17 @@ DOCUMENTED: Dict[str, Any] = {
                     "text": "I think so.",
                     "result": {
                         "nativeness_score": 71,
-                        "words": [{"word": "think", "score": 41, "start": 0.4, "end_time": 0.8, "phonemes": [{}]}],
+                        "words": [
+                            {
+                                "word": "think",
+                                "score": 41,
+                                "start": 0.4,
+                                "end_time": 0.8,
+                                "phonemes": [
+                                    {"text": "TH", "score": 12, "error_phoneme": "T", "start": 0.4, "end": 0.5}
+                                ],
+                            }
+                        ],
                     },
                 }
             ],
@@ -82,13 +94,19 @@ def strange(value: Any, replacement: Any, path: Any) -> Any:
     return {**value, key: strange(value[key], replacement, path[1:])}
 
 
-def look_at_everything(view: Any) -> None:
+def views(view: Any) -> Iterator[Any]:
+    """The view, and all that can be reached from it."""
+    yield view
     for name in dir(type(view)):
         value = getattr(view, name) if not name.startswith("_") else None
         for item in value if isinstance(value, tuple) else (value,):
             if hasattr(item, "raw"):
-                look_at_everything(item)
-    repr(view)
+                yield from views(item)
+
+
+def look_at_everything(view: Any) -> None:
+    for each in views(view):
+        repr(each)
 
 
 def one_speaker(**fields: Any) -> Any:
@@ -132,7 +150,9 @@ def test_reads_every_documented_field() -> None:
     (utterance,) = speaker.utterances
     assert (utterance.utterance_id, utterance.text, utterance.score) == ("u1", "I think so.", 71)
     (word,) = utterance.words
-    assert (word.text, word.score, word.start, word.end, len(word.phonemes)) == ("think", 41, 0.4, 0.8, 1)
+    assert (word.text, word.score, word.start, word.end) == ("think", 41, 0.4, 0.8)
+    (sound,) = word.phonemes
+    assert (sound.symbol, sound.score, sound.heard, sound.start, sound.end) == ("TH", 12, "T", 0.4, 0.5)
 
 
 def test_null_scores_are_not_zero() -> None:
@@ -170,8 +190,34 @@ def test_items_of_a_strange_type_are_left_out(caplog: pytest.LogCaptureFixture) 
 
 
 def test_unknown_fields_stay_in_raw() -> None:
-    """What a view does not know is in its raw."""
-    assert one_speaker(mood="calm").raw["mood"] == "calm"
+    """What a view does not know is in its raw, at every level."""
+    spiced = json.loads(json.dumps(DOCUMENTED), object_hook=lambda found: {**found, "mood": "calm"})
+    found = list(views(Assessment(spiced)))
+    assert len({type(view) for view in found}) == 11
+    assert {view.raw["mood"] for view in found} == {"calm"}
+
+
+def test_every_view_is_frozen() -> None:
+    """No field of any view can be set or taken away, nor one added."""
+    for view in (*views(Assessment(DOCUMENTED)), Score()):
+        for name in ("raw", "value", "mood"):
+            with pytest.raises(dataclasses.FrozenInstanceError):
+                setattr(view, name, 1)
+            with pytest.raises(dataclasses.FrozenInstanceError):
+                delattr(view, name)
+
+
+@pytest.mark.parametrize("stranger", [None, "0", False, []])
+def test_nothing_reads_as_zero(stranger: Any) -> None:
+    """Of an assessment whose every value is null, or no number, no number is left, and no 0 comes up."""
+
+    def emptied(found: Dict[str, Any]) -> Dict[str, Any]:
+        return {key: value if value and isinstance(value, (dict, list)) else stranger for key, value in found.items()}
+
+    for view in views(Assessment(json.loads(json.dumps(DOCUMENTED), object_hook=emptied))):
+        shown = [getattr(view, name) for name in dir(type(view)) if not name.startswith("_")]
+        flat = [value.value if isinstance(value, Score) else value for value in shown]
+        assert [value for value in flat if isinstance(value, (int, float)) and not isinstance(value, bool)] == []
 
 
 def test_views_are_frozen() -> None:

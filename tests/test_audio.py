@@ -615,3 +615,21 @@ def test_other_types(source: Any) -> None:
     """Anything else is an error that names the types that do."""
     with pytest.raises(AudioError, match=r"os.PathLike.*file object.*pydub.AudioSegment, not (NoneType|int|list)"):
         load(source)
+
+
+@pytest.mark.parametrize("kind", ["wav", "mp3", "flac", "ogg"])
+def test_tells_that_there_is_audio_before_all_of_it_is_decoded(kind: str) -> None:
+    """`recognized` is called once, and for compressed audio before the rest is decoded: the client connects then."""
+    calls: list[int] = []
+    decoded = load(wav(SPEECH) if kind == "wav" else encoded(kind), recognized=lambda: calls.append(1))
+    assert decoded.frame_count
+    assert calls == [1]
+
+
+@pytest.mark.parametrize("junk", [b"no audio", wav(b""), b"RIFF\0\0\0\0WAVE", encoded("mp3")[:40]])
+def test_tells_nothing_where_there_is_no_audio(junk: bytes) -> None:
+    """What can't be scored costs no connection."""
+    calls: list[int] = []
+    with pytest.raises(AudioError):
+        load(junk, recognized=lambda: calls.append(1))
+    assert calls == []

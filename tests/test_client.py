@@ -6,6 +6,7 @@ import io
 import json
 import pickle
 import socket
+import sys
 import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
@@ -14,7 +15,7 @@ from typing import Any, Callable, List, Optional, Tuple
 
 import pytest
 from pydub import AudioSegment
-from rawserver import PING, PONG, STREAM_ID, SUCCESS, Connection, RawServer, frame
+from rawserver import CLOSE, PING, PONG, STREAM_ID, SUCCESS, Connection, RawServer, frame
 
 from elsa_unscripted import (
     AudioError,
@@ -64,6 +65,60 @@ def after_audio(*messages: Any) -> Script:
         connection.finish()
 
     return script
+
+
+# Connecting while the audio is being decoded.
+
+
+@pytest.fixture(scope="module")
+def long_flac() -> bytes:
+    """Ten minutes of silence, which are quickly encoded."""
+    av = pytest.importorskip("av")
+    file = io.BytesIO()
+    with av.open(file, "w", "flac") as target:
+        stream = target.add_stream("flac", rate=16000, layout="mono")
+        for _ in range(600):
+            frame = av.AudioFrame("s16", "mono", 16000)
+            frame.planes[0].update(bytes(32000))
+            frame.sample_rate = 16000
+            target.mux(stream.encode(frame))
+        target.mux(stream.encode(None))
+    return file.getvalue()
+
+
+@pytest.mark.parametrize("source", [b"no audio", b"RIFF....WAVE", b"", "missing.wav"])
+def test_what_is_no_audio_makes_no_connection(source: Any) -> None:
+    """Bad input is an error at once, and the server hears nothing of it."""
+    with RawServer(lambda connection: connection.handshake()) as server:
+        with pytest.raises(AudioError):
+            score(source, TOKEN, url=server.url)
+        assert server.connections == []
+
+
+def test_audio_that_fails_while_it_connects(short: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """An error of the audio that is found only when the connection is on its way ends that, and nothing was said."""
+    monkeypatch.setitem(sys.modules, "av", None)
+
+    def script(connection: Connection) -> None:
+        connection.handshake()
+        connection.read_until_closed()
+
+    with RawServer(script) as server:
+        with pytest.raises(AudioError, match="formats"):
+            score(short, TOKEN, url=server.url, sample_rate=8000)
+        deadline = time.monotonic() + 10
+        while any(not connection.over.is_set() for connection in server.connections) and time.monotonic() < deadline:
+            time.sleep(0.01)
+        assert all(frame.opcode == CLOSE for connection in server.connections for frame in connection.frames)
+
+
+def test_connects_while_it_decodes(long_flac: bytes) -> None:
+    """The connection is made while ten minutes are decoded, not after: it is open long before the config is sent."""
+    result = scored(after_audio(SUCCESS), long_flac)
+    assert result.timings.connect is not None
+    assert result.timings.start is not None
+    assert result.timings.connect < 0.5 * result.timings.start
+    assert result.audio_seconds == pytest.approx(600)
 
 
 # The result.

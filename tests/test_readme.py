@@ -1,6 +1,7 @@
 """Every code block of the README is run, in order, in a folder that has what a reader would have there.
 
-Python blocks run as files. Shell blocks run line by line, but for three kinds of lines:
+Python blocks run as files; the one that needs Ray, hundreds of megabytes, only where that is installed. Shell blocks
+run line by line, but for three kinds of lines:
 
 * `python3 scripts/check.py` and `demo.py` would rebuild everything: they must exist and answer `--help` to the
   options given;
@@ -60,6 +61,9 @@ BLOCKS = blocks()
 def _folder(tmp_path: Path) -> Path:
     """A folder with a recording, a token, the project's scripts, and commands of the tests' own environment."""
     shutil.copy(SHORT, tmp_path / "speech.wav")
+    (tmp_path / "answers").mkdir()
+    shutil.copy(SHORT, tmp_path / "answers")
+    (tmp_path / "pupils.csv").write_text("pupil,path\nZoë,speech.wav\n", encoding="utf-8")
     (tmp_path / "token.txt").write_text("any-token\n")
     shutil.copytree(SCRIPT.parent, tmp_path / "scripts", ignore=shutil.ignore_patterns("__pycache__"))
     commands = tmp_path / "bin"
@@ -96,6 +100,8 @@ def test_every_block_is_known() -> None:
 @pytest.mark.parametrize("block", [b for b in BLOCKS if b.language == "python"], ids=lambda block: f"line-{block.line}")
 def test_python_blocks_run(block: Block, folder: Path, variables: dict[str, str]) -> None:
     """Each Python block runs by itself, without a warning, and prints what the README says, or nothing."""
+    if "import ray" in block.code:
+        pytest.importorskip("ray")
     (folder / "block.py").write_text(block.code, encoding="utf-8")
     out = printed([sys.executable, "-W", "error", "-W", "ignore::DeprecationWarning", "block.py"], folder, variables)
     assert out == (block.output or "")
@@ -126,6 +132,15 @@ def test_installing_names_extras_that_exist() -> None:
     assert named
     for requirement in named:
         check_extras(requirement.strip("'"))
+
+
+def test_images_are_there_and_small() -> None:
+    """Every image is a file of the repository, with words for those who can't see it."""
+    images = re.findall(r"!\[(.*?)\]\((.*?)\)", README)
+    assert images
+    for words, path in images:
+        assert len(words) > 20
+        assert (ROOT / path).stat().st_size <= 120_000
 
 
 def test_options_are_all_there() -> None:

@@ -193,7 +193,13 @@ def test_a_later_version_is_loaded(tmp_path: pathlib.Path) -> None:
     assert (result.timings.connect, result.timings.start) == (0.1, None)
 
 
-WRONG_FIELDS: list[dict[str, object]] = [{"statuses": 5}, {"timings": []}, {"warnings": 1}]
+WRONG_FIELDS: list[tuple[str, Any]] = [
+    *[("statuses", 5), ("statuses", [5]), ("statuses", "text"), ("warnings", 1), ("warnings", [1])],
+    *[("timings", []), ("timings", {"total": "x"}), ("timings", {"total": 1e300}), ("timings", {"total": True})],
+    *[("raw", []), ("fetched", 5), ("text", None), ("stream_id", 5)],
+    *[("audio_seconds", "x"), ("audio_seconds", True), ("audio_seconds_sent", None), ("channels", "2")],
+]
+WHOLE: dict[str, Any] = {"v": 1, "raw": {}, "statuses": [], "timings": {}, "warnings": []}
 
 
 @pytest.mark.parametrize(
@@ -201,8 +207,7 @@ WRONG_FIELDS: list[dict[str, object]] = [{"statuses": 5}, {"timings": []}, {"war
     [
         *[b"", b"{", b"[]", b"null", b"5", b'"v"', b"{}", b'{"v": 1}', b'{"raw": {}}', b'{"v": 1, "raw": []}'],
         *[b"\xff\xfe", b"RIFF\x00\x00\x00\x00WAVE", b"[" * 100_000, json.dumps(RAW).encode()],
-        *[json.dumps({"v": 1, "raw": {}, **each}).encode() for each in WRONG_FIELDS],
-        json.dumps({"v": 1, "raw": {}, "statuses": "text", "timings": {}, "warnings": []}).encode(),
+        *[json.dumps({**WHOLE, name: value}).encode() for name, value in WRONG_FIELDS],
     ],
     ids=lambda value: ascii(value)[:30],
 )

@@ -318,6 +318,7 @@ def test_one_that_is_stopped_while_it_blocks() -> None:
     assert sender.join(LONG)
     assert line.taken == [b"a", b"b"]
     assert line.put() == [Progress(1)]
+    assert (sender.begun, sender.sent) == (2, 2)
     assert audio_threads() == []
 
 

@@ -75,7 +75,7 @@ Pronunciation  ████████████████████░�
 Intonation     ███████████████░░░░░░░░░   61.0 %  B1
 Fluency        ████████████████████████  100.0 %
 Grammar        ░░░░░░░░░░░░░░░░░░░░░░░░    0.0 %
-Vocabulary     not scored
+Vocabulary     not enough speech
                The metrics need more than about 20 s of speech; grammar and
                vocabulary have minimums of their own.
 
@@ -165,6 +165,24 @@ def test_nothing_scored(speaker: Dict[str, Any]) -> None:
     """Where nothing was scored, the text says so and gives the documented reason."""
     raw = {"status": "success", "partial_error": "too_short", "speakers": [speaker]}
     assert summarize(ScoreResult(raw, audio_seconds=4.0)) == NULL_TEXT
+
+
+@pytest.mark.parametrize(
+    ("audio_seconds", "total_time", "short"),
+    [
+        (0.0, 19.9, True),
+        (60.0, 5, True),
+        (19.9, None, True),
+        (60.0, None, False),
+        (60.0, 20, False),
+        (0.0, None, False),
+    ],
+)
+def test_the_reason_is_a_reason(audio_seconds: float, total_time: Optional[float], short: bool) -> None:
+    """Too little speech is given as the reason only where there was too little, by what is documented."""
+    text = summarize(ScoreResult({"speakers": [{"total_time": total_time}]}, audio_seconds=audio_seconds))
+    assert ("Not enough speech." in text) == short
+    assert ("The server gave no score." in text) != short
 
 
 def test_no_assessment() -> None:
@@ -263,6 +281,14 @@ def test_color_adds_only_escape_sequences() -> None:
     for code in (0, 1, 2, 31, 32, 33):
         colored = colored.replace(f"\x1b[{code}m", "")
     assert colored == FULL_TEXT
+
+
+def test_a_word_is_told_once() -> None:
+    """A word that was weak in several places is marked in each, and listed once, at its worst."""
+    words = [{"text": "The", "score": 50}, {"text": "the", "score": 40}, *[{"text": "end", "score": 90}] * 9]
+    text = summarize(only_speaker(utterances=[{"words": words}]))
+    assert "[The] [the] end" in text
+    assert "[weakest]    the 40.0 %\n" in text + "\n"
 
 
 def test_transcript_without_words_is_not_marked() -> None:

@@ -28,23 +28,65 @@ EXIT_STATUSES = """\
 exit status:
   0    success
   1    timed out waiting for the server
-  2    wrong usage, a bad option, or a result that could not be written
+  2    wrong usage, a bad option, or a file that could not be read or written
   3    the server's verdict was failed or bad_quality
   4    could not connect, refused, or cut off
   5    the audio is missing, unreadable or empty
   130  interrupted
 """
 
-SCORE_EPILOG = """\
+TOKEN_EPILOG = """\
 The token is taken from --token-file or --token, else from $ELSA_API_TOKEN.
 What stands on a command line, everybody on this machine can read with ps:
 prefer a file or the variable.
 
+"""
+
+SCORE_EPILOG = """\
 examples:
   elsa-unscripted score speech.wav --token-file token.txt
   elsa-unscripted score speech.wav --plan premium --format json | jq .
   elsa-unscripted score - --token-file token.txt -o result.txt < speech.wav
 
+"""
+
+SHOW_EPILOG = """\
+examples:
+  elsa-unscripted score speech.wav --format json -o result.json
+  elsa-unscripted show result.json
+"""
+
+REPORT_EPILOG = """\
+The page is one file that needs nothing else: no network, no other file.
+
+examples:
+  elsa-unscripted report result.json --audio speech.wav
+  elsa-unscripted report scores.jsonl -o class.html --title "Class 4b"
+"""
+
+BATCH_EPILOG = """\
+A folder is searched for audio files, folders in it too. A list has one path on
+each line; or it is a CSV whose first line names a column "path", and --csv has
+its other columns as well.
+
+The journal, -o, gets a line for each recording. The same command goes on from
+it: what has its result there is not sent again, nor what failed, unless you
+say --retry-failed.
+
+Ctrl-C, or SIGTERM: those in flight finish. A second one: stop now.
+
+examples:
+  elsa-unscripted batch answers/ --token-file token.txt --csv scores.csv
+  find . -name '*.mp3' | elsa-unscripted batch --from-file - --jobs 50
+  elsa-unscripted batch --from-file pupils.csv --max-audio-seconds 3600
+
+exit status:
+  0    every recording has its result
+  2    wrong usage, a bad option, no recordings, or a file that can't be
+       written: the journal is in use, for example
+  3    some recordings have no result
+  4    the token was refused, or no connection could be made
+  130  interrupted by Ctrl-C or SIGTERM
 """
 
 SANDBOX_EPILOG = """\
@@ -57,7 +99,8 @@ def main(arguments: Optional[Sequence[str]] = None) -> int:
     """Runs the command line; returns the exit status."""
     try:
         try:
-            options = make_parser().parse_args(arguments)
+            words = sys.argv[1:] if arguments is None else list(arguments)
+            options = make_parser().parse_args(words, argparse.Namespace(words=words))
             status: int = options.run(options)
             return status
         finally:
@@ -79,6 +122,7 @@ def exit_status(error: BaseException) -> int:
     for kind, status in (
         (exceptions.ScoreTimeoutError, TIMED_OUT),
         (exceptions.ConfigError, USAGE),
+        (exceptions.JournalError, USAGE),
         (exceptions.ScoringFailedError, REJECTED),
         (exceptions.AudioError, BAD_AUDIO),
         (exceptions.ElsaError, NOT_CONNECTED),
@@ -96,14 +140,14 @@ def explain(error: ElsaError) -> str:
     return f"{error} [{error.audio_seconds_sent:.1f} s were sent and may be billed{stream}]"
 
 
-def say(text: str) -> None:
+def say(text: str, lead: str = f"{PROGRAM}: ") -> None:
     """Prints a line for people: to stderr, with whatever could move the cursor escaped."""
     from ..summary import printable
 
     if sys.stderr is None:
         return
     encoding = sys.stderr.encoding or "ascii"
-    line = f"{PROGRAM}: {printable(text)}".encode(encoding, "backslashreplace").decode(encoding)
+    line = f"{lead}{printable(text)}".encode(encoding, "backslashreplace").decode(encoding)
     # Nobody may be there to read it: that must not change the exit status.
     with contextlib.suppress(OSError):
         print(line, file=sys.stderr, flush=True)
@@ -127,6 +171,9 @@ def make_parser() -> argparse.ArgumentParser:
     parser.add_argument("--version", action=_Version, nargs=0, help="print the version and exit")
     commands = parser.add_subparsers(title="commands", metavar="COMMAND", required=True)
     _add_score(commands)
+    _add_batch(commands)
+    _add_show(commands)
+    _add_report(commands)
     _add_sandbox(commands)
     return parser
 
@@ -156,7 +203,7 @@ def _add_score(commands: argparse._SubParsersAction[_Parser]) -> None:
         usage=f"{PROGRAM} score AUDIO [options]",
         help="stream a recording and print its assessment",
         description="Stream a recording to the server, in real time, and print its assessment.",
-        epilog=SCORE_EPILOG + EXIT_STATUSES,
+        epilog=TOKEN_EPILOG + SCORE_EPILOG + EXIT_STATUSES,
         formatter_class=_LAYOUT,
     )
     parser.set_defaults(run=_score)
@@ -165,6 +212,62 @@ def _add_score(commands: argparse._SubParsersAction[_Parser]) -> None:
         metavar="AUDIO",
         help="a WAV file; with the extra 'formats' also mp3, flac, m4a, ogg, webm; - reads it from standard input",
     )
+    _add_shared(parser)
+    output = parser.add_argument_group("the output")
+    output.add_argument(
+        "--format",
+        choices=("summary", "json"),
+        metavar="FORM",
+        default="summary",
+        help="summary, for people, or json, what the server sent, exactly; default: %(default)s",
+    )
+    output.add_argument("-o", "--output", metavar="FILE", help="write the result there, not to standard output")
+    output.add_argument("--no-progress", action="store_true", help="no progress bar; only terminals get one anyway")
+    loudness = output.add_mutually_exclusive_group()
+    loudness.add_argument("-q", "--quiet", action="store_true", help="nothing but the result and errors")
+    loudness.add_argument("-v", "--verbose", action="store_true", help="log the exchange, and trace errors")
+
+
+def _add_batch(commands: argparse._SubParsersAction[_Parser]) -> None:
+    parser = commands.add_parser(
+        "batch",
+        usage=f"{PROGRAM} batch [PATH ...] [options]",
+        help="score many recordings, and go on where it stopped",
+        description="Score many recordings at once. Interrupted, the same command goes on.",
+        epilog=TOKEN_EPILOG + BATCH_EPILOG,
+        formatter_class=_LAYOUT,
+    )
+    parser.set_defaults(run=_batch)
+    parser.add_argument("paths", metavar="PATH", nargs="*", help="a recording, or a folder of recordings")
+    parser.add_argument("--from-file", metavar="LIST", help="a list of more recordings; - reads it from standard input")
+    parser.add_argument(
+        "--glob",
+        metavar="PATTERN",
+        action="append",
+        default=[],
+        help="take the files of folders whose names match, such as '*.wav'; can be repeated",
+    )
+    work = parser.add_argument_group("the work")
+    work.add_argument("--jobs", metavar="N", default="16", help="recordings at a time, at most; default: %(default)s")
+    work.add_argument("--retry-failed", action="store_true", help="try again what failed, by the journal")
+    work.add_argument(
+        "--max-audio-seconds", metavar="N", help="begin no recording that would take the sum of this run beyond N"
+    )
+    work.add_argument(
+        "--dask", metavar="ADDRESS", help="let the workers of this Dask scheduler do it, such as tcp://host:8786"
+    )
+    _add_shared(parser)
+    output = parser.add_argument_group("the output")
+    output.add_argument(
+        "-o", "--output", metavar="FILE", default="scores.jsonl", help="the journal; default: %(default)s"
+    )
+    output.add_argument("--csv", metavar="FILE", help="write a table, too: one row for each recording")
+    output.add_argument("--no-progress", action="store_true", help="no bar, nor a line a minute without a terminal")
+    output.add_argument("-q", "--quiet", action="store_true", help="nothing but errors, and how to go on")
+
+
+def _add_shared(parser: argparse.ArgumentParser) -> None:
+    """Adds the options of `score` and `batch` alike: the token, and the exchange."""
     token = parser.add_argument_group("the token").add_mutually_exclusive_group()
     token.add_argument("--token-file", metavar="F", help="the file that holds it; - reads a line of standard input")
     token.add_argument("--token", metavar="T", help="the token itself, visible in ps; - is --token-file -")
@@ -206,19 +309,44 @@ def _add_score(commands: argparse._SubParsersAction[_Parser]) -> None:
     )
     exchange.add_argument("--ca-bundle", metavar="FILE", help="certificates to trust in place of the system's")
 
-    output = parser.add_argument_group("the output")
-    output.add_argument(
-        "--format",
-        choices=("summary", "json"),
-        metavar="FORM",
-        default="summary",
-        help="summary, for people, or json, what the server sent, exactly; default: %(default)s",
+
+def _add_show(commands: argparse._SubParsersAction[_Parser]) -> None:
+    parser = commands.add_parser(
+        "show",
+        usage=f"{PROGRAM} show RESULT.json",
+        help="print the summary of a saved result",
+        description="Print the summary of a saved result, as score does.",
+        epilog=SHOW_EPILOG,
+        formatter_class=_LAYOUT,
     )
-    output.add_argument("-o", "--output", metavar="FILE", help="write the result there, not to standard output")
-    output.add_argument("--no-progress", action="store_true", help="no progress bar; only terminals get one anyway")
-    loudness = output.add_mutually_exclusive_group()
-    loudness.add_argument("-q", "--quiet", action="store_true", help="nothing but the result and errors")
-    loudness.add_argument("-v", "--verbose", action="store_true", help="log the exchange, and trace errors")
+    parser.set_defaults(run=_show)
+    parser.add_argument("result", metavar="RESULT.json", help="a file of ScoreResult.save() or of score --format json")
+
+
+def _add_report(commands: argparse._SubParsersAction[_Parser]) -> None:
+    parser = commands.add_parser(
+        "report",
+        usage=f"{PROGRAM} report RESULT.json|JOURNAL.jsonl [options]",
+        help="make an HTML page of a saved result, or of a batch",
+        description="Make an HTML page of a saved result, or of the journal of a batch (extra 'report').",
+        epilog=REPORT_EPILOG,
+        formatter_class=_LAYOUT,
+    )
+    parser.set_defaults(run=_report)
+    parser.add_argument(
+        "source",
+        metavar="FILE",
+        help="a file of ScoreResult.save() or of score --format json, or the journal of a batch",
+    )
+    parser.add_argument("--audio", metavar="A.wav", help="the recording, to be seen and heard in the page of a result")
+    parser.add_argument("-o", "--output", metavar="PAGE.html", help="default: the name of FILE, with .html")
+    parser.add_argument(
+        "--thresholds",
+        metavar="LOW,HIGH",
+        default="60,80",
+        help="percent from which a score is fair, and from which it is good; default: %(default)s",
+    )
+    parser.add_argument("--title", metavar="T", help="the title of the page")
 
 
 def _add_sandbox(commands: argparse._SubParsersAction[_Parser]) -> None:
@@ -250,6 +378,24 @@ def _port(text: str) -> int:
 
 def _score(options: argparse.Namespace) -> int:
     from .score import run
+
+    return run(options)
+
+
+def _batch(options: argparse.Namespace) -> int:
+    from .batch import run
+
+    return run(options)
+
+
+def _show(options: argparse.Namespace) -> int:
+    from .show import run
+
+    return run(options)
+
+
+def _report(options: argparse.Namespace) -> int:
+    from .report import run
 
     return run(options)
 

@@ -4,28 +4,22 @@ from __future__ import annotations
 
 import argparse
 import contextlib
-import errno
-import getpass
-import json
 import logging
-import math
 import os
-import shutil
 import sys
 import traceback
-from typing import Any, BinaryIO, Callable, Dict, Iterator, Optional, Tuple, Union
+from typing import Any, BinaryIO, Iterator, Optional, Tuple
 
 from ..client import Client, OnProgress, OnStatus
-from ..config import TOKEN_VARIABLE
 from ..exceptions import ConfigError, ElsaError
 from ..result import ScoreResult
-from ..summary import printable, summarize
-from . import USAGE, exit_status, explain, give_up_stdout, say
+from ..summary import printable
+from . import USAGE, exit_status, explain, say
+from .options import exchange, stdin, token
+from .result import formatted, print_result
 
 STATUS_WIDTH = 30  # columns beside the bar; what a terminal has no room for is cut off
 BAR = f"{{n:5.1f}} of {{total:.1f}} s |{{bar:24}}| {{percentage:3.0f}} %  {{desc:.{STATUS_WIDTH}}}"
-READABLE_WIDTH = 100  # columns of a summary, however wide the terminal is
-MAX_TOKEN_BYTES = 64 * 1024  # more in a file is no token, and may have no end
 
 
 def run(options: argparse.Namespace) -> int:
@@ -34,7 +28,8 @@ def run(options: argparse.Namespace) -> int:
         try:
             _check_output(options.output, options.audio)
             source = _stdin_audio() if options.audio == "-" else options.audio
-            client = Client(_token(options), **_client_options(options))
+            on_stdin = "the audio" if options.audio == "-" else None
+            client = Client(token(options, on_stdin=on_stdin), **exchange(options))
             with client, _progress(options) as (on_status, on_progress):
                 result = client.score(source, on_status=on_status, on_progress=on_progress)
         except ElsaError as error:
@@ -49,101 +44,11 @@ def run(options: argparse.Namespace) -> int:
     return _deliver(result, options)
 
 
-# Options.
-
-
-def _token(options: argparse.Namespace) -> str:
-    """Returns the token from where the options say, else from the environment."""
-    if "-" in (options.token, options.token_file):
-        token, place = _token_from_stdin(options.audio), "standard input"
-    elif options.token_file is not None:
-        token, place = _token_from_file(options.token_file), repr(options.token_file)
-    elif options.token is not None:
-        token, place = options.token, "--token"
-    else:
-        token, place = os.environ.get(TOKEN_VARIABLE, ""), f"${TOKEN_VARIABLE}"
-    if not token:
-        raise ConfigError(f"no token in {place}: set ${TOKEN_VARIABLE}, or give --token-file FILE")
-    return token
-
-
-def _token_from_stdin(audio: str) -> str:
-    if audio == "-":
-        raise ConfigError("standard input can't hold both the audio and the token: use --token-file FILE")
-    stdin = _stdin()
-    if not stdin.isatty():
-        return _text(stdin.readline(MAX_TOKEN_BYTES), "standard input")
-    try:
-        return getpass.getpass("API token (not shown): ").strip()
-    except EOFError:
-        return ""
-
-
-def _token_from_file(path: str) -> str:
-    try:
-        with open(path, "rb") as file:
-            return _text(file.read(MAX_TOKEN_BYTES), repr(path))
-    except OSError as error:
-        raise ConfigError(f"can't read the token from {path!r} ({error.strerror}); check --token-file") from None
-
-
-def _text(data: bytes, place: str) -> str:
-    try:
-        return data.decode("utf-8-sig").strip()  # some editors begin a file with a byte order mark
-    except UnicodeDecodeError:
-        # `from None`: the decoding error would carry the token.
-        raise ConfigError(f"what is in {place} is not text, and no token; check --token-file") from None
-
-
-def _stdin() -> BinaryIO:
-    if sys.stdin is None:
-        raise ConfigError("standard input is closed: give a file in place of -")
-    return sys.stdin.buffer
-
-
 def _stdin_audio() -> BinaryIO:
-    stdin = _stdin()
-    if stdin.isatty():
+    source = stdin()
+    if source.isatty():
         raise ConfigError("standard input is a terminal, not a recording: give a file, or < FILE")
-    return stdin
-
-
-def _client_options(options: argparse.Namespace) -> Dict[str, Any]:
-    given: Dict[str, Any] = {
-        "api_plan": options.plan,
-        "url": options.url,
-        "extra": dict(map(_setting, options.set)),
-        "speed": None
-        if options.speed == "max"
-        else _number("--speed", options.speed, float, "a number above 0, or max"),
-        "proxy": options.proxy,
-        "ca_bundle": options.ca_bundle,
-    }
-    if options.timeout is not None:
-        given["timeout"] = _number("--timeout", options.timeout, float, "a number of seconds above 0")
-    if options.sample_rate is not None:
-        given["sample_rate"] = _number("--sample-rate", options.sample_rate, int, "a whole number of Hz above 0")
-    return given
-
-
-def _number(name: str, text: str, kind: Callable[[str], Union[int, float]], what: str) -> Union[int, float]:
-    try:
-        number = kind(text)
-    except ValueError:
-        number = math.nan
-    if not (math.isfinite(number) and number > 0):
-        raise ConfigError(f"{name} must be {what}, not {text!r}")
-    return number
-
-
-def _setting(text: str) -> Tuple[str, Any]:
-    key, equals, value = text.partition("=")
-    if not equals or not key:
-        raise ConfigError(f"--set must be KEY=JSON, not {text!r}")
-    try:
-        return key, json.loads(value)
-    except (ValueError, RecursionError):
-        raise ConfigError(f"--set {key}: {value!r} is not JSON; text needs quotes: --set '{key}=\"text\"'") from None
+    return source
 
 
 def _check_output(path: Optional[str], audio: str) -> None:
@@ -168,59 +73,15 @@ def _check_output(path: Optional[str], audio: str) -> None:
 def _deliver(result: ScoreResult, options: argparse.Namespace) -> int:
     """Writes the result where it was asked for, or else where it is seen: it was paid for."""
     if options.output in (None, "-"):
-        return _print(result, options.format)
+        return print_result(result, options.format)
     try:
         with open(options.output, "wb") as file:
-            file.write(_formatted(result, options.format, False, "utf-8"))
+            file.write(formatted(result, options.format, False, "utf-8"))
     except OSError as error:
         say(f"error: can't write {options.output!r} ({error.strerror}); the result goes to standard output")
-        _print(result, options.format)
+        print_result(result, options.format)
         return USAGE
     return 0
-
-
-def _print(result: ScoreResult, form: str) -> int:
-    try:
-        _write(sys.stdout, result, form)
-    except BrokenPipeError:
-        link = f"; the result is also at {result.result_link}" if result.result_link else ""
-        say(f"nobody reads standard output any more{link}")
-        raise
-    except OSError as error:
-        say(f"error: can't write to standard output ({error.strerror}); the result goes to standard error")
-        if sys.stdout is not None:
-            give_up_stdout()
-        with contextlib.suppress(OSError):
-            _write(sys.stderr, result, form)
-        return USAGE
-    return 0
-
-
-def _write(stream: Any, result: ScoreResult, form: str) -> None:
-    if stream is None:
-        raise OSError(errno.EBADF, os.strerror(errno.EBADF))
-    stream.flush()
-    stream.buffer.write(_formatted(result, form, stream.isatty(), stream.encoding or "ascii"))
-    stream.buffer.flush()
-
-
-def _formatted(result: ScoreResult, form: str, terminal: bool, encoding: str) -> bytes:
-    if form == "json":
-        return (_for_terminal(result.text) if terminal else result.text).encode("utf-8") + b"\n"
-    text = summarize(
-        result,
-        width=min(shutil.get_terminal_size().columns, READABLE_WIDTH) if terminal else 80,
-        color=terminal and not os.environ.get("NO_COLOR") and os.environ.get("TERM") != "dumb",
-        ascii_only=not encoding.lower().replace("-", "").startswith("utf"),
-    )
-    return (text.rstrip("\n") + "\n").encode(encoding, "backslashreplace")
-
-
-def _for_terminal(text: str) -> str:
-    """Escapes, as JSON does, what a terminal might obey."""
-    return "".join(
-        c if c.isprintable() or c in "\n\t" else json.dumps(c)[1:-1].replace("\x7f", "\\u007f") for c in text
-    )
 
 
 # What is seen meanwhile.

@@ -1,0 +1,59 @@
+"""What a batch tells its caller: an `Outcome` for each recording, and a `BatchProgress` now and then. Made by `run`."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Optional
+
+from ..exceptions import ElsaError
+from ..result import ScoreResult
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What became of one recording: a result or an error, never both.
+
+    Attributes:
+        path: As it was given.
+        result: The result, if it was scored.
+        error: Why it wasn't.
+        attempts: Exchanges begun for it in this run; 0 if none was (in the journal, over budget, unreadable, …).
+        seconds: How long they took together.
+        from_journal: It was scored earlier, in another run or in this one under another name; nothing was sent.
+        sha256: Of the file's bytes; `None` when it couldn't be read.
+    """
+
+    path: str
+    result: Optional[ScoreResult] = None
+    error: Optional[ElsaError] = None
+    attempts: int = 0
+    seconds: float = 0.0
+    from_journal: bool = False
+    sha256: Optional[str] = None
+
+
+@dataclass(frozen=True)
+class BatchProgress:
+    """How far a batch is.
+
+    Attributes:
+        succeeded: Recordings that were scored in this run.
+        failed: Recordings that failed in this run.
+        resumed: Recordings whose result was in the journal.
+        skipped: Recordings over budget, and earlier failures that aren't tried again.
+        in_flight: Recordings that are being scored.
+        audio_seconds: Length of the recordings that were finished in this run.
+        billable_seconds: An estimate: the started units of every stream that may be metered.
+        concurrency: How many may be in flight now.
+        waiting: Seconds that are left of a common back-off; 0.0 if there is none.
+    """
+
+    succeeded: int = 0
+    failed: int = 0
+    resumed: int = 0
+    skipped: int = 0
+    in_flight: int = 0
+    audio_seconds: float = 0.0
+    billable_seconds: float = 0.0
+    concurrency: int = 0
+    waiting: float = 0.0

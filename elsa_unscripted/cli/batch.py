@@ -1,0 +1,298 @@
+"""`elsa-unscripted batch`: many recordings, into a journal that the next run goes on from."""
+
+from __future__ import annotations
+
+import argparse
+import contextlib
+import logging
+import os
+import re
+import shlex
+import signal
+import subprocess
+import threading
+import time
+from concurrent.futures import BrokenExecutor, Executor
+from types import FrameType
+from typing import Any, Callable, Iterator, List, Optional, Sequence, Tuple, cast
+
+from ..api import score_many
+from ..batch import Batch, BatchProgress, Outcome
+from ..exceptions import BudgetError, ConfigError, ConnectError, ElsaError
+from . import INTERRUPTED, NOT_CONNECTED, PROGRAM, REJECTED, USAGE, exit_status, explain, say
+from .inputs import Columns, Inputs
+from .meter import Meter
+from .options import exchange, number, token
+from .table import Table
+from .tally import Tally
+
+MIN_UNCONNECTED = 5  # recordings that can't be sent, the first ones, before the rest isn't tried
+# Checked here: Dask takes 20 s to refuse another.
+_DASK_ADDRESS = re.compile(r"((tcp|tls|ucx|wss?)://)?[^/\s]+:\d{1,5}/?")
+DASK_SECONDS = 10.0  # s: to reach the scheduler, as long as a connection to the service may take
+
+
+def run(options: argparse.Namespace) -> int:
+    """Carries out the subcommand; returns the exit status."""
+    try:
+        with contextlib.ExitStack() as stack:
+            return _Run(options, stack).run()
+    except ElsaError as error:
+        say(f"error: {error}")
+        return exit_status(error)
+
+
+class _Interrupted(Exception):
+    """Ctrl-C while the next recording is waited for."""
+
+
+class _Run:
+    """One batch, from its options to its exit status; `stack` closes what it opens."""
+
+    def __init__(self, options: argparse.Namespace, stack: contextlib.ExitStack) -> None:
+        self._options = options
+        self._tally = Tally()
+        self._columns = Columns()
+        self._presses = 0  # of Ctrl-C
+        self._flying = 0  # recordings that were in flight at the first one
+        self._drawing = False  # whether the next recording is being waited for
+        self._problem: Optional[ElsaError] = None
+        self._status: Optional[int] = None  # what it ends with, if that is known before the end
+        if options.output == "-":
+            raise ConfigError("-o must be a file, from which an interrupted batch goes on; not -")
+        jobs = int(number("--jobs", options.jobs, int, "a whole number above 0"))
+        budget = options.max_audio_seconds
+        if budget is not None:
+            budget = number("--max-audio-seconds", budget, float, "a number of seconds above 0")
+        if not options.paths and options.from_file is None:
+            raise ConfigError(f"no recordings: give files, folders or --from-file LIST; see {PROGRAM} batch --help")
+        self._inputs = stack.enter_context(contextlib.closing(Inputs(options.paths, options.glob, options.from_file)))
+        on_stdin = "the list" if options.from_file == "-" else None
+        given = {"token": token(options, on_stdin=on_stdin), **exchange(options)}
+        executor = None if options.dask is None else _dask(options.dask, stack)
+        shown = not (options.quiet or options.no_progress)
+        total = self._inputs.count() if shown else None
+        self._jobs = jobs
+        self._meter = stack.enter_context(contextlib.closing(Meter(total, shown=shown)))
+        stack.enter_context(_warnings(self._meter.say))
+        self._batch: Batch = stack.enter_context(
+            score_many(
+                self._draw(),
+                **given,
+                max_workers=jobs,
+                executor=executor,
+                journal=options.output,
+                retry_failed=options.retry_failed,
+                max_audio_seconds=budget,
+                on_progress=self._on_progress,
+            )
+        )
+        # Only now: the journal's lock keeps a second run from emptying the table of the first.
+        self._table = None if options.csv is None else _table(options, self._inputs.columns)
+        stack.callback(self._end_table)
+
+    def run(self) -> int:
+        """Scores all; returns the exit status."""
+        began = time.monotonic()
+        self._meter.show(self._batch.progress)
+        with _signals(self._on_signal):
+            try:
+                for outcome in self._batch:
+                    self._take(outcome)
+            except KeyboardInterrupt:
+                flying = self._batch.progress.in_flight
+                self._meter.say(f"stopped: {flying} cut off in flight, which may be billed")
+            except BrokenExecutor as error:
+                self._fail(f"the workers are gone ({error or type(error).__name__})", NOT_CONNECTED)
+            except ElsaError as error:
+                self._fail(explain(error), exit_status(error))
+            self._batch.close()
+        self._end_table()
+        self._meter.show(self._batch.progress, last=True)
+        self._meter.close()
+        if self._problem is not None:
+            self._fail(str(self._problem), USAGE)
+        return self._conclude(time.monotonic() - began)
+
+    def _draw(self) -> Iterator[str]:
+        """Yields the paths to `score_many()`, in this thread."""
+        recordings = iter(self._inputs)
+        while True:
+            try:
+                try:
+                    self._drawing = True
+                    recording = next(recordings, None)
+                finally:
+                    self._drawing = False
+            except _Interrupted:
+                self._drawing = False
+                return
+            except ConfigError as error:
+                self._problem = error
+                return
+            if recording is None:
+                return
+            self._columns.put(recording)
+            yield recording.path
+
+    def _take(self, outcome: Outcome) -> None:
+        self._tally.add(outcome)
+        if outcome.error is not None and not outcome.from_journal and not isinstance(outcome.error, BudgetError):
+            self._meter.say(_line(outcome.path, outcome.error))
+        columns = self._columns.take(outcome.path)
+        if self._table is not None:
+            try:
+                self._table.add(outcome, columns)
+            except OSError as error:
+                self._lose_table(error)
+        enough = max(self._jobs, MIN_UNCONNECTED)
+        if not self._tally.connected and self._tally.unconnected == enough and not self._presses:
+            self._batch.stop()
+            self._fail(f"no connection for {enough} recordings, and none ever: no more are tried", NOT_CONNECTED)
+
+    def _on_progress(self, progress: BatchProgress) -> None:
+        """Called by the batch in this thread, where printing is safe, as it isn't in a signal handler."""
+        if self._presses and not self._meter.stopping:
+            self._meter.stopping = True
+            self._meter.say(f"stopping: {self._flying} in flight finish; Ctrl-C again cuts them off")
+        self._meter.show(progress)
+
+    def _on_signal(self, _number: int, _frame: Optional[FrameType]) -> None:
+        self._presses += 1
+        if self._presses > 1:
+            raise KeyboardInterrupt  # the batch keeps its journal whole wherever this hits it
+        self._flying = self._batch.progress.in_flight
+        self._batch.stop()
+        if self._drawing:
+            raise _Interrupted  # a list that comes through a pipe may give no line for hours
+
+    def _fail(self, text: str, status: int) -> None:
+        self._meter.say(f"error: {text}")
+        self._status = self._status or status
+
+    def _lose_table(self, error: OSError) -> None:
+        """Goes on without the table: the journal has everything."""
+        table, self._table = self._table, None
+        with contextlib.suppress(OSError):
+            if table is not None:
+                table.close()
+        self._fail(f"can't write {self._options.csv!r} ({error.strerror}); when repeated, the command mends it", USAGE)
+
+    def _end_table(self) -> None:
+        try:
+            if self._table is not None:
+                self._table.close()
+        except OSError as error:
+            self._lose_table(error)
+
+    def _conclude(self, seconds: float) -> int:
+        """Prints the summary, and in the last line how to go on; returns the exit status."""
+        tally, options = self._tally, self._options
+        status = INTERRUPTED if self._presses else self._status
+        if status is None and not tally.scored and not tally.missing:
+            say("error: no recordings found; folders are searched for audio files, or for --glob PATTERN")
+            return USAGE
+        if status is None and tally.missing:
+            status = NOT_CONNECTED if tally.unconnected and not tally.connected else REJECTED
+        if not options.quiet and (tally.scored or tally.missing):
+            for line in tally.lines(seconds, self._batch.billable_seconds):
+                say(line, lead="")
+            table = "" if self._table is None else f", the table in {options.csv}"
+            say(f"The results are in {options.output}{table}.", lead="")
+        words, left_out = _command(options)
+        with_token = f" (give {' and '.join(left_out)} again)" if left_out else ""
+        if self._presses or self._status is not None:
+            say(f"to go on{with_token}: {words}")
+        elif tally.missing:
+            retry = " --retry-failed" if tally.again and not options.retry_failed else ""
+            say(f"to try the others again{with_token}: {words}{retry}")
+        return status or 0
+
+
+def _table(options: argparse.Namespace, carried: Sequence[str]) -> Table:
+    for other in (options.output, options.from_file):
+        both = other is not None and os.path.exists(options.csv) and os.path.exists(other)
+        if both and os.path.samefile(options.csv, other):
+            raise ConfigError(f"--csv would write over {other!r}; give another file")
+    return Table(options.csv, carried)
+
+
+def _dask(address: str, stack: contextlib.ExitStack) -> Executor:
+    try:
+        from dask.distributed import Client
+    except ImportError:
+        raise ConfigError("--dask needs the extra 'dask': pip install 'elsa-unscripted[dask]'") from None
+    if not _DASK_ADDRESS.fullmatch(address):
+        raise ConfigError(f"--dask must be the address of a scheduler, such as tcp://host:8786, not {address!r}")
+    try:
+        client = cast(Any, Client)(address, timeout=DASK_SECONDS, set_as_default=False)
+        stack.callback(client.close)
+    except OSError as error:
+        raise ConnectError(f"can't reach the Dask scheduler at {address!r} ({error}); check --dask") from error
+    executor: Executor = client.get_executor()
+    return executor
+
+
+@contextlib.contextmanager
+def _signals(handler: Callable[[int, Optional[FrameType]], None]) -> Iterator[None]:
+    """Handles Ctrl-C and SIGTERM alike, unless whoever started us wants them ignored, as `nohup` and `&` may."""
+    before = {each: signal.getsignal(each) for each in (signal.SIGINT, signal.SIGTERM)}
+    ours = [each for each, old in before.items() if old not in (signal.SIG_IGN, None)]
+    for each in ours:
+        signal.signal(each, handler)
+    try:
+        yield
+    finally:
+        for each in ours:
+            signal.signal(each, before[each])
+
+
+class _Told(logging.Handler):
+    """Prints what is logged in this thread: of the journal, not of each exchange."""
+
+    def __init__(self, tell: Callable[[str], None]) -> None:
+        super().__init__(logging.WARNING)
+        self._tell = tell
+        self._thread = threading.get_ident()
+
+    def emit(self, record: logging.LogRecord) -> None:
+        if record.thread == self._thread:
+            self._tell(f"{record.levelname.lower()}: {record.getMessage()}")
+
+
+@contextlib.contextmanager
+def _warnings(tell: Callable[[str], None]) -> Iterator[None]:
+    logger, handler = logging.getLogger("elsa_unscripted"), _Told(tell)
+    logger.addHandler(handler)
+    try:
+        yield
+    finally:
+        logger.removeHandler(handler)
+
+
+def _line(path: str, error: ElsaError) -> str:
+    text = explain(error)
+    return f"error: {text}" if path in text else f"error: {path}: {text}"
+
+
+def _command(options: argparse.Namespace) -> Tuple[str, List[str]]:
+    """Returns the command to repeat, without secrets, and the options that were left out of it."""
+    kept: List[str] = []
+    left_out: List[str] = []
+    words = iter(options.words)
+    for word in words:
+        if word == "--":
+            kept += [word, *words]
+            break
+        name, equals, value = word.partition("=")
+        secret = next((each for each in ("--token", "--proxy") if len(name) > 3 and each.startswith(name)), None)
+        if secret is None:
+            kept.append(word)
+            continue
+        rest = [] if equals else [next(words, "")]
+        if value == "-" or rest == ["-"] or (secret == "--proxy" and "@" not in word + "".join(rest)):
+            kept += [word, *rest]
+        else:
+            left_out.append(secret)
+    every = [PROGRAM, *kept]
+    return (subprocess.list2cmdline(every) if os.name == "nt" else shlex.join(every)), left_out

@@ -1,0 +1,209 @@
+"""The recordings that `batch` is given: files, folders that are walked, and a list that is read as it comes."""
+
+from __future__ import annotations
+
+import contextlib
+import csv
+import fnmatch
+import itertools
+import os
+import time
+from typing import IO, Dict, Iterable, Iterator, List, NamedTuple, Optional, Sequence, Tuple
+
+from ..exceptions import ConfigError
+from .options import stdin
+
+# What a folder is searched for: what the extra `formats` decodes, under its usual names, in lower case.
+EXTENSIONS = frozenset(
+    (".aac", ".aif", ".aiff", ".flac", ".m4a", ".mp3", ".mp4", ".oga", ".ogg", ".opus", ".wav", ".webm", ".wma")
+)
+PATH_COLUMN = "path"  # the column that makes a list a table
+SEPARATORS = ",;\t"  # what spreadsheets write between columns, by the language that they are set to
+COUNT_SECONDS = 3.0  # s: what it may cost to know how many recordings there are before the first is begun
+
+
+class Recording(NamedTuple):
+    """One recording to score.
+
+    Attributes:
+        path: Where it is.
+        columns: What its row of the list has beside the path, in the order of the list's columns.
+    """
+
+    path: str
+    columns: Tuple[str, ...] = ()
+
+
+class Inputs:
+    """All recordings that a command line names, in a stable order: the paths as given, then the list.
+
+    Args:
+        paths: Files, and folders to walk.
+        globs: What the name of a file in a folder must match; none: `EXTENSIONS` decide.
+        list_file: One path per line, or a CSV with a column `path`; `-` is standard input.
+
+    Attributes:
+        columns: The names of the list's columns beside `path`.
+        named: The list as it is called in errors.
+
+    Raises:
+        ConfigError: A path doesn't exist, or the list can't be read.
+    """
+
+    def __init__(self, paths: Sequence[str], globs: Sequence[str] = (), list_file: Optional[str] = None) -> None:
+        for path in paths:
+            if not os.path.exists(path):
+                hint = "; folders are searched with --glob" if any(mark in path for mark in "*?[") else ""
+                raise ConfigError(f"{path!r} doesn't exist{hint}")
+        self._paths = paths
+        self._globs = globs
+        self._list_file = list_file
+        self.named = "standard input" if list_file == "-" else repr(list_file)
+        self.columns: Sequence[str] = ()
+        self._rows: Optional[Iterator[Recording]] = None
+        self._opened: Optional[IO[str]] = None
+        if list_file is not None:
+            self._opened = self._open()
+            try:
+                self.columns, self._rows = self._understand(self._opened)
+            except ConfigError:
+                self.close()
+                raise
+
+    def close(self) -> None:
+        """Closes the list; standard input stays open."""
+        if self._opened is not None and self._list_file != "-":
+            self._opened.close()
+
+    def __iter__(self) -> Iterator[Recording]:
+        """Yields them once.
+
+        Raises:
+            ConfigError: The list can't be read on.
+        """
+        yield from map(Recording, itertools.chain.from_iterable(map(self._files, self._paths)))
+        if self._rows is not None:
+            yield from self._rows
+
+    def count(self) -> Optional[int]:
+        """Returns how many there are; `None` if only reading standard input, or much time, would tell."""
+        if self._list_file is not None and not os.path.isfile(self._list_file):
+            return None
+        ends, number = time.monotonic() + COUNT_SECONDS, 0
+        with contextlib.closing(Inputs(self._paths, self._globs, self._list_file)) as again:
+            try:
+                for _ in again:
+                    number += 1
+                    if time.monotonic() > ends:
+                        return None
+            except ConfigError:
+                return None  # it is told when the batch gets there
+        return number
+
+    def _files(self, path: str) -> Iterator[str]:
+        """Yields a file itself, whatever its name, or what is in a folder: files by name, then folders by name."""
+        try:
+            with os.scandir(path) as entries:
+                # What begins with a dot is hidden, or a Mac's `._speech.wav`, which is no audio.
+                shown = sorted((entry for entry in entries if entry.name[0] != "."), key=lambda entry: entry.name)
+        except OSError:
+            yield path  # a file; or a folder that can't be searched: to score it fails, and tells why
+            return
+        # Links to folders aren't followed: they may lead in a circle.
+        folders = [entry.path for entry in shown if entry.is_dir(follow_symlinks=False)]
+        yield from (entry.path for entry in shown if self._is_wanted(entry.name) and _is_file(entry))
+        for folder in folders:
+            yield from self._files(folder)
+
+    def _is_wanted(self, name: str) -> bool:
+        if self._globs:
+            return any(fnmatch.fnmatch(name, pattern) for pattern in self._globs)
+        return os.path.splitext(name)[1].lower() in EXTENSIONS
+
+    def _open(self) -> IO[str]:
+        # As Python itself decodes the names of files: a name that isn't UTF-8 comes through unharmed.
+        how = {"encoding": "utf-8-sig", "errors": "surrogateescape", "newline": ""}
+        try:
+            if self._list_file == "-":
+                return open(stdin().fileno(), closefd=False, **how)  # type: ignore[call-overload,no-any-return]
+            return open(str(self._list_file), **how)  # type: ignore[call-overload,no-any-return]
+        except (OSError, ValueError) as error:
+            reason = getattr(error, "strerror", None) or error
+            raise ConfigError(f"can't read the list {self.named} ({reason}); check --from-file") from error
+
+    def _understand(self, lines: IO[str]) -> Tuple[Sequence[str], Iterator[Recording]]:
+        """Returns the columns of the list and its rows: it is a table if its first line names a column `path`."""
+        first = ""
+        with self._reading():
+            while not first.strip():
+                first = lines.readline()
+                if not first:
+                    return (), iter(())
+        if "\0" in first:
+            raise ConfigError(f"the list {self.named} isn't UTF-8 text; save it as UTF-8")
+        for separator in SEPARATORS:
+            names = [name.strip() for name in next(csv.reader([first], delimiter=separator))]
+            if PATH_COLUMN in names:
+                return self._table(names, csv.reader(lines, delimiter=separator))
+        if str(self._list_file).lower().endswith((".csv", ".tsv")):
+            raise ConfigError(
+                f"the list {self.named} has no column {PATH_COLUMN!r}: its first line must name the columns"
+            )
+        return (), self._plain(itertools.chain([first], lines))
+
+    def _plain(self, lines: Iterable[str]) -> Iterator[Recording]:
+        with self._reading():
+            for line in lines:
+                path = line.rstrip("\r\n")
+                if path:
+                    yield Recording(path)
+
+    def _table(self, names: List[str], rows: Iterator[List[str]]) -> Tuple[Sequence[str], Iterator[Recording]]:
+        at = names.index(PATH_COLUMN)
+        width = len(names)
+
+        def recordings() -> Iterator[Recording]:
+            with self._reading():
+                for row in rows:
+                    cells = (row + [""] * width)[:width]
+                    path = cells.pop(at)
+                    if path:
+                        yield Recording(path, tuple(cells))
+
+        return names[:at] + names[at + 1 :], recordings()
+
+    @contextlib.contextmanager
+    def _reading(self) -> Iterator[None]:
+        try:
+            yield
+        except (OSError, csv.Error) as error:
+            raise ConfigError(f"can't read on in the list {self.named} ({error}); check --from-file") from error
+
+
+def _is_file(entry: os.DirEntry[str]) -> bool:
+    try:
+        return entry.is_file()
+    except OSError:  # a link that leads in a circle: to score it fails, and tells why
+        return True
+
+
+class Columns:
+    """What the rows of the list have beside the path, from when a recording is drawn until its row is written."""
+
+    def __init__(self) -> None:
+        self._waiting: Dict[str, List[Tuple[str, ...]]] = {}
+
+    def put(self, recording: Recording) -> None:
+        """Keeps a recording's columns."""
+        if recording.columns:
+            self._waiting.setdefault(recording.path, []).append(recording.columns)
+
+    def take(self, path: str) -> Tuple[str, ...]:
+        """Returns the columns of a recording, and forgets them."""
+        rows = self._waiting.get(path)
+        if not rows:
+            return ()
+        columns = rows.pop(0)
+        if not rows:
+            del self._waiting[path]
+        return columns

@@ -1,0 +1,111 @@
+"""Options that `score` and `batch` share: what `Client` gets from the command line, and where the token comes from."""
+
+from __future__ import annotations
+
+import argparse
+import getpass
+import json
+import math
+import os
+import sys
+from typing import Any, BinaryIO, Callable, Dict, Optional, Tuple, Union
+
+from ..config import TOKEN_VARIABLE
+from ..exceptions import ConfigError
+
+MAX_TOKEN_BYTES = 64 * 1024  # more in a file is no token, and may have no end
+
+
+def token(options: argparse.Namespace, *, on_stdin: Optional[str] = None) -> str:
+    """Returns the token from where the options say, else from the environment.
+
+    Args:
+        options: The command line.
+        on_stdin: What standard input holds already, such as `"the audio"`.
+    """
+    if "-" in (options.token, options.token_file):
+        found, place = _token_from_stdin(on_stdin), "standard input"
+    elif options.token_file is not None:
+        found, place = _token_from_file(options.token_file), repr(options.token_file)
+    elif options.token is not None:
+        found, place = options.token, "--token"
+    else:
+        found, place = os.environ.get(TOKEN_VARIABLE, ""), f"${TOKEN_VARIABLE}"
+    if not found:
+        raise ConfigError(f"no token in {place}: set ${TOKEN_VARIABLE}, or give --token-file FILE")
+    return found
+
+
+def exchange(options: argparse.Namespace) -> Dict[str, Any]:
+    """Returns the options of `Client` that the command line gives, but for the token."""
+    given: Dict[str, Any] = {
+        "api_plan": options.plan,
+        "url": options.url,
+        "extra": dict(map(_setting, options.set)),
+        "speed": None
+        if options.speed == "max"
+        else number("--speed", options.speed, float, "a number above 0, or max"),
+        "proxy": options.proxy,
+        "ca_bundle": options.ca_bundle,
+    }
+    if options.timeout is not None:
+        given["timeout"] = number("--timeout", options.timeout, float, "a number of seconds above 0")
+    if options.sample_rate is not None:
+        given["sample_rate"] = number("--sample-rate", options.sample_rate, int, "a whole number of Hz above 0")
+    return given
+
+
+def number(name: str, text: str, kind: Callable[[str], Union[int, float]], what: str) -> Union[int, float]:
+    """Returns the number above 0 that an option was given; `what` says which it takes."""
+    try:
+        value = kind(text)
+    except ValueError:
+        value = math.nan
+    if not (math.isfinite(value) and value > 0):
+        raise ConfigError(f"{name} must be {what}, not {text!r}")
+    return value
+
+
+def stdin() -> BinaryIO:
+    """Returns standard input."""
+    if sys.stdin is None:
+        raise ConfigError("standard input is closed: give a file in place of -")
+    return sys.stdin.buffer
+
+
+def _token_from_stdin(on_stdin: Optional[str]) -> str:
+    if on_stdin is not None:
+        raise ConfigError(f"standard input can't hold both {on_stdin} and the token: use --token-file FILE")
+    source = stdin()
+    if not source.isatty():
+        return _text(source.readline(MAX_TOKEN_BYTES), "standard input")
+    try:
+        return getpass.getpass("API token (not shown): ").strip()
+    except EOFError:
+        return ""
+
+
+def _token_from_file(path: str) -> str:
+    try:
+        with open(path, "rb") as file:
+            return _text(file.read(MAX_TOKEN_BYTES), repr(path))
+    except OSError as error:
+        raise ConfigError(f"can't read the token from {path!r} ({error.strerror}); check --token-file") from None
+
+
+def _text(data: bytes, place: str) -> str:
+    try:
+        return data.decode("utf-8-sig").strip()  # some editors begin a file with a byte order mark
+    except UnicodeDecodeError:
+        # `from None`: the decoding error would carry the token.
+        raise ConfigError(f"what is in {place} is not text, and no token; check --token-file") from None
+
+
+def _setting(text: str) -> Tuple[str, Any]:
+    key, equals, value = text.partition("=")
+    if not equals or not key:
+        raise ConfigError(f"--set must be KEY=JSON, not {text!r}")
+    try:
+        return key, json.loads(value)
+    except (ValueError, RecursionError):
+        raise ConfigError(f"--set {key}: {value!r} is not JSON; text needs quotes: --set '{key}=\"text\"'") from None

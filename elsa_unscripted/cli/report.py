@@ -1,0 +1,72 @@
+"""`elsa-unscripted report`: a saved result, or the journal of a batch, as one HTML file."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+from typing import Tuple
+
+from ..exceptions import ConfigError, ElsaError
+from . import USAGE, exit_status, explain, say
+from .result import load_result
+
+MAX_LINE = 64 * 2**20  # bytes of a journal's first line: one verdict, and a verdict is no longer
+
+
+def run(options: argparse.Namespace) -> int:
+    """Carries out the subcommand; returns the exit status."""
+    output = options.output or f"{os.path.splitext(options.source)[0]}.html"
+    try:
+        page = _page(options, output)
+    except ImportError as error:
+        say(f"error: {error}")
+        return USAGE
+    except ElsaError as error:
+        say(f"error: {explain(error)}")
+        return exit_status(error)
+    try:
+        with open(output, "w", encoding="utf-8", newline="\n") as file:
+            file.write(page)
+    except OSError as error:
+        say(f"error: can't write {output!r} ({error.strerror}); give another -o")
+        return USAGE
+    print(output)
+    return 0
+
+
+def _page(options: argparse.Namespace, output: str) -> str:
+    from .. import report
+
+    thresholds = _thresholds(options.thresholds)
+    for path in filter(None, (options.source, options.audio)):
+        if os.path.exists(output) and os.path.exists(path) and os.path.samefile(output, path):
+            raise ConfigError(f"{path!r} would be overwritten; give another -o")
+    if not _is_journal(options.source):
+        result = load_result(options.source)
+        return report.result_page(result, audio=options.audio, thresholds=thresholds, title=options.title)
+    if options.audio is not None:
+        raise ConfigError(f"{options.source!r} is a journal of many recordings: --audio goes with a single result")
+    return report.class_page(options.source, thresholds=thresholds, title=options.title)
+
+
+def _thresholds(text: str) -> Tuple[float, float]:
+    from ..report.bands import check_thresholds
+
+    try:
+        low, high = map(float, text.split(","))
+        return check_thresholds((low, high))
+    except ValueError:
+        raise ConfigError(f"--thresholds must be two numbers from 0 to 100, such as 60,80, not {text!r}") from None
+
+
+def _is_journal(path: str) -> bool:
+    """Whether a file begins with a line of a journal. A saved result has many lines, each no object."""
+    try:
+        with open(path, "rb") as file:
+            first = json.loads(file.readline(MAX_LINE))
+    except OSError as error:
+        raise ConfigError(f"can't read {path!r} ({error.strerror}); check the name") from error
+    except (ValueError, RecursionError):
+        return False
+    return isinstance(first, dict) and {"v", "sha256"} <= set(first)

@@ -1,0 +1,100 @@
+"""A result at the command line: how it is read from a file and how it is printed; for `score` and `show`."""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import json
+import os
+import shutil
+import sys
+from typing import Any
+
+from ..exceptions import ConfigError
+from ..result import ScoreResult
+from ..summary import summarize
+from . import USAGE, give_up_stdout, say
+
+READABLE_WIDTH = 100  # columns of a summary, however wide the terminal is
+
+
+def load_result(path: str) -> ScoreResult:
+    """Reads what `ScoreResult.save()` wrote, or what `score --format json` printed.
+
+    Raises:
+        ConfigError: The file can't be read, or holds something else.
+    """
+    try:
+        return ScoreResult.load(path)
+    except OSError as error:
+        raise ConfigError(f"can't read {path!r} ({error.strerror}); check the name") from error
+    except ValueError:
+        return _load_verdict(path)
+
+
+def _load_verdict(path: str) -> ScoreResult:
+    with open(path, "rb") as file:
+        content = file.read()
+    first, end, text = None, 0, ""
+    with contextlib.suppress(ValueError, RecursionError):
+        text = content.decode("utf-8-sig").strip()
+        first, end = json.JSONDecoder().raw_decode(text)
+    if isinstance(first, dict) and "sha256" in first:
+        raise ConfigError(f"{path!r} is the journal of a batch: elsa-unscripted report makes a page of it")
+    if isinstance(first, dict) and isinstance(first.get("status"), str) and end == len(text):
+        return ScoreResult(first, text)
+    raise ConfigError(f"{path!r} is no result: give a file of ScoreResult.save() or of score --format json")
+
+
+def print_result(result: ScoreResult, form: str) -> int:
+    """Prints a result to standard output, or else to standard error: it was paid for. Returns the exit status."""
+    try:
+        _write(sys.stdout, result, form)
+    except BrokenPipeError:
+        link = f"; the result is also at {result.result_link}" if result.result_link else ""
+        say(f"nobody reads standard output any more{link}")
+        raise
+    except OSError as error:
+        say(f"error: can't write to standard output ({error.strerror}); the result goes to standard error")
+        if sys.stdout is not None:
+            give_up_stdout()
+        with contextlib.suppress(OSError):
+            _write(sys.stderr, result, form)
+        return USAGE
+    return 0
+
+
+def formatted(result: ScoreResult, form: str, terminal: bool, encoding: str) -> bytes:
+    """Returns a result as bytes for a file or a terminal: its `summary`, or the server's `json` exactly."""
+    if form == "json":
+        return (_for_terminal(result.text) if terminal else result.text).encode("utf-8") + b"\n"
+    text = summarize(
+        result,
+        width=min(shutil.get_terminal_size().columns, READABLE_WIDTH) if terminal else 80,
+        color=terminal and not os.environ.get("NO_COLOR") and os.environ.get("TERM") != "dumb",
+        ascii_only=not encoding.lower().replace("-", "").startswith("utf"),
+    )
+    return (text.rstrip("\n") + "\n").encode(encoding, "backslashreplace")
+
+
+def _write(stream: Any, result: ScoreResult, form: str) -> None:
+    if stream is None:
+        raise OSError(errno.EBADF, os.strerror(errno.EBADF))
+    stream.flush()
+    stream.buffer.write(formatted(result, form, stream.isatty(), _encoding(stream)))
+    stream.buffer.flush()
+
+
+def _encoding(stream: Any) -> str:
+    # With LC_ALL=C Python still prints UTF-8, unless told otherwise: people who set it want ASCII.
+    asked_for = os.environ.get("PYTHONUTF8") or os.environ.get("PYTHONIOENCODING")
+    if os.environ.get("LC_ALL") in ("C", "POSIX") and not asked_for:
+        return "ascii"
+    return stream.encoding or "ascii"
+
+
+def _for_terminal(text: str) -> str:
+    """Escapes, as JSON does, what a terminal might obey."""
+    return "".join(
+        c if c.isprintable() or c in "\n\t" else json.dumps(c)[1:-1].replace("\x7f", "\\u007f") for c in text
+    )

@@ -1,0 +1,19 @@
+"""`elsa-unscripted show`: a saved result, as `score` printed it."""
+
+from __future__ import annotations
+
+import argparse
+
+from ..exceptions import ConfigError
+from . import exit_status, say
+from .result import load_result, print_result
+
+
+def run(options: argparse.Namespace) -> int:
+    """Carries out the subcommand; returns the exit status."""
+    try:
+        result = load_result(options.result)
+    except ConfigError as error:
+        say(f"error: {error}")
+        return exit_status(error)
+    return print_result(result, "summary")

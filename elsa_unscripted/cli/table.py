@@ -1,0 +1,194 @@
+"""The table of `batch --csv`: a row for each recording, for spreadsheets and for pandas.
+
+UTF-8 with a byte order mark, without which spreadsheets take it for another encoding. What isn't there is empty.
+Text of the server, of the list and of the file system is untrusted: a spreadsheet must not take it for a formula.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import csv
+import os
+import re
+from typing import IO, TYPE_CHECKING, Dict, Optional, Sequence, Union
+
+from ..assessment import Speaker
+from ..exceptions import ConfigError, ElsaError
+from ..result import ScoreResult
+from ..summary import printable
+
+if TYPE_CHECKING:
+    from ..batch import Outcome
+
+SKILLS = ("pronunciation", "intonation", "fluency", "grammar", "vocabulary")
+EQUIVALENTS = ("ielts", "toefl", "toeic", "pte")
+METRICS = (
+    *("advanced_pronunciation_score", "words_per_minute", "pausing_score", "energy_variation", "pitch_variation"),
+    *("word_prominence_score", "word_prominence_cefr"),
+)
+
+# Always all of them, in this order; the scores under the server's names. New ones would come behind the last.
+COLUMNS = (
+    *("path", "outcome", "error", "reason", "message", "partial_error", "warnings"),
+    *("audio_seconds", "audio_seconds_sent"),
+    *("attempts", "seconds", "stream_id", "result_link", "audio_link", "sha256"),
+    *("recording_quality", "assessment_quality", "transcript", "speakers", "speaker_id", "total_time"),
+    *("eps_score", "eps_decision", "overall_cefr"),
+    *(f"{skill}_{kind}" for skill in SKILLS for kind in ("score", "decision", "cefr")),
+    *(f"{test}_score" for test in EQUIVALENTS),
+    *METRICS,
+)
+
+Cell = Union[str, int, float, None]
+
+# OWASP's list for the beginning of a cell, its full-width forms included; white space and quotes before it are no
+# defence. Also behind what a spreadsheet may take for the end of a cell: in many languages that is the semicolon.
+_FORMULA = re.compile(r"(?:^|(?<=[;,|\n]))(?=[\s\"]*[=+\-@\uff1d\uff0b\uff0d\uff20])|^(?=\n)")
+_NUMBER = re.compile(r"[+-]?\d{1,15}([.,]\d{1,15})?")  # a formula that is only itself
+
+
+class Table:
+    """The file; it is begun anew, as a batch that goes on gives every row again.
+
+    Args:
+        path: Where to write.
+        carried: Names of the list's columns, which come behind `COLUMNS`.
+
+    Raises:
+        ConfigError: The file can't be written, or holds what is no such table.
+    """
+
+    def __init__(self, path: str, carried: Sequence[str] = ()) -> None:
+        columns = (*COLUMNS, *(f"list_{name}" if name in COLUMNS else name for name in carried))
+        _check(path)
+        try:
+            self._file: IO[str] = open(  # noqa: SIM115 - close() closes it
+                path, "w", encoding="utf-8-sig", errors="backslashreplace", newline="", buffering=1
+            )
+            self._writer = csv.writer(self._file)
+            try:
+                self._writer.writerow(map(_harmless, columns))
+            except OSError:
+                with contextlib.suppress(OSError):
+                    self.close()
+                raise
+        except OSError as error:
+            raise ConfigError(f"can't write {path!r} ({error.strerror}); give another --csv") from error
+
+    def add(self, outcome: Outcome, carried: Sequence[str] = ()) -> None:
+        """Writes the row of a recording.
+
+        Raises:
+            OSError: The disk is full, for example.
+        """
+        cells = row(outcome)
+        self._writer.writerow([*(_cell(cells.get(name)) for name in COLUMNS), *map(_cell, carried)])
+
+    def close(self) -> None:
+        """Closes the file.
+
+        Raises:
+            OSError: What was left could not be written.
+        """
+        self._file.close()
+
+
+def row(outcome: Outcome) -> Dict[str, Cell]:
+    """Returns the cells of an outcome by column; those that are missing are empty."""
+    cells: Dict[str, Cell] = {
+        "path": outcome.path,
+        "attempts": outcome.attempts,
+        "seconds": _rounded(_seconds(outcome)),
+        "sha256": outcome.sha256,
+    }
+    if outcome.result is not None:
+        return {**cells, "outcome": "success", **_of_result(outcome.result)}
+    return {**cells, "outcome": "error", **_of_error(outcome.error)}
+
+
+def _of_result(result: ScoreResult) -> Dict[str, Cell]:
+    cells: Dict[str, Cell] = {
+        "partial_error": result.partial_error,
+        "warnings": "; ".join(result.warnings),
+        "audio_seconds": _rounded(result.audio_seconds),
+        "audio_seconds_sent": _rounded(result.audio_seconds_sent),
+        "stream_id": result.stream_id,
+        "result_link": result.result_link,
+        "audio_link": result.audio_link,
+    }
+    assessment = result.assessment
+    if assessment is None:
+        return cells
+    cells.update(
+        recording_quality=assessment.recording_quality,
+        assessment_quality=assessment.assessment_quality,
+        transcript=assessment.transcript,
+        speakers=len(assessment.speakers),
+    )
+    # The service looks for one speaker unless told otherwise; of several, the journal has the others.
+    return {**cells, **_of_speaker(assessment.speakers[0])} if assessment.speakers else cells
+
+
+def _of_speaker(speaker: Speaker) -> Dict[str, Cell]:
+    overall = speaker.scores.overall
+    cells: Dict[str, Cell] = {
+        "speaker_id": speaker.speaker_id,
+        "total_time": speaker.total_time,
+        "eps_score": overall.value,
+        "eps_decision": overall.decision,
+        "overall_cefr": overall.cefr,
+    }
+    for skill, score in speaker.scores.skills.items():
+        cells.update({f"{skill}_score": score.value, f"{skill}_decision": score.decision, f"{skill}_cefr": score.cefr})
+    cells.update({f"{test}_score": getattr(speaker.equivalents, test) for test in EQUIVALENTS})
+    cells.update({metric: getattr(speaker.metrics, metric) for metric in METRICS})
+    return cells
+
+
+def _of_error(error: Optional[ElsaError]) -> Dict[str, Cell]:
+    if error is None:
+        return {}
+    return {
+        "error": type(error).__name__,
+        "reason": getattr(error, "reason", None) or None,
+        "message": str(error),
+        "audio_seconds_sent": _rounded(error.audio_seconds_sent),
+        "stream_id": error.stream_id,
+    }
+
+
+def _seconds(outcome: Outcome) -> Optional[float]:
+    """Returns how long it took; for one of an earlier run, how long the exchange took that gave its result."""
+    if not outcome.from_journal:
+        return outcome.seconds
+    return None if outcome.result is None else outcome.result.timings.total
+
+
+def _rounded(seconds: Optional[float]) -> Optional[float]:
+    return None if seconds is None else round(seconds, 3)
+
+
+def _cell(value: Cell) -> Cell:
+    return _harmless(value) if isinstance(value, str) else value
+
+
+def _harmless(text: str) -> str:
+    """Returns text as text: no formula of any spreadsheet, and no control character but line feeds."""
+    shown = "\n".join(map(printable, text.replace("\r\n", "\n").split("\n")))
+    return shown if _NUMBER.fullmatch(shown) else _FORMULA.sub("'", shown)
+
+
+def _check(path: str) -> None:
+    """Refuses to write over what is no table of ours: a list or a recording that was named by mistake."""
+    if path == "-":
+        raise ConfigError("--csv must be a file, as the table is written anew when the batch goes on; not -")
+    if not os.path.isfile(path) or not os.path.getsize(path):
+        return
+    ours = ",".join(COLUMNS[:6]).encode()
+    try:
+        with open(path, "rb") as file:
+            found = file.read(len(ours) + 3)
+    except OSError as error:
+        raise ConfigError(f"can't write {path!r} ({error.strerror}); give another --csv") from error
+    if not found.startswith(b"\xef\xbb\xbf" + ours):
+        raise ConfigError(f"{path!r} holds something else, and would be overwritten; give another --csv, or remove it")

@@ -1,0 +1,104 @@
+"""The summary at the end of a batch: by outcome and reason, the slowest, the bill. `batch` fills it."""
+
+from __future__ import annotations
+
+import heapq
+from collections import Counter
+from typing import TYPE_CHECKING, List, Optional, Tuple
+
+from ..exceptions import (
+    AuthenticationError,
+    BudgetError,
+    ConnectError,
+    ElsaError,
+    ScoringFailedError,
+    StreamClosedError,
+)
+from .meter import clock
+
+if TYPE_CHECKING:
+    from ..batch import Outcome
+
+UNIT_SECONDS = 15  # s: what is metered is started units of it, as far as anybody knows
+SLOWEST = 5
+MAX_REASONS = 1000  # kept: a server may give each recording a reason of its own
+SHOWN_REASONS = 15
+MAX_REASON = 120  # characters
+
+
+class Tally:
+    """Counts outcomes.
+
+    Attributes:
+        scored: Recordings that have a result, by now or from earlier.
+        earlier: Those of them that had it from earlier.
+        missing: Recordings that have none.
+        again: Those of them that only `--retry-failed` would try again.
+        unconnected: Those of them that no connection was made for.
+        connected: Whether any connection was made in this run.
+    """
+
+    def __init__(self) -> None:
+        self.scored = 0
+        self.earlier = 0
+        self.missing = 0
+        self.again = 0
+        self.unconnected = 0
+        self.connected = False
+        self._reasons: Counter[str] = Counter()
+        self._slowest: List[Tuple[float, str]] = []
+
+    def add(self, outcome: Outcome) -> None:
+        """Counts an outcome."""
+        error = outcome.error
+        if error is None:
+            self.scored += 1
+            self.earlier += outcome.from_journal
+        else:
+            self.missing += 1
+            self.again += not isinstance(error, (BudgetError, AuthenticationError))
+            reason = _reason(error) + (" (in the journal, not tried again)" if outcome.from_journal else "")
+            self._reasons[reason if len(self._reasons) < MAX_REASONS else type(error).__name__] += 1
+        if not outcome.from_journal:
+            self.unconnected += isinstance(error, ConnectError)
+            self.connected |= outcome.attempts > 0 and not isinstance(error, ConnectError)
+            if outcome.attempts:
+                self._slowest = heapq.nlargest(SLOWEST, [*self._slowest, (outcome.seconds, outcome.path)])
+
+    def lines(self, seconds: float, billable_seconds: float) -> List[str]:
+        """Returns the summary as lines; there may be text of the server in them."""
+        earlier = f", {self.earlier} of them earlier" if self.earlier else ""
+        lines = [
+            f"{_recordings(self.scored + self.missing)} in {clock(seconds)}: "
+            f"{self.scored} scored{earlier}, {self.missing} not"
+        ]
+        shown = self._reasons.most_common(SHOWN_REASONS)
+        lines += [f"{number:8}  {reason}" for reason, number in shown]
+        others = sum(self._reasons.values()) - sum(number for _, number in shown)
+        if others:
+            lines.append(f"{others:8}  other reasons; the journal has them all")
+        if self._slowest:
+            lines.append("The slowest:")
+            lines += [f"{taken:8.1f} s  {path}" for taken, path in self._slowest]
+        if billable_seconds:
+            units = round(billable_seconds / UNIT_SECONDS)
+            lines.append(
+                f"Estimate of the bill: {units} started units of {UNIT_SECONDS} s. ELSA documents no metering."
+            )
+        return lines
+
+
+def _recordings(number: int) -> str:
+    return "1 recording" if number == 1 else f"{number} recordings"
+
+
+def _reason(error: ElsaError) -> str:
+    """Returns what many errors may have in common: not the message, which names the recording or the stream."""
+    detail: Optional[str] = None
+    if isinstance(error, ScoringFailedError):
+        detail = error.reason
+    elif isinstance(error, ConnectError) and error.status_code is not None:
+        detail = f"HTTP {error.status_code}"
+    elif isinstance(error, StreamClosedError):
+        detail = f"closed with {error.code}"
+    return type(error).__name__ + (f": {detail[:MAX_REASON]}" if detail else "")

@@ -1,0 +1,351 @@
+"""`Journal`: the file, locked and appended to; `read()`: the same, for those who only look.
+
+What a line says is in `entry`. `result` or `error` is last in it, so an index needs no more than the head of a line
+that may be megabytes long.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import logging
+import os
+import stat
+import sys
+import weakref
+from typing import Any, BinaryIO, Dict, Iterator, List, Mapping, Optional, Tuple, Union
+
+from ..exceptions import JournalError
+from .entry import DIGITS, SUCCESS, Entry, parse, to_entry
+
+if sys.platform == "win32":
+    import msvcrt
+else:
+    import fcntl
+
+logger = logging.getLogger("elsa_unscripted")
+
+_HEAD = b'{"v": 1, "sha256": "'
+_BEFORE_OPTIONS = b'", "options": '
+_BEFORE_OUTCOME = b', "outcome": "'
+_TORN_MARK = b" torn\n"  # behind what is left of a line: it can't be taken for a whole one, wherever it was cut
+_BOM = b"\xef\xbb\xbf"
+_LOCKED_BYTE = 2**31 - 2  # Windows keeps others from reading what is locked; its C library can't count further
+
+
+def read(path: Union[str, os.PathLike[str]]) -> Iterator[Entry]:
+    """Reads a journal, without locking it: also one that is being written.
+
+    A recording that failed and was tried again has several lines; the newest counts.
+
+    Args:
+        path: Of the journal.
+
+    Yields:
+        Each line, from the oldest on. One that was torn is passed over with a warning.
+
+    Raises:
+        JournalError: It can't be read, or is no journal.
+    """
+    name = _name(path)
+    try:
+        _check_regular(os.stat(path).st_mode, name)
+        with open(path, "rb") as file:
+            for _, line in _lines(file, name):
+                raw = parse(line, name)
+                if raw is not None:
+                    yield to_entry(raw)
+    except (OSError, ValueError) as error:
+        raise JournalError(f"the journal {name} can't be read ({_why(error)}); check the path") from error
+
+
+class Journal:
+    """A journal that this process writes; a context manager. All methods are for one thread.
+
+    It is locked while it is open, by the operating system: whatever ends the process ends the lock.
+
+    Attributes:
+        torn: Bytes of a torn last line that were found: a process or the power ended while they were written.
+    """
+
+    def __init__(self, path: Union[str, os.PathLike[str]]) -> None:
+        """Opens a journal, or begins one; locks it, and reads what is in it.
+
+        Raises:
+            JournalError: It is in use, is no journal, or can't be read and written.
+        """
+        self.torn = 0
+        self._path = os.fsdecode(path)
+        self._name = _name(path)
+        # For each set of options, as text: the digest of a recording's bytes → where its line begins.
+        self._results: Dict[str, Dict[bytes, int]] = {}
+        self._failures: Dict[str, Dict[bytes, int]] = {}
+        self._spellings: Dict[bytes, str] = {}  # options as they stand in lines → the same, with sorted keys
+        # What lies behind `_end` is not part of the journal yet; `_writing` tells that it is ours.
+        self._end = 0
+        self._writing = False
+        self._loose_end = b""  # what has to be written before the next line, so that this begins on its own
+        self._fd = self._open()
+        _open_journals.add(self)
+        try:
+            self._lock()
+            self._read()
+        except BaseException:
+            self.close()
+            raise
+        self._begun = self._end
+
+    def find(self, sha256: str, options: Mapping[str, Any]) -> Optional[Entry]:
+        """Returns the newest line for this content and these options; one with a result, if there is one.
+
+        Raises:
+            JournalError: The journal can't be read any more.
+        """
+        key, digest = _canonical(options), bytes.fromhex(sha256)
+        for index in (self._results, self._failures):
+            at = index.get(key, {}).get(digest, self._end)
+            if at < self._end:
+                return self._entry_at(at)
+        return None
+
+    def append(self, *lines: Mapping[str, Any]) -> None:
+        """Appends lines, made by `describe()`; they are on the disk when it returns. All of them are, or none.
+
+        A recording that has a result already gets no second one. It can be called again after an error, and after
+        Ctrl-C in the midst of it, with the same lines.
+
+        Raises:
+            JournalError: They can't be written: the disk is full, or the journal was taken away.
+        """
+        self._undo()
+        data = bytearray(self._loose_end)
+        places: List[Tuple[Mapping[str, Any], int]] = []
+        for line in lines:
+            if not self._is_scored(line):
+                places.append((line, self._end + len(data)))
+                data += json.dumps(line).encode("ascii") + b"\n"
+        if not places:
+            return
+        self._writing = True
+        try:
+            self._write(data)
+        except OSError as error:
+            with contextlib.suppress(JournalError):
+                self._undo()
+            raise self._failure(
+                f"can't be written ({_why(error)})", "make room or repair that; what is in it is whole"
+            ) from error
+        for line, at in places:
+            index = self._results if line["outcome"] == SUCCESS else self._failures
+            index.setdefault(_canonical(line["options"]), {})[bytes.fromhex(line["sha256"])] = at
+        self._loose_end = b""
+        self._end += len(data)  # from here on, they count
+        self._writing = False
+
+    def close(self) -> None:
+        """Unlocks and closes it. Does nothing the second time."""
+        fd, self._fd = self._fd, -1
+        if fd >= 0:
+            os.close(fd)
+
+    def __enter__(self) -> Journal:
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        self.close()
+
+    # Opening.
+
+    def _open(self) -> int:
+        flags = os.O_RDWR | os.O_CREAT | os.O_APPEND | getattr(os, "O_BINARY", 0) | getattr(os, "O_NOCTTY", 0)
+        try:
+            new = not os.path.exists(self._path)
+            if not new:  # even to open a pipe or a device can block, or do things
+                _check_regular(os.stat(self._path).st_mode, self._name)
+            fd = os.open(self._path, flags, 0o666)
+            if new:
+                _sync_directory(self._path)
+            return fd
+        except (OSError, ValueError) as error:
+            raise JournalError(
+                f"the journal {self._name} can't be opened ({_why(error)}); check the path and its permissions"
+            ) from error
+
+    def _lock(self) -> None:
+        try:
+            if sys.platform == "win32":
+                os.lseek(self._fd, _LOCKED_BYTE, os.SEEK_SET)
+                msvcrt.locking(self._fd, msvcrt.LK_NBLCK, 1)
+            else:
+                fcntl.flock(self._fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except (BlockingIOError, PermissionError) as error:
+            raise self._failure(
+                "is in use by another batch", "wait for that to end, or give another journal"
+            ) from error
+        except OSError as error:
+            raise self._failure(f"can't be locked ({_why(error)})", "put it on a local disk") from error
+
+    def _read(self) -> None:
+        last = b""
+        with self._reader(0) as file:
+            for at, last in _lines(file, self._name):
+                self._index(at, last)
+                self._end = at + len(last)
+            self._end = max(self._end, file.tell())
+        if last and not last.endswith(b"\n"):
+            self._set_aside(last)
+
+    def _set_aside(self, last: bytes) -> None:
+        """Sees to it that the next line begins on its own, and that what is left of the last isn't taken for one."""
+        self._loose_end = b"\n"
+        if parse(last, self._name, warn=False) is None:
+            self.torn = len(last)
+            self._loose_end = _TORN_MARK
+            logger.warning(
+                "the last line of the journal %s was torn off, its %d bytes are passed over: "
+                "that recording is scored again",
+                self._name,
+                self.torn,
+            )
+
+    def _index(self, at: int, line: bytes) -> None:
+        found = self._head(line)
+        if found is None:
+            raw = parse(line, self._name, warn=line.endswith(b"\n"))
+            if raw is None:
+                return
+            found = _canonical(raw["options"]), raw["sha256"], raw["outcome"] == SUCCESS
+            self._spellings[json.dumps(raw["options"]).encode("ascii")] = found[0]
+        options, sha256, good = found
+        (self._results if good else self._failures).setdefault(options, {})[bytes.fromhex(sha256)] = at
+
+    def _head(self, line: bytes) -> Optional[Tuple[str, str, bool]]:
+        """Reads options, SHA-256 and success off the head of a line, if it is whole and has options seen before."""
+        start = len(_HEAD) + DIGITS
+        if not (line.startswith(_HEAD) and line.startswith(_BEFORE_OPTIONS, start) and line.endswith(b"}}\n")):
+            return None
+        start += len(_BEFORE_OPTIONS)
+        for text, options in self._spellings.items():
+            if line.startswith(text + _BEFORE_OUTCOME, start):
+                digits = line[len(_HEAD) : len(_HEAD) + DIGITS]
+                outcome = start + len(text) + len(_BEFORE_OUTCOME)
+                return options, digits.decode("ascii"), line.startswith(b"success", outcome)
+        return None
+
+    # Reading and writing.
+
+    def _reader(self, at: int) -> BinaryIO:
+        file = open(self._fd, "rb", closefd=False)  # noqa: SIM115 - the callers close it
+        file.seek(at)
+        return file
+
+    def _entry_at(self, at: int) -> Entry:
+        try:
+            with self._reader(at) as file:
+                raw = parse(file.readline(), self._name)
+        except OSError as error:
+            raise self._failure(f"can't be read ({_why(error)})", "check the disk") from error
+        if raw is None:
+            raise self._failure("was changed while it was in use", "begin again; nothing else may write to it")
+        return to_entry(raw, new=at >= self._begun)
+
+    def _is_scored(self, line: Mapping[str, Any]) -> bool:
+        table = self._results.get(_canonical(line["options"]), {})
+        return table.get(bytes.fromhex(line["sha256"]), self._end) < self._end
+
+    def _undo(self) -> None:
+        """Takes back what an append that failed or was interrupted has left; checks that the file is still ours."""
+        if self._fd < 0:
+            raise self._failure("is closed", "open it again")
+        try:
+            here, there = os.fstat(self._fd), os.stat(self._path)
+            if not os.path.samestat(here, there):
+                raise FileNotFoundError("another file has its name")
+            if self._writing and here.st_size > self._end:
+                os.ftruncate(self._fd, self._end)
+            elif here.st_size != self._end:
+                raise OSError(f"it has {here.st_size} bytes in place of {self._end}")
+        except OSError as error:
+            raise self._failure(
+                f"was changed while it was in use ({_why(error)})", "put it back; nothing else may write to it"
+            ) from error
+        self._writing = False
+
+    def _write(self, data: bytearray) -> None:
+        with memoryview(data) as rest:
+            written = 0
+            while written < len(data):
+                written += os.write(self._fd, rest[written:])
+        os.fsync(self._fd)
+
+    def _failure(self, what: str, advice: str) -> JournalError:
+        return JournalError(f"the journal {self._name} {what}: {advice}")
+
+
+def _name(path: Union[str, os.PathLike[str]]) -> str:
+    return repr(os.fsdecode(path))
+
+
+def _why(error: Exception) -> str:
+    return getattr(error, "strerror", None) or str(error)
+
+
+def _check_regular(mode: int, name: str) -> None:
+    if stat.S_ISDIR(mode):
+        raise JournalError(f"the journal {name} is a directory: give the path of a file in it")
+    if not stat.S_ISREG(mode):
+        raise JournalError(f"the journal {name} is not a regular file: give the path of one, or of one to be made")
+
+
+def _sync_directory(path: str) -> None:
+    """Puts the name of a new file on the disk as well, where the system can."""
+    if os.name == "posix":
+        fd = os.open(os.path.dirname(path) or ".", os.O_RDONLY)
+        try:
+            with contextlib.suppress(OSError):  # some file systems can't
+                os.fsync(fd)
+        finally:
+            os.close(fd)
+
+
+def _canonical(options: Mapping[str, Any]) -> str:
+    return json.dumps(options, sort_keys=True)
+
+
+def _lines(file: BinaryIO, name: str) -> Iterator[Tuple[int, bytes]]:
+    """Yields each line that isn't blank, and where it begins.
+
+    Raises:
+        JournalError: The first of them is nothing that could be a journal's.
+    """
+    at, first = 0, True
+    if file.read(len(_BOM)) == _BOM:  # an editor's
+        at = len(_BOM)
+    file.seek(at)
+    for line in file:
+        begin, at = at, at + len(line)
+        if not line.strip():
+            continue
+        if first and not _could_be_ours(line) and parse(line, name, warn=False) is None:
+            raise JournalError(f"{name} is no journal of this package: give the path of one, or of a new file")
+        first = False
+        yield begin, line
+
+
+def _could_be_ours(line: bytes) -> bool:
+    """Returns whether it begins as our lines do, however early it is torn; a power cut can leave zeros."""
+    rest = line[: -len(_TORN_MARK)] if line.endswith(_TORN_MARK) else line
+    return rest.startswith(_HEAD) or _HEAD.startswith(rest) or not rest.strip(b"\0")
+
+
+_open_journals: weakref.WeakSet[Journal] = weakref.WeakSet()
+
+
+def _leave_to_parent() -> None:
+    """Closes a forked process's copies: while one is open, the journal stays locked, even if its writer was killed."""
+    for journal in list(_open_journals):
+        journal.close()
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_leave_to_parent)

@@ -1,0 +1,18 @@
+"""A result, or a journal, as one HTML file that needs nothing else (extra `report`: Jinja2).
+
+For `ScoreResult.to_html()` and `elsa-unscripted report`. All text of the server is untrusted: see `render`.
+"""
+
+from __future__ import annotations
+
+try:
+    import jinja2  # noqa: F401 - asked for here, so that its absence is told once, and how to mend it
+except ImportError as error:
+    raise ModuleNotFoundError(
+        "the report needs the package Jinja2: pip install 'elsa-unscripted[report]'", name="jinja2"
+    ) from error
+
+from .page import result_page
+from .recordings import class_page
+
+__all__ = ["class_page", "result_page"]

@@ -1,0 +1,118 @@
+"""Assembles a page: template, styles and scripts in one HTML file that loads nothing and runs only its own script.
+
+Called by the pages of this package. Three layers keep the server's text from being more than text: everything is
+escaped by Jinja2; control and direction-changing characters are spelled out; and a Content-Security-Policy admits
+only the one style and the one script of the page, by their hashes, so that no inline handler and no style attribute
+works, and nothing is fetched or sent.
+"""
+
+from __future__ import annotations
+
+import base64
+import functools
+import hashlib
+from importlib import resources
+from typing import Any, Sequence
+
+from jinja2 import Environment, PackageLoader, StrictUndefined
+from jinja2.utils import htmlsafe_json_dumps
+from markupsafe import Markup, escape
+
+from ..summary import printable
+from ..version import __version__
+from .bands import band
+
+__all__ = ["page"]
+
+
+def page(template_name: str, *, styles: Sequence[str] = (), scripts: Sequence[str] = (), **values: Any) -> str:
+    """Renders a template that extends `base.html`.
+
+    Args:
+        template_name: The template, a file beside this one.
+        styles: Names of CSS files beside this one, behind `theme.css`.
+        scripts: Names of JavaScript files beside this one.
+        **values: What the template shows; `title` is the page's.
+
+    Returns:
+        The whole page.
+    """
+    style = "\n".join(map(_asset, ("theme.css", *styles)))
+    script = "\n".join(map(_asset, scripts))
+    policy = {
+        "default-src": "'none'",
+        "style-src": _source(style),
+        "script-src": _source(script) if script else "'none'",
+        "img-src": "data:",
+        "media-src": "data: blob:",
+        "base-uri": "'none'",
+        "form-action": "'none'",
+    }
+    return (
+        _environment()
+        .get_template(template_name)
+        .render(
+            style=style,
+            script=script,
+            policy="; ".join(f"{name} {source}" for name, source in policy.items()),
+            version=__version__,
+            **values,
+        )
+    )
+
+
+def _source(text: str) -> str:
+    """Returns the source expression that admits this text inline, and no other."""
+    digest = hashlib.sha256(text.encode("utf-8")).digest()
+    return f"'sha256-{base64.b64encode(digest).decode('ascii')}'"
+
+
+@functools.cache
+def _asset(name: str) -> str:
+    # Line ends as in the checkout would change the hash: a browser turns all of them into "\n".
+    text = resources.files(__package__).joinpath(name).read_text(encoding="utf-8")
+    return text.replace("\r\n", "\n")
+
+
+@functools.cache
+def _environment() -> Environment:
+    environment = Environment(
+        loader=PackageLoader(__package__, ""),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+        finalize=_shown,
+    )
+    environment.filters.update(lines=_lines, number=_number, percent=_percent, clock=_clock, points=_points)
+    environment.filters["json"] = functools.partial(htmlsafe_json_dumps, ensure_ascii=True, separators=(",", ":"))
+    environment.filters["band"] = band
+    return environment
+
+
+def _shown(value: Any) -> Any:
+    """Spells out what would be invisible or turn the line around; leaves what is safe already."""
+    return printable(value) if isinstance(value, str) and not hasattr(value, "__html__") else value
+
+
+def _lines(text: str) -> Markup:
+    """Spells out the same in text whose line breaks stay."""
+    return escape("\n".join(map(printable, text.split("\n"))))
+
+
+def _percent(value: float) -> str:
+    return f"{value:.1f}" if abs(value) < 1e4 else f"{value:.3g}"
+
+
+def _number(value: float) -> str:
+    return f"{value:.4g}"
+
+
+def _clock(seconds: float) -> str:
+    minutes, rest = divmod(round(seconds), 60)
+    return f"{minutes}:{rest:02}"
+
+
+def _points(value: float) -> str:
+    """A width on a scale of percent, for SVG."""
+    return f"{min(max(value, 0.0), 100.0):.2f}%"

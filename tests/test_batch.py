@@ -1,0 +1,805 @@
+"""`score_many()` on threads of its own: what it yields, when it sends, what it counts, and how it ends."""
+
+from __future__ import annotations
+
+import gc
+import itertools
+import logging
+import os
+import shutil
+import signal
+import sys
+import threading
+import time
+import tracemalloc
+from collections import Counter
+from collections.abc import Iterator
+from pathlib import Path
+from types import FrameType
+from typing import Any, Optional
+
+import pytest
+from batches import TOKEN, Choosy, lines, recordings, sha256
+from commands import posix
+from leaks import watching_for
+
+from elsa_unscripted import (
+    AudioError,
+    AuthenticationError,
+    Batch,
+    BatchProgress,
+    BudgetError,
+    ConfigError,
+    ConnectError,
+    JournalError,
+    Outcome,
+    RateLimitedError,
+    ScoringFailedError,
+    StreamClosedError,
+    score_many,
+)
+from elsa_unscripted.batch import pace, run
+from elsa_unscripted.journal import Journal, read
+from elsa_unscripted.sandbox import Sandbox
+
+GUARD = 30.0  # s: nothing here takes more than a few
+
+
+def batch(audio: Any, sandbox: Sandbox, **options: Any) -> Batch:
+    return score_many(audio, **{"token": TOKEN, "url": sandbox.url, "speed": None, **options})
+
+
+def successes(outcomes: Any) -> list[str]:
+    """Returns the paths, sorted; fails if there is an error among them."""
+    found = list(outcomes)
+    assert [outcome.error for outcome in found if outcome.error is not None] == []
+    return sorted(outcome.path for outcome in found)
+
+
+def own_threads() -> list[threading.Thread]:
+    return [
+        thread for thread in threading.enumerate() if thread.name.startswith("elsa-") and "sandbox" not in thread.name
+    ]
+
+
+def heard(sandbox: Sandbox) -> Counter[bytes]:
+    """Returns how often the sandbox has got each recording."""
+    return Counter(exchange.pcm for exchange in sandbox.exchanges)
+
+
+@pytest.fixture(name="journal")
+def _journal(tmp_path: Path) -> Path:
+    return tmp_path / "scores.jsonl"
+
+
+# What it yields.
+
+
+def test_every_recording_has_an_outcome(tmp_path: Path, journal: Path) -> None:
+    """Each path is yielded once, with its result, and each recording is sent once, whole."""
+    paths = recordings(tmp_path, 20)
+    with Sandbox() as sandbox:
+        outcomes = list(batch(map(Path, paths), sandbox, max_workers=5, journal=journal))
+        assert set(heard(sandbox).values()) == {1}
+    assert sorted(outcome.path for outcome in outcomes) == paths
+    for outcome in outcomes:
+        assert outcome.result is not None
+        assert (outcome.error, outcome.attempts, outcome.from_journal) == (None, 1, False)
+        assert outcome.sha256 == sha256(outcome.path)
+        assert 0 < outcome.seconds < GUARD
+    assert len({outcome.result.stream_id for outcome in outcomes if outcome.result}) == 20
+
+
+def test_one_error_stops_no_other(tmp_path: Path, journal: Path) -> None:
+    """Missing, unreadable and foreign files are outcomes with an error that names them, among the others."""
+    paths = recordings(tmp_path, 3)
+    junk = tmp_path / "junk.wav"
+    junk.write_bytes(b"RIFF\x24\0\0\0WAVEfmt ")
+    wrong = [str(tmp_path / "missing.wav"), str(tmp_path), str(junk), os.fsdecode(os.fsencode(tmp_path) + b"/\xff.wav")]
+    with Sandbox() as sandbox:
+        for place in (journal, None):
+            outcomes = {each.path: each for each in batch([*wrong, *paths], sandbox, journal=place)}
+            assert set(outcomes) == {*wrong, *paths}
+            for path in wrong:
+                error = outcomes[path].error
+                assert isinstance(error, AudioError)
+                assert repr(path) in str(error)
+                assert outcomes[path].attempts == 0
+            assert all(outcomes[path].result is not None for path in paths)
+        assert len(sandbox.exchanges) == 6
+    # What couldn't be read has no content to be known by.
+    assert sorted(line["path"] for line in lines(journal)) == sorted([str(junk), *paths])
+
+
+def test_names_that_are_not_utf8(tmp_path: Path, journal: Path) -> None:
+    """A file name is bytes: any is scored, yielded and kept as it was given."""
+    (path,) = recordings(tmp_path, 1)
+    name = os.fsencode(tmp_path) + b"/caf\xe9\n.wav"
+    try:
+        os.rename(path, os.fsdecode(name))
+    except OSError:
+        pytest.skip("this file system takes no such names")
+    with Sandbox() as sandbox:
+        (outcome,) = batch([name], sandbox, journal=journal)  # bytes, as os.listdir() may give them
+    assert os.fsencode(outcome.path) == name
+    assert [os.fsencode(entry.path) for entry in read(journal)] == [name]
+
+
+def test_verdicts_against_are_outcomes(tmp_path: Path, journal: Path) -> None:
+    """A recording that the server rejects is yielded with that error, and is in the journal with all it tells."""
+    with Sandbox("failed=too noisy") as sandbox:
+        outcomes = list(batch(recordings(tmp_path, 2), sandbox, journal=journal))
+    for outcome in outcomes:
+        assert isinstance(outcome.error, ScoringFailedError)
+        assert (outcome.error.reason, outcome.result, outcome.attempts) == ("too noisy", None, 1)
+    for entry in read(journal):
+        assert isinstance(entry.error, ScoringFailedError)
+        assert (entry.error.reason, entry.error.possibly_billed, entry.audio_seconds) == ("too noisy", True, 0.1)
+
+
+def test_nothing_at_all() -> None:
+    """No paths are no outcomes."""
+    with Sandbox() as sandbox:
+        assert list(batch([], sandbox)) == []
+
+
+@pytest.mark.parametrize(
+    ("options", "complaint"),
+    [
+        ({"audio": "a.wav"}, "iterable of paths"),
+        ({"audio": b"a.wav"}, "iterable of paths"),
+        ({"audio": Path("a.wav")}, "iterable of paths"),
+        ({"audio": 3}, "iterable of paths"),
+        ({"max_workers": 0}, "max_workers"),
+        ({"max_workers": 2.5}, "max_workers"),
+        ({"max_workers": True}, "max_workers"),
+        ({"executor": object()}, "executor"),
+        ({"stream_retries": -1}, "stream_retries"),
+        ({"max_audio_seconds": float("nan")}, "max_audio_seconds"),
+        ({"max_audio_seconds": "1"}, "max_audio_seconds"),
+        ({"billable_unit_seconds": 0}, "billable_unit_seconds"),
+        ({"retry_failed": "no"}, "retry_failed"),
+        ({"on_progress": 1}, "on_progress"),
+        ({"speed": 0}, "speed"),
+        ({"token": ""}, "token"),
+        ({"url": "ws://example.com/"}, "wss"),
+    ],
+)
+def test_a_bad_option_is_an_error_at_once(options: dict[str, Any], complaint: str, journal: Path) -> None:
+    """A wrong option is a `ConfigError` at the call: nothing is drawn, and no journal is begun."""
+    paths = iter(["a.wav"])
+    with pytest.raises(ConfigError, match=complaint):
+        score_many(**{"audio": paths, "token": TOKEN, "journal": journal, **options})
+    assert list(paths) == ["a.wav"]
+    assert not journal.exists()
+
+
+# Lazy, and bounded.
+
+
+def test_paths_are_drawn_when_there_is_a_place(tmp_path: Path) -> None:
+    """No more paths are drawn than can be in flight, from an endless iterator as well."""
+    paths = recordings(tmp_path, 3)
+    drawn = 0
+
+    def endless() -> Iterator[str]:
+        nonlocal drawn
+        for path in itertools.cycle(paths):
+            drawn += 1
+            yield path
+
+    with Sandbox() as sandbox:
+        scores = batch(endless(), sandbox, max_workers=3)
+        assert drawn == 0
+        for number in range(20):
+            next(scores)
+            # Those in flight, and those that ended together with the one that was yielded.
+            assert drawn <= number + 1 + 2 * 3
+        scores.close()
+
+
+def test_a_slow_caller_is_waited_for(tmp_path: Path) -> None:
+    """While the caller is busy with an outcome, no more are made than it can take in a while."""
+    paths = recordings(tmp_path, 1)
+    with Sandbox() as sandbox, batch(itertools.repeat(paths[0]), sandbox, max_workers=2) as scores:
+        for _ in range(8):
+            next(scores)
+            time.sleep(0.2)
+        assert len(sandbox.exchanges) <= 8 + 2 + 2 + 1
+        scores.close()
+        assert own_threads() == []
+
+
+def test_as_many_at_once_as_allowed(tmp_path: Path) -> None:
+    """`max_workers` recordings are in flight, and never more."""
+    most = 0
+
+    def note(progress: BatchProgress) -> None:
+        nonlocal most
+        most = max(most, progress.in_flight)
+
+    with Sandbox("slow=0.2") as sandbox:
+        assert len(successes(batch(recordings(tmp_path, 12), sandbox, max_workers=4, on_progress=note))) == 12
+    assert most == 4
+
+
+def test_memory_is_flat(tmp_path: Path, journal: Path) -> None:
+    """Thousands of paths take no more memory than a thousand."""
+    (path,) = recordings(tmp_path, 1, seconds=0.001)
+    with Sandbox() as sandbox:
+        list(batch([path], sandbox, journal=journal))
+        scores = batch(itertools.repeat(path, 6_000), sandbox, journal=journal)
+        assert sum(1 for _ in itertools.islice(scores, 1000)) == 1000
+        tracemalloc.start()
+        try:
+            assert sum(1 for _ in itertools.islice(scores, 2000)) == 2000
+            before = tracemalloc.get_traced_memory()[0]
+            assert sum(1 for _ in itertools.islice(scores, 2000)) == 2000
+            assert tracemalloc.get_traced_memory()[0] - before < 20_000
+        finally:
+            tracemalloc.stop()
+        assert sum(1 for _ in scores) == 1_000
+        assert len(sandbox.exchanges) == 1
+
+
+# The journal.
+
+
+def test_on_the_disk_before_it_is_yielded(tmp_path: Path, journal: Path) -> None:
+    """When an outcome is yielded, its line is in the file already."""
+    with Sandbox() as sandbox:
+        for outcome in batch(recordings(tmp_path, 10), sandbox, journal=journal):
+            assert outcome.path in [entry.path for entry in read(journal)]
+
+
+def test_resume(tmp_path: Path, journal: Path) -> None:
+    """What is in the journal by content is not sent again, whatever it is called now; what has changed is."""
+    paths = recordings(tmp_path, 4)
+    with Sandbox() as sandbox:
+        first = {outcome.path: outcome for outcome in batch(paths, sandbox, journal=journal)}
+        renamed = str(tmp_path / "renamed.wav")
+        os.rename(paths[0], renamed)
+        shutil.copy(paths[1], paths[2])
+        changed = bytearray(Path(paths[3]).read_bytes())
+        changed[-1] ^= 1
+        Path(paths[3]).write_bytes(changed)
+        with batch([renamed, *paths[1:]], sandbox, journal=journal) as scores:
+            second = {outcome.path: outcome for outcome in scores}
+            assert (scores.progress.resumed, scores.progress.succeeded) == (3, 1)
+            assert scores.billable_seconds == 15
+        assert len(sandbox.exchanges) == 5
+    assert [path for path, outcome in second.items() if not outcome.from_journal] == [paths[3]]
+    old, new = first[paths[0]].result, second[renamed].result
+    assert old is not None
+    assert new is not None
+    assert (dict(new), new.stream_id, new.timings) == (dict(old), old.stream_id, old.timings)
+    assert (second[renamed].attempts, second[renamed].sha256) == (0, first[paths[0]].sha256)
+    assert len(lines(journal)) == 5
+
+
+def test_other_options_are_another_result(tmp_path: Path, journal: Path) -> None:
+    """Options that change the result make another recording of it; those that don't, don't."""
+    paths = recordings(tmp_path, 1)
+    with Sandbox() as sandbox:
+        for options in ({}, {"api_plan": "premium"}, {"extra": {"a": 1}}, {"return_json": False}):
+            for speed in (None, 100.0):
+                list(batch(paths, sandbox, journal=journal, **{"speed": speed, **options}))
+        assert len(sandbox.exchanges) == 4
+
+
+def test_failed_ones_are_tried_again_when_asked(tmp_path: Path, journal: Path) -> None:
+    """A failure in the journal is told, not repeated; with `retry_failed` it is, once for each path."""
+    paths = recordings(tmp_path, 2)
+    with Sandbox("failed=no") as sandbox:
+        url = sandbox.url
+        list(batch(paths, sandbox, journal=journal))
+        with batch(paths, sandbox, journal=journal) as scores:
+            for outcome in scores:
+                assert isinstance(outcome.error, ScoringFailedError)
+                assert (outcome.error.reason, outcome.from_journal, outcome.attempts) == ("no", True, 0)
+            assert (scores.progress.skipped, scores.progress.failed) == (2, 0)
+        assert sandbox.handshakes == 2
+        with batch(paths * 2, sandbox, journal=journal, retry_failed=True) as again:
+            assert len([outcome for outcome in again if outcome.error]) == 4
+            assert (again.progress.skipped, again.progress.failed) == (2, 2)
+        assert sandbox.handshakes == 4
+    with Sandbox(port=int(url.split(":")[2].split("/")[0])) as sandbox:
+        assert sandbox.url == url
+        assert successes(batch(paths, sandbox, journal=journal, retry_failed=True)) == paths
+        assert successes(batch(paths, sandbox, journal=journal)) == paths
+        assert sandbox.handshakes == 2
+
+
+def test_the_same_content_twice(tmp_path: Path, journal: Path) -> None:
+    """With a journal, two files of one content are scored once; without, each is."""
+    (path,) = recordings(tmp_path, 1)
+    copy = str(tmp_path / "copy.wav")
+    shutil.copy(path, copy)
+    with Sandbox() as sandbox:
+        outcomes = list(batch([path, copy, path], sandbox, journal=journal))
+        assert sorted(outcome.path for outcome in outcomes) == sorted([path, copy, path])
+        assert sorted(outcome.from_journal for outcome in outcomes) == [False, True, True]
+        assert len(sandbox.exchanges) == 1
+        assert len(lines(journal)) == 1
+        assert len(successes(batch([path, copy], sandbox))) == 2
+        assert len(sandbox.exchanges) == 3
+
+
+def test_the_second_of_two_goes_on_alone(tmp_path: Path, journal: Path) -> None:
+    """A recording that waited for another of the same content is sent itself when that came to nothing."""
+    (path,) = recordings(tmp_path, 1)
+    with Choosy(lambda number: 503 if number == 0 else None) as sandbox:
+        outcomes = list(batch([path, path], sandbox, journal=journal, connect_retries=0, retry_failed=False))
+        # The failure is in the journal: the second doesn't repeat it.
+        assert [type(outcome.error) for outcome in outcomes] == [ConnectError, ConnectError]
+    journal.unlink()
+    with Choosy(lambda number: 429 if number < 3 else None) as sandbox, pytest.MonkeyPatch.context() as patch:
+        patch.setattr(run, "MAX_REFUSALS", 3)
+        patch.setattr(pace, "FIRST_BACKOFF", 0.01)
+        outcomes = list(batch([path, path], sandbox, journal=journal))
+        assert [type(outcome.error) for outcome in outcomes] == [RateLimitedError, type(None)]
+        assert len(lines(journal)) == 1
+
+
+def test_many_of_one_content_when_turned_away(tmp_path: Path, journal: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Recordings that wait for another of the same content don't keep it from its place, however few there are."""
+    monkeypatch.setattr(pace, "FIRST_BACKOFF", 0.01)
+    (path,) = recordings(tmp_path, 1)
+    with Choosy(lambda number: 429 if number < 3 else None) as sandbox:
+        outcomes = list(batch([path] * 12, sandbox, journal=journal, max_workers=4))
+        assert (successes(outcomes), len(sandbox.arrivals)) == ([path] * 12, 4)
+
+
+def test_one_batch_at_a_time(tmp_path: Path, journal: Path) -> None:
+    """A journal in use is refused at the call; it is free when its batch is over, closed or forgotten."""
+    paths = recordings(tmp_path, 2)
+    with Sandbox() as sandbox:
+        scores = batch(paths, sandbox, journal=journal)
+        with pytest.raises(JournalError, match="in use"):
+            batch(paths, sandbox, journal=journal)
+        assert len(list(scores)) == 2
+        next(batch(paths, sandbox, journal=journal))
+        with batch(paths, sandbox, journal=journal) as scores:
+            assert next(scores).from_journal
+            scores.close()
+            assert len(list(batch(paths, sandbox, journal=journal))) == 2
+            assert list(scores) == []
+
+
+@posix
+def test_a_journal_that_cannot_be_written(tmp_path: Path, journal: Path) -> None:
+    """A journal that takes no more is an error at once; once it does again, the batch goes on, and nothing is lost."""
+    paths = recordings(tmp_path, 6)
+    aside = tmp_path / "aside"
+    with Sandbox() as sandbox, batch(paths, sandbox, journal=journal, max_workers=2) as scores:
+        outcomes = [next(scores)]
+        journal.rename(aside)
+        for _ in range(3):
+            with pytest.raises(JournalError, match="put it back"):
+                outcomes.extend(scores)
+        aside.rename(journal)
+        outcomes += scores
+        assert successes(outcomes) == paths
+        assert set(heard(sandbox).values()) == {1}
+    assert sorted(line["path"] for line in lines(journal)) == paths
+
+
+def test_the_token_is_not_in_the_journal(tmp_path: Path, journal: Path) -> None:
+    """Not even a server that quotes the token gets it into the journal, an outcome, a log or a repr."""
+    token = "a-very-secret-token-1234"
+    with watching_for(token) as leaks, Sandbox(f"failed=you sent {token}") as sandbox:
+        scores = batch(recordings(tmp_path, 2), sandbox, journal=journal, token=token)
+        for outcome in scores:
+            assert outcome.error is not None
+            leaks.look_at(repr(outcome) + repr(scores) + repr(scores.progress))
+            leaks.look_at_error(outcome.error)
+    assert leaks.found == []
+    assert leaks.lines > 10
+    content = journal.read_text()
+    assert "you sent" in content
+    assert token not in content
+
+
+# Turned away.
+
+
+def test_the_whole_batch_backs_off(tmp_path: Path, journal: Path) -> None:
+    """On a 429 nothing begins until `Retry-After` has passed, half as many at once, and step by step more again."""
+    seen: list[BatchProgress] = []
+    paths = recordings(tmp_path, 40)
+    with Choosy(lambda number: 429 if number < 8 else None, Retry_After="1") as sandbox:
+        outcomes = list(batch(paths, sandbox, journal=journal, max_workers=8, on_progress=seen.append))
+        assert successes(outcomes) == paths
+        assert set(heard(sandbox).values()) == {1}
+        gaps = [after - before for before, after in zip(sandbox.arrivals, sandbox.arrivals[1:])]
+    # The eight that were turned away had begun together: one decrease, one back-off.
+    assert [number for number, gap in enumerate(gaps, 1) if gap > 0.9] == [8]
+    assert min(progress.concurrency for progress in seen) == 4
+    assert seen[-1].concurrency > 4
+    assert max(progress.waiting for progress in seen) > 0.5
+    assert sum(outcome.attempts for outcome in outcomes) == 48
+    assert len(lines(journal)) == 40
+
+
+def test_turned_away_for_ever(tmp_path: Path, journal: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """It ends: a recording that is turned away again and again fails, and is not called done."""
+    monkeypatch.setattr(run, "MAX_REFUSALS", 3)
+    monkeypatch.setattr(pace, "FIRST_BACKOFF", 0.001)
+    with Choosy(lambda number: 429) as sandbox:
+        outcomes = list(batch(recordings(tmp_path, 4), sandbox, journal=journal, max_workers=4))
+        assert len(sandbox.arrivals) == 12
+    for outcome in outcomes:
+        assert isinstance(outcome.error, RateLimitedError)
+        assert outcome.attempts == 3
+    assert journal.read_bytes() == b""
+
+
+def test_the_pace_falls_and_rises() -> None:
+    """Refusals halve the concurrency once for each moment, down to 1; as many passes as are at once add one."""
+    steps = pace.Pace(8)
+    steps.refuse(time.monotonic(), 0.0)
+    for _ in range(5):
+        steps.refuse(0.0, 0.0)  # began before the decrease
+    assert steps.concurrency == 4
+    for expected in (2, 1, 1):
+        steps.refuse(time.monotonic() + 1, 0.0)
+        assert steps.concurrency == expected
+    for expected in (2, 2, 3, 3, 3, 4):
+        steps.let_pass()
+        assert steps.concurrency == expected
+    for _ in range(100):
+        steps.let_pass()
+    assert steps.concurrency == 8
+    steps.refuse(time.monotonic() + 1, 1000.0)
+    assert steps.waiting() > 990
+
+
+def test_a_refused_token_stops_the_batch(tmp_path: Path, journal: Path) -> None:
+    """A 401 starts no more, lets those in flight finish, and is raised once; nothing of it is in the journal."""
+    paths = recordings(tmp_path, 30)
+    outcomes: list[Outcome] = []
+    with Choosy(lambda number: 401 if number >= 6 else None, "slow=0.3") as sandbox:
+        scores = batch(paths, sandbox, journal=journal, max_workers=8)
+        with pytest.raises(AuthenticationError):
+            outcomes.extend(scores)
+        assert list(scores) == []
+        assert len(sandbox.arrivals) == 8
+        assert scores.unfinished == 2
+    assert len(lines(journal)) == len(successes(outcomes)) == 6
+
+
+# Sent again.
+
+
+def test_a_connection_is_tried_again(tmp_path: Path) -> None:
+    """What fails to connect is tried again, as often as `connect_retries` says: nothing was metered."""
+    paths = recordings(tmp_path, 2)
+    with Choosy(lambda number: 503 if number % 3 else None) as sandbox:
+        outcomes = list(batch(paths, sandbox, max_workers=1))
+        assert successes(outcomes) == paths
+        assert [outcome.attempts for outcome in outcomes] == [1, 3]
+    with Choosy(lambda number: 503) as sandbox:
+        for retries, attempts in ((2, 3), (0, 1)):
+            (outcome,) = batch(paths[:1], sandbox, connect_retries=retries)
+            assert isinstance(outcome.error, ConnectError)
+            assert (outcome.error.status_code, outcome.attempts) == (503, attempts)
+
+
+def test_a_broken_stream_is_sent_again_only_when_asked(tmp_path: Path, journal: Path) -> None:
+    """A stream is metered: it is sent again `stream_retries` times, by default never, and each one is counted."""
+    (path,) = recordings(tmp_path, 1)
+    with Sandbox("drop-after=1") as sandbox:
+        for retries in (None, 0, 2):
+            options = {} if retries is None else {"stream_retries": retries}
+            with batch([path], sandbox, billable_unit_seconds=10, **options) as scores:
+                (outcome,) = scores
+                assert isinstance(outcome.error, StreamClosedError)
+                assert outcome.attempts == 1 + (retries or 0)
+                assert scores.billable_seconds == 10 * outcome.attempts
+        assert len(sandbox.exchanges) == 1 + 1 + 3
+        list(batch([path], sandbox, journal=journal, stream_retries=1))
+    assert [(line["attempts"], line["outcome"]) for line in lines(journal)] == [(2, "error")]
+
+
+def test_a_verdict_is_never_asked_for_twice(tmp_path: Path) -> None:
+    """`failed`, and audio that is none, are final."""
+    junk = tmp_path / "junk.wav"
+    junk.write_bytes(b"RIFF\x24\0\0\0WAVEfmt ")
+    with Sandbox("failed") as sandbox:
+        outcomes = list(batch([*recordings(tmp_path, 1), junk], sandbox, stream_retries=3))
+        assert sorted(outcome.attempts for outcome in outcomes) == [0, 1]
+
+
+# The budget.
+
+
+def test_the_budget(tmp_path: Path, journal: Path) -> None:
+    """What would pass `max_audio_seconds` is told, and not started; a shorter one that fits is; a new run goes on."""
+    long = recordings(tmp_path, 3, seconds=1.0)
+    (tmp_path / "short").mkdir()
+    (short,) = recordings(tmp_path / "short", 1, seconds=0.4)
+    with Sandbox() as sandbox:
+        with batch([*long, short], sandbox, max_audio_seconds=2.5, journal=journal) as scores:
+            outcomes = {outcome.path: outcome for outcome in scores}
+            progress = scores.progress
+        assert len(sandbox.exchanges) == 3
+        assert (progress.succeeded, progress.skipped, progress.failed) == (3, 1, 0)
+        assert progress.audio_seconds == pytest.approx(2.4)
+        assert isinstance(outcomes[long[2]].error, BudgetError)
+        assert (outcomes[long[2]].attempts, outcomes[short].error) == (0, None)
+        assert len(lines(journal)) == 3
+        # What is in the journal costs nothing.
+        assert successes(batch([*long, short], sandbox, max_audio_seconds=1, journal=journal)) == sorted([*long, short])
+        assert len(sandbox.exchanges) == 4
+
+
+def test_the_budget_counts_what_was_started(tmp_path: Path) -> None:
+    """A stream that is sent again counts again; a connection that was refused doesn't."""
+    paths = recordings(tmp_path, 3, seconds=1.0)
+    with Sandbox("drop-after=1") as sandbox:
+        outcomes = list(batch(paths, sandbox, max_workers=1, stream_retries=9, max_audio_seconds=4.5))
+        assert len(sandbox.exchanges) == 4
+        assert [type(outcome.error) for outcome in outcomes].count(BudgetError) == 2
+    with Choosy(lambda number: 503 if number < 3 else None) as sandbox:
+        outcomes = list(batch(paths, sandbox, max_workers=1, connect_retries=2, max_audio_seconds=2))
+        assert [type(outcome.error) for outcome in outcomes] == [ConnectError, type(None), type(None)]
+
+
+def test_the_budget_knows_compressed_audio(tmp_path: Path) -> None:
+    """A recording whose header doesn't tell is decoded to know its length."""
+    from recordings import encoded
+
+    path = tmp_path / "speech.flac"
+    path.write_bytes(encoded("flac"))
+    with Sandbox() as sandbox:
+        (outcome,) = batch([path], sandbox, max_audio_seconds=2.9)
+        assert isinstance(outcome.error, BudgetError)
+        assert successes(batch([path], sandbox, max_audio_seconds=3.1)) == [str(path)]
+
+
+def test_billable_units(tmp_path: Path) -> None:
+    """The estimate is of started units, for each stream."""
+    long = recordings(tmp_path, 2, seconds=1.0)
+    with Sandbox() as sandbox:
+        for unit, billed in ((15.0, 30), (1.0, 2), (0.3, 2 * 4 * 0.3)):
+            with batch(long, sandbox, billable_unit_seconds=unit) as scores:
+                list(scores)
+                assert scores.billable_seconds == scores.progress.billable_seconds == pytest.approx(billed)
+
+
+# Progress.
+
+
+def test_progress_is_told(tmp_path: Path) -> None:
+    """`on_progress` is called in the caller's thread, at each change and once a second while there is none."""
+    told: list[tuple[BatchProgress, threading.Thread]] = []
+    with Sandbox("slow=2.5") as sandbox:
+        list(
+            batch(recordings(tmp_path, 2), sandbox, on_progress=lambda p: told.append((p, threading.current_thread())))
+        )
+    assert {thread for _, thread in told} == {threading.current_thread()}
+    assert [progress.in_flight for progress, _ in told].count(2) >= 2
+    assert (told[-1][0].in_flight, told[-1][0].succeeded) == (0, 2)
+    assert told[-1][0].audio_seconds == pytest.approx(0.2)
+
+
+# The end.
+
+
+@pytest.mark.parametrize("journaled", [True, False])
+def test_what_the_iterator_raises_comes_through(journaled: bool, tmp_path: Path, journal: Path) -> None:
+    """An error of the caller's iterator is raised when those in flight have been yielded, and are in the journal."""
+    paths = recordings(tmp_path, 3)
+
+    def failing() -> Iterator[str]:
+        yield from paths
+        raise LookupError("no more rows")
+
+    outcomes: list[Outcome] = []
+    with Sandbox("slow=0.2") as sandbox:
+        scores = batch(failing(), sandbox, journal=journal if journaled else None)
+        with pytest.raises(LookupError, match="no more rows"):
+            outcomes.extend(scores)
+        assert successes(outcomes) == paths
+        assert list(scores) == []
+    assert not journaled or len(lines(journal)) == 3
+
+
+@pytest.mark.parametrize("item", [None, 3, 2.5, ["a.wav"]])
+def test_what_is_no_path_comes_through(item: Any, tmp_path: Path) -> None:
+    """Something that is no path is the caller's mistake: a `TypeError`, after those in flight."""
+    paths = recordings(tmp_path, 1)
+    with Sandbox() as sandbox:
+        scores = batch([*paths, item, *paths], sandbox)
+        assert next(scores).result is not None
+        with pytest.raises(TypeError):
+            next(scores)
+
+
+def test_what_the_callback_raises_comes_through(tmp_path: Path, journal: Path) -> None:
+    """An error of `on_progress` starts no more, and is raised when those in flight have been yielded."""
+
+    def callback(progress: BatchProgress) -> None:
+        raise LookupError("no such widget")
+
+    outcomes: list[Outcome] = []
+    with Sandbox() as sandbox:
+        with pytest.raises(LookupError, match="no such widget"):
+            outcomes.extend(
+                batch(recordings(tmp_path, 9), sandbox, journal=journal, max_workers=3, on_progress=callback)
+            )
+        assert len(successes(outcomes)) == len(lines(journal)) == len(sandbox.exchanges) == 3
+
+
+def test_stop_from_another_thread(tmp_path: Path, journal: Path) -> None:
+    """`stop()` wakes a batch that waits, starts no more, and lets those in flight finish."""
+    paths = recordings(tmp_path, 20)
+    with Sandbox("slow=0.5") as sandbox:
+        scores = batch(paths, sandbox, journal=journal, max_workers=4)
+        timer = threading.Timer(0.3, scores.stop)
+        timer.start()
+        outcomes = successes(scores)
+        timer.join()
+        assert outcomes == paths[:4]
+        assert (len(sandbox.exchanges), scores.unfinished) == (4, 0)
+        assert successes(batch(paths[:6], sandbox, journal=journal)) == paths[:6]
+        assert len(sandbox.exchanges) == 6
+
+
+@posix
+def test_stop_from_a_signal_handler(tmp_path: Path) -> None:
+    """`stop()` in a signal handler, at any moment, neither blocks nor is missed."""
+    paths = recordings(tmp_path, 2)
+    with Sandbox() as sandbox:
+        for delay in range(12):
+            scores = batch(itertools.cycle(paths), sandbox, max_workers=2)
+            handler = signal.signal(signal.SIGALRM, lambda *_: scores.stop())  # noqa: B023 - it ends with the round
+            try:
+                signal.setitimer(signal.ITIMER_REAL, 0.02 + delay * 0.007, 0.0005)
+                assert len(successes(scores)) < 1000
+            finally:
+                signal.setitimer(signal.ITIMER_REAL, 0)
+                signal.signal(signal.SIGALRM, handler)
+            assert own_threads() == []
+
+
+def test_stop_does_not_wait_for_a_back_off(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A batch that was told to wait for an hour stops at once, and counts what it gave up."""
+    monkeypatch.setattr(run, "LONGEST_WAIT", 3600.0)
+    with Choosy(lambda number: 429, Retry_After="3600") as sandbox:
+        scores = batch(recordings(tmp_path, 9), sandbox, max_workers=3)
+        timer = threading.Timer(0.5, scores.stop)
+        timer.start()
+        assert list(scores) == []
+        timer.join()
+        assert scores.unfinished == 3
+
+
+class _LeaveError(BaseException):
+    """What a signal handler raises to end a program."""
+
+
+def test_leaving_cancels(tmp_path: Path, journal: Path) -> None:
+    """Interrupted, a batch cancels what is in flight; its threads have ended, and the journal is free."""
+
+    def leave(progress: BatchProgress) -> None:
+        if len(sandbox.exchanges) == 4:
+            raise _LeaveError
+
+    with Sandbox("slow=3600") as sandbox:
+        scores = batch(recordings(tmp_path, 8), sandbox, journal=journal, max_workers=4, on_progress=leave)
+        with pytest.raises(_LeaveError):
+            next(scores)
+        assert own_threads() == []
+        assert (scores.unfinished, list(scores)) == (4, [])
+        assert [exchange.close_code for exchange in sandbox.exchanges] == [1000] * 4
+    assert journal.read_bytes() == b""
+    Journal(journal).close()
+
+
+def test_what_ends_while_it_is_closed_is_kept(tmp_path: Path, journal: Path) -> None:
+    """A verdict that has come when the batch is closed is in the journal: it was paid for."""
+    paths = recordings(tmp_path, 6)
+    with Sandbox() as sandbox:
+        scores = batch(paths, sandbox, journal=journal, max_workers=6)
+        next(scores)
+        guard = time.monotonic() + GUARD
+        while own_threads() and time.monotonic() < guard:
+            time.sleep(0.01)
+        scores.close()
+        assert sorted(line["path"] for line in lines(journal)) == paths
+        assert scores.unfinished == 0
+
+
+def test_a_batch_that_is_dropped(tmp_path: Path, journal: Path) -> None:
+    """A loop that is left, and a batch that only a cycle holds, are closed by the garbage collector."""
+    paths = recordings(tmp_path, 8)
+    with Sandbox() as sandbox:
+        for outcome in batch(itertools.cycle(paths), sandbox, journal=journal):
+            assert outcome.result is not None
+            break
+        assert own_threads() == []
+        told: list[Any] = []
+        scores: Optional[Batch] = batch(itertools.cycle(paths), sandbox, on_progress=lambda _: told.append(scores))
+        assert scores is not None
+        next(scores)
+        told.append(told)
+        scores = None
+        told.clear()
+        gc.collect()
+        assert own_threads() == []
+    Journal(journal).close()
+
+
+# A file that was just opened when Ctrl-C came is closed by its reference count, not by its `with`.
+@pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
+def test_ctrl_c_anywhere(tmp_path: Path, journal: Path) -> None:
+    """Wherever Ctrl-C comes in `__next__`, threads end, and the journal is whole: what is done is not sent again."""
+    folder = os.path.dirname(os.path.dirname(run.__file__))
+    paths = recordings(tmp_path, 5)
+    interrupted = 0
+    with Sandbox() as sandbox:
+        for point in itertools.count(0, 67):
+            journal.write_bytes(b"")
+            before = len(sandbox.exchanges)
+            with _ctrl_c(point, folder) as came:
+                for _ in batch(paths, sandbox, journal=journal, max_workers=2):
+                    pass
+            assert own_threads() == []
+            if not came:
+                break
+            interrupted += 1
+            sent = {exchange.pcm for exchange in sandbox.exchanges[before:]}
+            done = {line["sha256"] for line in lines(journal)}
+            assert len(done) <= len(sent) <= len(done) + 2
+            assert successes(batch(paths, sandbox, journal=journal)) == paths
+            assert len(sandbox.exchanges) - before <= len(paths) + 2
+            assert Counter(line["sha256"] for line in lines(journal)) == Counter(map(sha256, paths))
+    assert interrupted > 5
+
+
+class _ctrl_c:
+    """Presses Ctrl-C at so many lines of the package's code in this thread; yields a list that tells whether it did."""
+
+    def __init__(self, point: int, folder: str) -> None:
+        self._left = point
+        self._folder = folder
+        self._came: list[bool] = []
+        self._before: Any = None
+
+    def _trace(self, frame: FrameType, event: str, argument: object) -> Any:
+        if not frame.f_code.co_filename.startswith(self._folder) or "sandbox" in frame.f_code.co_filename:
+            return None
+        if event == "line" and not self._came:
+            self._left -= 1
+            if self._left < 0:
+                self._came.append(True)
+                raise KeyboardInterrupt
+        return self._trace
+
+    def __enter__(self) -> list[bool]:
+        self._before = sys.gettrace()
+        sys.settrace(self._trace)
+        return self._came
+
+    def __exit__(self, kind: Any, error: Any, traceback: Any) -> bool:
+        sys.settrace(self._before)
+        return kind is KeyboardInterrupt
+
+
+def test_next_after_the_end(tmp_path: Path) -> None:
+    """An iterator that is over stays over."""
+    with Sandbox() as sandbox:
+        scores = batch(recordings(tmp_path, 1), sandbox)
+        assert len(list(scores)) == 1
+        assert list(scores) == []
+        scores.stop()
+        scores.close()
+        assert list(scores) == []
+
+
+def test_it_is_quiet(tmp_path: Path, journal: Path, caplog: pytest.LogCaptureFixture) -> None:
+    """A batch that goes well logs no warning."""
+    with caplog.at_level(logging.WARNING), Sandbox() as sandbox:
+        assert len(successes(batch(recordings(tmp_path, 3), sandbox, journal=journal))) == 3
+    assert caplog.records == []

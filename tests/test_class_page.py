@@ -1,0 +1,356 @@
+"""The page of a class: made from journals of made-up recordings, and used in a real browser."""
+
+from __future__ import annotations
+
+import json
+import re
+import time
+from collections.abc import Iterable
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import pytest
+from browser import PHONE, WIDE, _axe, _browser, _playwright, broken_layout, opened, violations  # noqa: F401 - fixtures
+from classes import classroom, failed, line, scored, write
+
+pytest.importorskip("jinja2")
+
+from elsa_unscripted.exceptions import JournalError
+from elsa_unscripted.report import class_page
+
+if TYPE_CHECKING:
+    from playwright.sync_api import Browser, Page
+
+MAX_BYTES = 5_000_000  # for 1,000 recordings
+PATIENCE = 10.0  # s to open 1,000 recordings: a hang guard; it takes less than one
+HOSTILE = [
+    "<script>window.evil = 1</script>",
+    "\"'><img src=x onerror=window.evil=1>",
+    "javascript:window.evil=1",
+    "</script><script>window.evil = 1</script><!--",
+    "{{ 7 * 7 }} {% raw %}",
+    "\u202egnp.exe \u2066\u200f",
+    "\x1b[2J\x00\ud800\u2028",
+    "https://evil.example/" + "w" * 1_000_000,
+]
+
+
+def made(folder: Path, lines: Iterable[dict[str, Any]], **options: Any) -> Path:
+    """Makes the page of a journal."""
+    page = folder / "class.html"
+    page.write_text(class_page(write(folder / "scores.jsonl", lines), **options), encoding="utf-8", newline="\n")
+    return page
+
+
+def data(page: Path) -> Any:
+    """What the page tells its script."""
+    text = page.read_text(encoding="utf-8")
+    return json.loads(text.partition('id="data">')[2].partition("</script>")[0])
+
+
+def names(page: Page) -> list[str]:
+    """The recordings in the table, as shown, from top to bottom."""
+    return page.locator("#recordings tbody tr:visible th").all_inner_texts()
+
+
+def hostile(text: str, name: str) -> dict[str, Any]:
+    """A success whose every text is `text`."""
+
+    def replaced(value: Any) -> Any:
+        if isinstance(value, dict):
+            return {key: replaced(each) for key, each in value.items()}
+        if isinstance(value, list):
+            return [replaced(each) for each in value[:2]]
+        return text if isinstance(value, str) else value
+
+    entry = scored(name)
+    speaker = replaced(entry["result"]["result"]["speakers"][0])
+    result = {"status": "success", "partial_error": text, "a": {"transcript": f"{text} word", "speakers": [speaker]}}
+    return {**entry, "path": f"{text}{name}", "warnings": [text], "stream_id": text, "time": text, "result": result}
+
+
+# What counts.
+
+
+def test_the_newest_line_counts(tmp_path: Path) -> None:
+    """A recording that failed and was scored later is a success, under its newest name and once."""
+    first = failed("Ana", "StreamClosedError")
+    again = {**scored("Ana", 90.0), "path": "recordings/7b/Ana again.wav"}
+    found = data(made(tmp_path, [first, scored("Ben", 50.0), again]))["recordings"]
+    assert [each["name"] for each in found] == ["Ana again", "Ben"]
+    assert [each["scores"][0][0] for each in found] == [90.0, 50.0]
+    assert not any("problem" in each for each in found)
+
+
+@pytest.mark.parametrize(
+    ("entry", "problem", "again"),
+    [
+        (scored("A", None), "Not enough speech", True),
+        ({**scored("A", None), "result": {"result": {"speakers": [{"total_time": 19.0}]}}}, "Not enough speech", True),
+        ({**scored("A", None), "result": {"result": {"speakers": [{"total_time": 60.0}]}}}, "No score given", True),
+        ({**scored("A", None), "result": {"result_link": "https://r"}}, "Scores not included", False),
+        (failed("A", "BadQualityError", reason="too noisy"), "Bad recording quality", True),
+        (failed("A", "ScoringFailedError", reason="not English"), "Turned down by the server", True),
+        (failed("A", "AudioError", "the file is empty"), "Not readable as audio", True),
+        (failed("A", "StreamClosedError"), "Not scored yet", False),
+        (failed("A", "OfALaterVersionError"), "Not scored yet", False),
+    ],
+)
+def test_who_needs_a_new_recording_and_why(tmp_path: Path, entry: dict[str, Any], problem: str, again: bool) -> None:
+    """Each way to have no score is told in plain words, and only those count that a new recording helps."""
+    page = made(tmp_path, [entry, scored("B")])
+    told = data(page)
+    assert told["problems"][told["recordings"][0]["problem"]][0] == problem
+    text = page.read_text(encoding="utf-8")
+    assert text.index("What to do next") < text.index(f"<h3>{problem} ") < text.index("How the class did")
+    assert f"<dt>To be recorded again</dt><dd>{int(again)}</dd>" in text
+    for reason in ("too noisy", "not English", "the file is empty"):
+        assert (reason in text) == (reason in json.dumps(entry))
+
+
+def test_a_class_without_problems_says_nothing_of_them(tmp_path: Path) -> None:
+    """Where everybody is scored there is no list of those who aren't."""
+    assert "What to do next" not in made(tmp_path, [scored("A")]).read_text(encoding="utf-8")
+
+
+def test_null_is_not_zero(tmp_path: Path) -> None:
+    """A score of 0 is a weak score; one that is null is none: neither in the table, nor in the histograms."""
+    zero, null = scored("zero", 0.0), scored("null", 50.0)
+    null["result"]["result"]["speakers"][0]["metrics"]["general_scores"]["elsa"]["grammar_score"] = None
+    page = made(tmp_path, [zero, null])
+    by_name = {each["name"]: each["scores"] for each in data(page)["recordings"]}
+    assert by_name["zero"][0][0] == 0.0
+    assert by_name["null"][4][0] is None
+    text = page.read_text(encoding="utf-8")
+    assert '<span class="score band-weak">0.0</span>' in text
+    assert "1 not scored" in text.partition("<h3>Grammar</h3>")[2].partition("</figure>")[0]
+
+
+def test_bands_follow_the_thresholds(tmp_path: Path) -> None:
+    """A score at a threshold is in the band above it; the thresholds can be chosen, and are shown."""
+    page = made(tmp_path, [scored("A", 39.9), scored("B", 40.0), scored("C", 90.0)], thresholds=(40, 90))
+    text = page.read_text(encoding="utf-8")
+    table = text.partition("<tbody>")[2]
+    assert [re.findall(r"band-(\w+)", row)[0] for row in table.split("<tr>")[1:]] == ["weak", "fair", "good"]
+    assert "below 40 %" in text
+    with pytest.raises(ValueError, match="thresholds"):
+        class_page(tmp_path / "scores.jsonl", thresholds=(80, 60))
+
+
+def test_names_tell_recordings_apart(tmp_path: Path) -> None:
+    """Of the paths only what differs is shown, `9` before `10`, on whatever system they were written."""
+    paths = ["x\\7b\\Ana 10.wav", "x\\7b\\Ana 9.wav", "x\\7c\\Ana 9.wav"]
+    found = data(made(tmp_path, [{**scored(path), "path": path} for path in paths]))["recordings"]
+    assert [each["name"] for each in found] == ["7b/Ana 9", "7b/Ana 10", "7c/Ana 9"]
+    assert found[0]["path"] == paths[1]
+
+
+def test_words_are_found_in_the_transcript(tmp_path: Path) -> None:
+    """Each word of the transcript has the band of its own score, also when words are missing or repeated."""
+    entry = scored("A")
+    words = [("so", 10), ("I", 90), ("think", 70), ("so", 95), ("too", None)]
+    speaker = entry["result"]["result"]["speakers"][0]
+    speaker["utterances"] = [{"words": [{"text": word, "score": score} for word, score in words]}]
+    entry["result"]["result"]["transcript"] = "I think – perhaps – so, too."
+    found = data(made(tmp_path, [entry]))["recordings"][0]
+    assert found["marks"] == "gfnnng"
+    assert found["weak"] == [["so", 10.0], ["think", 70.0]]
+
+
+def test_an_empty_journal_has_a_page(tmp_path: Path) -> None:
+    """A journal without a line yet makes a page that says so."""
+    assert "There is no recording in this journal yet." in made(tmp_path, []).read_text(encoding="utf-8")
+
+
+def test_a_sandbox_is_named(tmp_path: Path) -> None:
+    """Scores that a sandbox made up are never shown without saying so."""
+    entry = scored("A")
+    entry["result"]["sandbox"] = True
+    text = made(tmp_path, [entry, scored("B")]).read_text(encoding="utf-8")
+    assert "The sandbox made 1 of these results, not ELSA." in text
+
+
+@pytest.mark.parametrize("value", [None, "x", -1, 1e300, [], {}, True, 10**400])
+def test_strange_values_make_a_page(tmp_path: Path, value: Any) -> None:
+    """Whoever wrote the journal, no value in it keeps the others from being shown."""
+    keys = ("time", "audio_seconds", "stream_id", "warnings", "timings", "attempts", "seconds")
+    lines = [{**scored(f"{key} good"), key: value} for key in keys]
+    lines += [{**failed(f"{key} bad", "AudioError"), key: value} for key in keys]
+    lines.append({**line("E"), "outcome": "error", "error": {"type": value, "reason": value, "message": value}})
+    text = made(tmp_path, [*lines, scored("B")]).read_text(encoding="utf-8")
+    assert "<bdi>B</bdi>" in text
+    assert text.count('<th scope="row">') == 2 * len(keys) + 2
+
+
+def test_a_torn_line_is_passed_over(tmp_path: Path) -> None:
+    """A journal whose last line was torn off still makes a page of the others."""
+    journal = write(tmp_path / "scores.jsonl", [scored("A"), scored("B")])
+    journal.write_bytes(journal.read_bytes()[:-100])
+    assert class_page(journal).count('<th scope="row">') == 1
+
+
+def test_another_file_is_refused(tmp_path: Path) -> None:
+    """What is no journal raises a `JournalError`, as reading it does."""
+    other = tmp_path / "other.jsonl"
+    other.write_text('{"some": "thing else"}\n')
+    with pytest.raises(JournalError, match="no journal"):
+        class_page(other)
+
+
+# In a browser.
+
+
+@pytest.fixture(name="thousand", scope="module")
+def _thousand(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The page of 1,000 recordings, a few of which are hostile to the last text."""
+    lines = [*classroom(1000 - len(HOSTILE)), *(hostile(text, f"evil {n}") for n, text in enumerate(HOSTILE))]
+    return made(tmp_path_factory.mktemp("class"), lines, title="Class 7b")
+
+
+@pytest.fixture(name="few", scope="module")
+def _few(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The page of a small class in which everything happens."""
+    lines = [
+        scored("Ana", 83.5),
+        scored("Ben", 41.0, warnings=["8 kHz"]),
+        scored("Chloé", 67.2),
+        scored("Dmitri", None, audio_seconds=5.2),
+        failed("Emre", "BadQualityError", reason="too noisy"),
+        failed("Fatima", "StreamClosedError", "the server closed the connection"),
+    ]
+    return made(tmp_path_factory.mktemp("few"), lines)
+
+
+@pytest.mark.browser
+def test_a_thousand_recordings_open_at_once(browser: Browser, thousand: Path) -> None:
+    """1,000 recordings are less than 5 MB, open, and show their number and their table."""
+    assert thousand.stat().st_size < MAX_BYTES
+    began = time.monotonic()
+    with opened(browser, thousand) as page:
+        assert page.inner_text("#count") == "1000 of 1000 shown"
+        assert time.monotonic() - began < PATIENCE
+        assert page.locator("#recordings tbody tr").count() == 1000
+
+
+def test_a_thousand_long_recordings_are_small(tmp_path: Path) -> None:
+    """Also 1,000 recordings of far more words than 150 s hold, the cap, with long names, are less than 5 MB."""
+    entry = scored("A")
+    utterance = entry["result"]["result"]["speakers"][0]["utterances"][0]
+    longer = {"text": " ".join([utterance["text"]] * 15), "words": utterance["words"] * 2}
+    entry["result"]["result"]["speakers"][0]["utterances"] = [longer]
+    lines = ({**entry, "sha256": f"{n:064x}", "path": f"{'long name ' * 9}{n}.wav"} for n in range(1000))
+    assert made(tmp_path, lines).stat().st_size < MAX_BYTES
+
+
+@pytest.mark.browser
+def test_hostile_texts_are_texts(browser: Browser, thousand: Path) -> None:
+    """Nothing of the server is run, followed or loaded: markup, attributes, links and a word of a megabyte are text."""
+    with opened(browser, thousand) as page:
+        page.fill("#filter", "evil ")
+        links = page.locator("#recordings tbody tr:visible a")
+        assert links.count() >= 6  # in the two longest names the number is cut off
+        for place in range(links.count()):
+            links.nth(place).click()
+            page.wait_for_selector("#section h1")
+            assert broken_layout(page) == []
+            page.keyboard.press("Escape")
+            page.wait_for_selector("#overview")
+        assert page.evaluate("window.evil") is None
+        hrefs = page.eval_on_selector_all("a", "links => links.map(link => link.getAttribute('href'))")
+        assert all(re.fullmatch(r"#(r\d+)?", href) for href in hrefs)
+    shown = thousand.read_text(encoding="utf-8")
+    assert "\u202e" not in shown
+    assert "w" * 10_000 not in shown
+
+
+@pytest.mark.browser
+def test_the_table_sorts(browser: Browser, few: Path) -> None:
+    """A button in the head sorts, up and then down, by mouse and by keyboard; who has no score stays last."""
+    with opened(browser, few) as page:
+        assert names(page) == ["Ana", "Ben", "Chloé", "Dmitri", "Emre", "Fatima"]
+        overall = page.get_by_role("columnheader", name="Overall")
+        for direction, order in (("ascending", ["Ben", "Chloé", "Ana"]), ("descending", ["Ana", "Chloé", "Ben"])):
+            overall.get_by_role("button").press("Enter")
+            assert overall.get_attribute("aria-sort") == direction
+            assert names(page) == [*order, "Dmitri", "Emre", "Fatima"]
+        assert page.locator("[aria-sort]").count() == 1
+        page.get_by_role("button", name="Recording").click()
+        page.get_by_role("button", name="Recording").click()
+        assert names(page)[0] == "Fatima"
+        page.get_by_role("button", name="Note").click()
+        assert names(page) == ["Ben", "Emre", "Dmitri", "Fatima", "Ana", "Chloé"]
+
+
+@pytest.mark.browser
+def test_the_table_is_filtered(browser: Browser, few: Path) -> None:
+    """What is typed narrows the table by name, level or note, in any case; the number of those left is told."""
+    with opened(browser, few) as page:
+        wishes = {"chloÉ": "Chloé", "not ENOUGH": "Dmitri", " yet  scored": "Fatima", "c1": "Ana", "warning": "Ben"}
+        for sought, found in wishes.items():
+            page.fill("#filter", sought)
+            assert names(page) == [found]
+            assert page.inner_text("#count") == "1 of 6 shown"
+        page.fill("#filter", "nobody")
+        assert names(page) == []
+        page.get_by_role("button", name="Show all").click()
+        assert len(names(page)) == 6
+
+
+@pytest.mark.browser
+def test_a_link_leads_to_the_recording(browser: Browser, few: Path) -> None:
+    """A link opens a recording's section: scores, transcript, errors. Back and Escape return; a reload stays."""
+    with opened(browser, few) as page:
+        page.locator("#recordings").get_by_role("link", name="Ben").press("Enter")
+        section = page.locator("#section")
+        assert section.locator("h1").inner_text() == "Ben"
+        assert page.evaluate("document.activeElement.textContent") == "Ben"
+        assert page.title() == "Ben – Class report"
+        text = section.inner_text()
+        for expected in ("41.0\u00a0%", "A2", "Pronunciation", "8 kHz", "Last summer my family", "Sounds to practise"):
+            assert expected in text
+        assert section.locator(".words .band-weak").count() > 3
+        assert not page.locator("#overview").is_visible()
+        section.get_by_role("link", name="Next").click()
+        page.wait_for_function("document.querySelector('#section h1').textContent === 'Chloé'")
+        page.go_back()
+        page.wait_for_function("document.querySelector('#section h1').textContent === 'Ben'")
+        page.keyboard.press("Escape")
+        page.wait_for_selector("#overview", state="visible")
+        assert page.title() == "Class report"
+        page.locator("#again").get_by_role("link", name="Emre").click()
+        assert "Bad recording quality" in section.inner_text()
+        assert "too noisy" in section.inner_text()
+        page.reload()
+        assert section.locator("h1").inner_text() == "Emre"
+
+
+@pytest.mark.browser
+def test_without_script_the_table_is_there(browser: Browser, few: Path) -> None:
+    """Where scripts are off, as in a mail program, names, scores and notes are shown, and that more needs a browser."""
+    with opened(browser, few, java_script_enabled=False) as page:
+        assert page.locator("noscript .notice").is_visible()
+        assert page.get_by_role("row").filter(has_text="Ben").get_by_text("41.0").is_visible()
+        assert not page.locator("#filter").is_visible()
+
+
+@pytest.mark.browser
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+@pytest.mark.parametrize("place", ["", "#r1", "#r4"])
+@pytest.mark.parametrize("viewport", [PHONE, WIDE], ids=["phone", "wide"])
+def test_it_is_accessible(browser: Browser, axe: str, few: Path, scheme: str, place: str, viewport: Any) -> None:
+    """axe-core finds nothing to complain of, in either theme, on a phone or a desk; nothing sticks out of the page."""
+    with opened(browser, few, color_scheme=scheme, viewport=viewport) as page:
+        page.goto(few.resolve().as_uri() + place)
+        assert page.locator("#section").is_visible() == bool(place)
+        assert violations(page, axe) == []
+        assert broken_layout(page) == []
+
+
+@pytest.mark.browser
+def test_it_prints(browser: Browser, few: Path) -> None:
+    """On paper there are the table and the drawings, and no controls."""
+    with opened(browser, few) as page:
+        page.emulate_media(media="print")
+        assert not page.locator("#filter").is_visible()
+        assert page.locator("#recordings").is_visible()
+        assert page.pdf()[:4] == b"%PDF"

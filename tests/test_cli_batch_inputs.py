@@ -1,0 +1,337 @@
+"""What `elsa-unscripted batch` reads and writes beside the journal: folders, lists, and the table."""
+
+from __future__ import annotations
+
+import contextlib
+import csv
+import dataclasses
+import io
+import json
+import os
+import shutil
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import pandas
+import pytest
+from commands import SHORT
+
+from elsa_unscripted import AudioError, BadQualityError, ConfigError, Outcome, ScoreResult
+from elsa_unscripted.cli.inputs import Columns, Inputs, Recording
+from elsa_unscripted.cli.table import COLUMNS, Table
+from elsa_unscripted.result import Timings
+from elsa_unscripted.sandbox import Sandbox
+
+HARMFUL = ("=1+1", "+1+1", "-1+1", "@SUM(1)", "\t=1", "\r=1", "\n=1", " =1", "＝1", "＋1", "－1", "＠1")
+full = pytest.param("/dev/full", marks=pytest.mark.skipif(not os.path.exists("/dev/full"), reason="no such device"))
+FORMULA = tuple("=+-@＝＋－＠")
+EXAMPLE = Path(str(sys.modules["elsa_unscripted"].__file__)).parent / "sandbox" / "example.json"
+
+
+def make(folder: Path, *names: str) -> None:
+    for name in names:
+        (folder / name).parent.mkdir(parents=True, exist_ok=True)
+        (folder / name).write_bytes(b"")
+
+
+def found(*paths: Path, globs: Sequence[str] = (), list_file: Path | None = None) -> list[Recording]:
+    with contextlib.closing(
+        Inputs([str(path) for path in paths], globs, str(list_file) if list_file else None)
+    ) as inputs:
+        recordings = list(inputs)
+        assert inputs.count() == len(recordings)
+        return recordings
+
+
+def names(recordings: list[Recording], folder: Path) -> list[str]:
+    return [os.path.relpath(recording.path, folder) for recording in recordings]
+
+
+# Folders.
+
+
+def test_folders_are_walked_in_order(tmp_path: Path) -> None:
+    """A folder gives its audio files by name, then those of its folders; hidden and other files are passed over."""
+    make(tmp_path, "b.wav", "a.MP3", "c/a.flac", "B/z.m4a", "notes.txt", "._b.wav", ".git/a.wav", "d.wav.part")
+    assert names(found(tmp_path), tmp_path) == [
+        "a.MP3",
+        "b.wav",
+        os.path.join("B", "z.m4a"),
+        os.path.join("c", "a.flac"),
+    ]
+
+
+def test_paths_are_taken_as_given(tmp_path: Path) -> None:
+    """Files that are named are taken whatever their names are, in the order of the command line."""
+    make(tmp_path, "z.bin", "a/one.wav", ".hidden")
+    given = [tmp_path / "z.bin", tmp_path / "a", tmp_path / ".hidden"]
+    assert names(found(*given), tmp_path) == ["z.bin", os.path.join("a", "one.wav"), ".hidden"]
+
+
+def test_globs_choose(tmp_path: Path) -> None:
+    """`--glob` decides in place of the extensions; any of several is enough."""
+    make(tmp_path, "one.wav", "two.raw", "three.mp3", "a/four.raw")
+    assert names(found(tmp_path, globs=["*.raw", "o*"]), tmp_path) == [
+        "one.wav",
+        "two.raw",
+        os.path.join("a", "four.raw"),
+    ]
+
+
+@pytest.mark.skipif(os.name == "nt", reason="links need rights there")
+def test_links_lead_in_no_circle(tmp_path: Path) -> None:
+    """Links to files are followed, links to folders are not."""
+    make(tmp_path, "one.wav", "a/two.wav")
+    (tmp_path / "a" / "up").symlink_to(tmp_path, target_is_directory=True)
+    (tmp_path / "a" / "again.wav").symlink_to(tmp_path / "one.wav")
+    (tmp_path / "a" / "circle.wav").symlink_to(tmp_path / "a" / "circle.wav")
+    assert names(found(tmp_path), tmp_path) == ["one.wav", "a/again.wav", "a/circle.wav", "a/two.wav"]
+
+
+@pytest.mark.skipif(os.name == "nt", reason="no directory descriptors")
+def test_a_folder_that_can_not_be_searched_is_an_error_of_its_own(tmp_path: Path) -> None:
+    """The others are scored; the folder stands among the errors, as scoring it fails."""
+    make(tmp_path, "b/two.wav")
+    # Rights keep nobody out where tests run as root; a path that is too long does.
+    here, path = os.open(tmp_path, os.O_RDONLY), str(tmp_path)
+    for _ in range(20):
+        name = "a" * 250
+        os.mkdir(name, dir_fd=here)
+        above, here = here, os.open(name, os.O_RDONLY, dir_fd=here)
+        os.close(above)
+        path = os.path.join(path, name)
+    os.close(here)
+    first, second = found(tmp_path)
+    assert path.startswith(first.path)
+    assert len(first.path) > 4096
+    assert second.path == str(tmp_path / "b" / "two.wav")
+
+
+def test_a_path_that_does_not_exist_is_told_at_once(tmp_path: Path) -> None:
+    """A wrong path is an error before anything is sent; for a pattern that no shell has expanded there is a hint."""
+    with pytest.raises(ConfigError, match=r"missing\.wav' doesn't exist$"):
+        found(tmp_path / "missing.wav")
+    with pytest.raises(ConfigError, match="--glob"):
+        found(tmp_path / "*.wav")
+
+
+# Lists.
+
+
+def listed(tmp_path: Path, content: bytes, name: str = "list.txt") -> list[Recording]:
+    (tmp_path / name).write_bytes(content)
+    return found(list_file=tmp_path / name)
+
+
+@pytest.mark.parametrize(
+    "content", [b"a.wav\nb c.wav\n", b"\xef\xbb\xbfa.wav\r\n\r\nb c.wav", b"\n\na.wav\nb c.wav\n\n"]
+)
+def test_a_list_has_a_path_on_each_line(tmp_path: Path, content: bytes) -> None:
+    """Line ends of any system, empty lines and a byte order mark don't count."""
+    assert listed(tmp_path, content) == [Recording("a.wav"), Recording("b c.wav")]
+
+
+def test_a_line_is_a_path_whatever_is_in_it(tmp_path: Path) -> None:
+    """Commas, quotes, spaces, `#` and bytes that aren't UTF-8 belong to the name."""
+    content = b'#1, the "first".wav\n path\nspaced .wav \nm\xe4rz.wav\n'
+    paths = ['#1, the "first".wav', " path", "spaced .wav ", os.fsdecode(b"m\xe4rz.wav") if os.name != "nt" else ...]
+    assert [recording.path for recording in listed(tmp_path, content)][:3] == paths[:3]
+    if os.name != "nt":
+        assert os.fsencode(listed(tmp_path, content)[3].path) == b"m\xe4rz.wav"
+
+
+@pytest.mark.parametrize("separator", [",", ";", "\t"])
+def test_a_table_has_a_column_path(tmp_path: Path, separator: str) -> None:
+    """A first line that names a column `path` makes it a table, with a comma, semicolon or tab; the rest is carried."""
+    rows = [
+        ["pupil", " path", "note"],
+        ["Zoë", "a.wav", f"two\nlines{separator} quoted"],
+        ["", "", "none"],
+        ["Bo", "b"],
+    ]
+    text = io.StringIO()
+    csv.writer(text, delimiter=separator).writerows(rows)
+    recordings = listed(tmp_path, text.getvalue().encode("utf-8-sig"))
+    assert recordings == [Recording("a.wav", ("Zoë", rows[1][2])), Recording("b", ("Bo", ""))]
+
+
+def test_a_list_of_the_one_column_path_is_a_table(tmp_path: Path) -> None:
+    """The line `path` alone is a header."""
+    assert listed(tmp_path, b"path\na.wav\n") == [Recording("a.wav")]
+
+
+def test_an_empty_list_has_nothing(tmp_path: Path) -> None:
+    """No line, or none but empty ones, is no error here."""
+    assert listed(tmp_path, b"") == listed(tmp_path, b"\n \n") == []
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "named"),
+    [
+        ("pupils.csv", b"file,pupil\na.wav,Zo\n", "no column 'path'"),
+        ("list.txt", "a.wav\nb.wav\n".encode("utf-16"), "UTF-8"),
+    ],
+)
+def test_a_list_that_is_none_is_refused(tmp_path: Path, name: str, content: bytes, named: str) -> None:
+    """A `.csv` without the column, and another encoding, are told before anything is sent."""
+    with pytest.raises(ConfigError, match=named):
+        listed(tmp_path, content, name)
+
+
+def test_a_list_that_is_missing_is_refused(tmp_path: Path) -> None:
+    """So is a list that isn't there, or is a folder."""
+    for path in (tmp_path, tmp_path / "missing.txt"):
+        with pytest.raises(ConfigError, match="--from-file"):
+            found(list_file=path)
+
+
+def test_a_list_breaks_off_with_an_error(tmp_path: Path) -> None:
+    """What can't be read in the middle of a table is told when it is reached; what stands before it is yielded."""
+    (tmp_path / "list.csv").write_text("path,note\na.wav,fine\nb.wav," + "x" * 200_000 + "\n")
+    with contextlib.closing(Inputs([], (), str(tmp_path / "list.csv"))) as inputs:
+        recordings = iter(inputs)
+        assert next(recordings) == Recording("a.wav", ("fine",))
+        with pytest.raises(ConfigError, match="can't read on"):
+            next(recordings)
+        assert inputs.count() is None
+
+
+def test_columns_find_their_recording() -> None:
+    """The columns of a path that is listed twice go to one of its rows each; nothing is kept afterwards."""
+    columns = Columns()
+    for recording in (Recording("a", ("1",)), Recording("a", ("2",)), Recording("b")):
+        columns.put(recording)
+    assert [columns.take(path) for path in ("b", "a", "a", "a")] == [(), ("1",), ("2",), ()]
+    assert not vars(columns)["_waiting"]
+
+
+# The table.
+
+
+def verdict(**changes: Any) -> ScoreResult:
+    return ScoreResult({"status": "success", **json.loads(EXAMPLE.read_text()), **changes}, audio_seconds=24.73)
+
+
+def written(tmp_path: Path, *outcomes: Outcome, carried: Sequence[str] = (), cells: Sequence[str] = ()) -> Path:
+    file = tmp_path / "scores.csv"
+    with contextlib.closing(Table(str(file), carried)) as table:
+        for outcome in outcomes:
+            table.add(outcome, cells)
+    return file
+
+
+def test_pandas_reads_numbers_as_numbers(tmp_path: Path) -> None:
+    """Every documented score is there under the server's name, with its value; numbers are numbers for pandas."""
+    file = written(tmp_path, Outcome("a.wav", verdict()), Outcome("b.wav", verdict(speakers=[])))
+    table = pandas.read_csv(file)
+    assert list(table.columns) == list(COLUMNS)
+    assert table.path.tolist() == ["a.wav", "b.wav"]
+    speaker = json.loads(EXAMPLE.read_text())["speakers"][0]
+    general, other = speaker["metrics"]["general_scores"], speaker["metrics"]["other_metrics"]
+    documented = {**general["elsa"], **general["cefr"], **general["other_scores"]}
+    documented.update(**other["pronunciation"], **other["fluency"], **other["intonation"])
+    documented.update(total_time=speaker["total_time"])
+    assert len(documented) == 12 + 6 + 4 + 7 + 1
+    for name, value in documented.items():
+        assert table[name][0] == value, name
+        assert (table[name].dtype == "float64") == isinstance(value, (int, float)), name
+        assert pandas.isna(table[name][1]), name
+    assert table.transcript[0].startswith("And Mister John Dashwood")
+
+
+def test_null_is_empty(tmp_path: Path) -> None:
+    """A score that is null or missing is an empty cell, not 0 and not a word."""
+    with Sandbox() as sandbox:
+        from elsa_unscripted import score
+
+        result = score(SHORT, "any", url=sandbox.url, speed=None)
+    with written(tmp_path, Outcome("a.wav", result)).open(encoding="utf-8-sig", newline="") as file:
+        (row,) = csv.DictReader(file)
+    assert (row["eps_score"], row["overall_cefr"], row["ielts_score"]) == ("", "", "")
+    assert (row["outcome"], row["partial_error"], row["audio_seconds"]) == ("success", "too_short", "0.31")
+
+
+def test_what_was_scored_earlier_has_its_time(tmp_path: Path) -> None:
+    """A result of the journal has the seconds of the exchange that gave it, and warnings of the recording."""
+    earlier = dataclasses.replace(verdict(), timings=Timings(total=31.25), warnings=("it is cut off",))
+    file = written(tmp_path, Outcome("a.wav", earlier, from_journal=True), Outcome("b.wav", verdict(), seconds=2.5))
+    table = pandas.read_csv(file)
+    assert table.seconds.tolist() == [31.25, 2.5]
+    assert table.warnings[0] == "it is cut off"
+
+
+def test_errors_have_their_rows(tmp_path: Path) -> None:
+    """An error's kind, reason and words stand in columns of their own, and no score does."""
+    failed = BadQualityError("The verdict is bad_quality: noisy.", reason="noisy")
+    table = pandas.read_csv(written(tmp_path, Outcome("a.wav", error=failed), Outcome("b.wav", error=AudioError("x"))))
+    assert table.outcome.tolist() == ["error", "error"]
+    assert table.error.tolist() == ["BadQualityError", "AudioError"]
+    assert table.reason[0] == "noisy"
+    assert table.message[0] == "The verdict is bad_quality: noisy."
+    assert pandas.isna(table.eps_score).all()
+
+
+def test_columns_of_the_list_are_carried(tmp_path: Path) -> None:
+    """They stand behind ours; one that has the name of ours gets another, so that none is lost."""
+    file = written(tmp_path, Outcome("a.wav", verdict()), carried=["pupil", "outcome"], cells=["Zoë", "3"])
+    table = pandas.read_csv(file)
+    assert list(table.columns) == [*COLUMNS, "pupil", "list_outcome"]
+    assert (table.pupil[0], table.list_outcome[0], table.outcome[0]) == ("Zoë", 3, "success")
+
+
+@pytest.mark.parametrize("separator", [",", ";", "\t"])
+def test_no_cell_is_a_formula(tmp_path: Path, separator: str) -> None:
+    """Whatever a spreadsheet takes for its separator, no cell begins as OWASP says that a formula may."""
+    for text in (before + harmful for harmful in HARMFUL for before in ("", "a;", 'say "', 'a;"', "a,", "a;  ", "a\n")):
+        outcome = Outcome(text, verdict(transcript=text, assessment_quality=text))
+        failed = Outcome("b", error=BadQualityError(text, reason=text))
+        file = written(tmp_path, outcome, failed, carried=[text], cells=[text])
+        with file.open(encoding="utf-8-sig", newline="") as lines:
+            cells = [cell for row in csv.reader(lines, delimiter=separator) for cell in row]
+        assert sum("1" in cell for cell in cells) > 2
+        assert [cell for cell in cells if cell.lstrip().startswith(FORMULA)] == [], text
+        assert separator != "," or [cell for cell in cells if cell.startswith(("\t", "\r", "\n"))] == [], text
+
+
+def test_numbers_of_a_list_stay_numbers(tmp_path: Path) -> None:
+    """A negative number is no formula."""
+    table = pandas.read_csv(written(tmp_path, Outcome("a", verdict()), carried=["change"], cells=["-1.5"]))
+    assert table.change[0] == -1.5
+
+
+def test_no_control_character_is_written(tmp_path: Path) -> None:
+    """Escape sequences of the server are spelled out, so that the table can be shown; a name of no encoding, too."""
+    file = written(tmp_path, Outcome("m\udce4rz.wav", verdict(transcript="\x1b[2J\0\x9b\u202e\r\nnext")))
+    text = file.read_text(encoding="utf-8-sig")
+    assert all(char.isprintable() or char == "\n" for char in text)
+    assert r"m\udce4rz.wav" in text
+    assert "\\u202e\nnext" in text
+
+
+def test_a_file_that_is_no_table_is_not_overwritten(tmp_path: Path) -> None:
+    """A list or recording that was named by mistake is kept; a table of an earlier run is written anew."""
+    file = tmp_path / "scores.csv"
+    shutil.copy(SHORT, file)
+    with pytest.raises(ConfigError, match="holds something else"):
+        Table(str(file))
+    assert file.read_bytes() == Path(SHORT).read_bytes()
+    file.unlink()
+    file.touch()
+    for _ in range(2):
+        written(tmp_path, Outcome("a", verdict()))
+    assert len(pandas.read_csv(file)) == 1
+
+
+@pytest.mark.parametrize("path", ["-", ".", os.path.join("missing", "scores.csv"), full])
+def test_a_table_that_can_not_be_written_is_refused(path: str) -> None:
+    """Standard output, a folder, a file in a folder that isn't there, and one on a full disk."""
+    with pytest.raises(ConfigError, match="--csv"):
+        Table(path)
+
+
+@pytest.fixture(autouse=True)
+def _in_tmp_path(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Nothing is looked for, or written, in the folder of the project."""
+    monkeypatch.chdir(tmp_path)
