@@ -25,7 +25,7 @@ BIG_VERDICT_BYTES = 2_000_000
 
 def pacing(folder: Path, quick: bool) -> Iterator[Line]:
     """How late each packet is, and whether that grows."""
-    for speed, seconds in ((1, 20 if quick else 150), (10, 50 if quick else 150)):
+    for speed, seconds in ((1, 20 if quick else 150), (10, 20 if quick else 150)):
         path = speech(folder, seconds)
         with LeanServer() as server:
             warm_up(server)
@@ -43,7 +43,7 @@ def pacing(folder: Path, quick: bool) -> Iterator[Line]:
 
 def first_packet(folder: Path, quick: bool) -> Iterator[Line]:
     """From the call to the first packet, as the server sees it; and behind a server that is slow to shake hands."""
-    times = 10 if quick else 30
+    times = 5 if quick else 30
     long = speech(folder, 150)
     recordings = {"24.7 s WAV": AUSTEN, "150 s WAV": long}
     try:
@@ -101,7 +101,7 @@ def max_speed(folder: Path, quick: bool) -> Iterator[Line]:
     with LeanServer() as server:
         warm_up(server)
         bare.exchange(server.url, path)
-        for _ in range(10 if quick else 40):
+        for _ in range(8 if quick else 40):
             ours.append(timed(lambda: score(path, TOKEN, url=server.url, speed=None)))
             plain.append(timed(lambda: bare.exchange(server.url, path)))
     yield line("as fast as possible, 150 s of audio", "ms", ours, plain, target="≤ 1.15 × bare loop")
@@ -115,7 +115,7 @@ def big_verdict(folder: Path, quick: bool) -> Iterator[Line]:
     ours, plain, loads = [], [], []
     with LeanServer(text) as server:
         warm_up(server)
-        for number in range(10 if quick else 40):
+        for number in range(8 if quick else 40):
             score(path, TOKEN, url=server.url)
             returned = time.monotonic()
             ours.append(returned - server.records(1)[0]["verdict"])

@@ -18,6 +18,7 @@ from pathlib import Path
 from typing import Callable, Optional
 
 from _benchmark_audio import AUSTEN
+from _benchmark_memory import resident
 
 TOKEN = "any-token"
 PATIENCE = 400.0  # s: a hang guard
@@ -90,15 +91,6 @@ def run(load: Load) -> Outcome:
     done = subprocess.run(command, stdout=subprocess.PIPE, timeout=PATIENCE, check=True, encoding="utf-8")
     found = json.loads(done.stdout)
     return Outcome([Sample(**sample) for sample in found["samples"]], found["errors"])
-
-
-def resident() -> int:
-    """Returns how much of this process is in memory, in bytes; 0 where that can't be told."""
-    try:
-        with open("/proc/self/statm", encoding="ascii") as file:
-            return int(file.read().split()[1]) * resource.getpagesize()
-    except OSError:
-        return 0
 
 
 # The process.

@@ -13,27 +13,24 @@ from _benchmark_audio import speech
 from _benchmark_line import Line, line
 from _lean_server import LeanServer
 
-# Of a process that is new: the peak can't be reset. Not ru_maxrss on Linux, which begins with the parent's peak.
-PEAK = """
-import re, resource, sys
-def peak():
-    try:
-        return int(re.search(r"VmHWM:\\s+(\\d+) kB", open("/proc/self/status").read())[1]) * 1024
-    except OSError:
-        return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * (1 if sys.platform == "darwin" else 1024)
-"""
+# Each in a process of its own: a peak can't be reset. Their arguments: scripts/, the recording, where to.
 OURS = """
+import sys
+sys.path.append(sys.argv[1])
+from _benchmark_memory import peak
 from elsa_unscripted import score
 before = peak()
-score(sys.argv[1], "any-token", url=sys.argv[2], speed=None)
+score(sys.argv[2], "any-token", url=sys.argv[3], speed=None)
 print(peak() - before)
 """
 BARE = """
-sys.path.insert(0, sys.argv[3])
+import sys
+sys.path.append(sys.argv[1])
 from pathlib import Path
+from _benchmark_memory import peak
 import _benchmark_bare
 before = peak()
-_benchmark_bare.exchange(sys.argv[2], Path(sys.argv[1]))
+_benchmark_bare.exchange(sys.argv[3], Path(sys.argv[2]))
 print(peak() - before)
 """
 
@@ -41,7 +38,7 @@ print(peak() - before)
 def imports(folder: Path, quick: bool) -> Iterator[Line]:
     """How long the imports take in a new interpreter."""
     codes = ("pass", "import websocket", "import elsa_unscripted", "from elsa_unscripted import score")
-    bare, websocket, ours, with_score = _interleaved([["-c", code] for code in codes], 15 if quick else 40)
+    bare, websocket, ours, with_score = _interleaved([["-c", code] for code in codes], 8 if quick else 40)
     for code, walls, target in (
         (codes[2], ours, "≤ 1.2 × websocket"),
         (codes[3], with_score, ""),
@@ -56,7 +53,7 @@ def imports(folder: Path, quick: bool) -> Iterator[Line]:
 def help_text(folder: Path, quick: bool) -> Iterator[Line]:
     """How long `--help` takes, from the start of the process to its end."""
     commands = [["-m", "elsa_unscripted", "--help"], ["-c", "import argparse"]]
-    ours, plain = _interleaved(commands, 15 if quick else 40)
+    ours, plain = _interleaved(commands, 8 if quick else 40)
     yield line("elsa-unscripted --help", "ms", ours, plain, against="import argparse", target="≤ 3 × import argparse")
     yield line("  python -c 'import argparse'", "ms", plain)
 
@@ -83,7 +80,7 @@ def peak(folder: Path, quick: bool) -> Iterator[Line]:
     with LeanServer() as server:
         for _ in range(2 if quick else 5):
             for code, peaks in found.items():
-                command = [sys.executable, "-c", PEAK + code, str(path), server.url, scripts]
+                command = [sys.executable, "-c", code, scripts, str(path), server.url]
                 peaks.append(float(subprocess.run(command, stdout=subprocess.PIPE, check=True, timeout=60).stdout))
     what = f"peak memory beyond the import, {pcm[0] / 1e6:.1f} MB PCM"
     yield line(what, "MB", found[OURS], pcm, against="its PCM", target="≤ 2.2 × its PCM")

@@ -24,18 +24,20 @@ class Row(NamedTuple):
 
 
 ROWS = {
-    "import": Row("import elsa_unscripted", "_benchmark_process.imports", 20, 8),
-    "help": Row("elsa-unscripted --help", "_benchmark_process.help_text", 10, 4),
-    "first-packet": Row("call → first packet", "_benchmark_exchange.first_packet", 40, 12),
-    "verdict": Row("verdict on the wire → score() returned", "_benchmark_exchange.verdict", 8, 3),
-    "big-verdict": Row("a verdict of 2 MB", "_benchmark_exchange.big_verdict", 8, 3),
-    "max-speed": Row("as fast as possible", "_benchmark_exchange.max_speed", 6, 2),
+    "import": Row("import elsa_unscripted", "_benchmark_process.imports", 20, 5),
+    "help": Row("elsa-unscripted --help", "_benchmark_process.help_text", 7, 2),
+    "first-packet": Row("call → first packet", "_benchmark_exchange.first_packet", 45, 9),
+    "verdict": Row("verdict on the wire → score() returned", "_benchmark_exchange.verdict", 5, 2),
+    "big-verdict": Row("a verdict of 2 MB", "_benchmark_exchange.big_verdict", 15, 4),
+    "max-speed": Row("as fast as possible", "_benchmark_exchange.max_speed", 4, 1),
     "peak": Row("peak memory of one long recording", "_benchmark_process.peak", 6, 3),
-    "memory": Row("memory of each live stream", "_benchmark_streams.memory", 10, 10),
-    "idle": Row("context switches of streams that wait", "_benchmark_streams.idle", 13, 8),
-    "pacing": Row("lateness of each packet", "_benchmark_exchange.pacing", 185, 32),
-    "cpu": Row("CPU for an hour of audio", "_benchmark_streams.cpu", 65, 12),
-    "live": Row("live streams in one process", "_benchmark_streams.live", 350, 48),
+    "memory": Row("memory of each live stream", "_benchmark_streams.memory", 5, 5),
+    "idle": Row("how often streams wake up that wait", "_benchmark_streams.idle", 12, 6),
+    "pacing": Row("lateness of each packet", "_benchmark_exchange.pacing", 182, 26),
+    "cpu": Row("CPU for an hour of audio", "_benchmark_streams.cpu", 63, 8),
+    "live": Row("live streams in one process", "_benchmark_streams.live", 213, 26),
+    "limit": Row("how many live streams are too many", "_benchmark_streams.limit", 90, 0),
+    "batch": Row("score_many()", "_benchmark_batch.batch", 60, 10),
 }
 
 
