@@ -7,7 +7,11 @@ checks nothing; `elsa_unscripted.sandbox` does. Standard library only.
 from __future__ import annotations
 
 import base64
+import contextlib
+import functools
 import hashlib
+import heapq
+import itertools
 import json
 import os
 import resource
@@ -19,11 +23,12 @@ import sys
 import time
 from pathlib import Path
 from types import TracebackType
-from typing import Any, Optional
+from typing import Any, Callable, Optional
 
 GUID = b"258EAFA5-E914-47DA-95CA-C5AB0DC85B11"  # RFC 6455, 1.3
 TEXT, BINARY, CLOSE = 1, 2, 8  # RFC 6455, 11.8
 READ_SIZE = 1 << 18  # bytes
+PATIENCE = 20.0  # s: a hang guard
 
 
 class LeanServer:
@@ -33,11 +38,15 @@ class LeanServer:
         url: Where it listens.
     """
 
-    def __init__(self, verdict: str = '{"status": "success"}') -> None:
+    def __init__(
+        self, verdict: str = '{"status": "success"}', *, handshake_delay: float = 0.0, verdict_delay: float = 0.0
+    ) -> None:
         """Starts it.
 
         Args:
             verdict: The message that answers the end of the stream.
+            handshake_delay: Seconds before the answer to a handshake.
+            verdict_delay: Seconds before the verdict.
         """
         self._process = subprocess.Popen(
             [sys.executable, str(Path(__file__).resolve())],
@@ -45,7 +54,7 @@ class LeanServer:
             stdout=subprocess.PIPE,
             encoding="utf-8",
         )
-        self.url = f"ws://127.0.0.1:{self._ask(verdict)}/"
+        self.url = f"ws://127.0.0.1:{self._ask([verdict, handshake_delay, verdict_delay])}/"
 
     def report(self) -> list[dict[str, Any]]:
         """Returns what the server saw of each connection since the last report, in the order of their end.
@@ -57,11 +66,22 @@ class LeanServer:
         """
         return list(self._ask("report"))
 
+    def records(self, count: int) -> list[dict[str, Any]]:
+        """Waits until `count` connections have ended; returns what `report()` returns."""
+        found: list[dict[str, Any]] = []
+        guard = time.monotonic() + PATIENCE
+        while len(found) < count:
+            if time.monotonic() > guard:
+                raise TimeoutError(f"{len(found)} of {count} connections have ended")
+            time.sleep(0.001)
+            found += self.report()
+        return found
+
     def cpu_seconds(self) -> float:
         """Returns the CPU time that the server has used."""
         return float(self._ask("cpu"))
 
-    def _ask(self, question: str) -> Any:
+    def _ask(self, question: object) -> Any:
         assert self._process.stdin is not None
         assert self._process.stdout is not None
         self._process.stdin.write(json.dumps(question) + "\n")
@@ -94,7 +114,7 @@ class _Connection:
         self.left = 0  # bytes of the payload that are still to come
         self.opcode = 0
         self.texts = 0
-        self.unsent = b""
+        self.unsent = memoryview(b"")
         self.record: dict[str, Any] = {
             "began": time.monotonic(),
             "start": None,
@@ -105,8 +125,12 @@ class _Connection:
 
 
 class _Server:
-    def __init__(self, verdict: bytes) -> None:
-        self._verdict = _frame(TEXT, verdict)
+    def __init__(self, verdict: str, handshake_delay: float, verdict_delay: float) -> None:
+        self._verdict = _frame(TEXT, verdict.encode())
+        self._handshake_delay = handshake_delay
+        self._verdict_delay = verdict_delay
+        self._delayed: list[tuple[float, int, _Connection, Callable[[], None]]] = []  # a heap: what to do when
+        self._numbers = itertools.count()  # keep equals in order
         self._selector = selectors.DefaultSelector()
         self._listener = socket.create_server(("127.0.0.1", 0), backlog=4096)
         self._listener.setblocking(False)
@@ -117,7 +141,7 @@ class _Server:
 
     def run(self) -> None:
         while True:
-            for key, events in self._selector.select():
+            for key, events in self._selector.select(self._wait()):
                 if key.fd == sys.stdin.fileno():
                     question = sys.stdin.readline()
                     if not question:
@@ -133,6 +157,26 @@ class _Server:
                             self._read(key.data)
                     except OSError:
                         self._end(key.data)
+
+    def _wait(self) -> Optional[float]:
+        """Does what was delayed until now; returns the seconds until the next."""
+        while self._delayed:
+            wait = self._delayed[0][0] - time.monotonic()
+            if wait > 0:
+                return wait
+            _, _, connection, action = heapq.heappop(self._delayed)
+            if connection.record["end"] is None:
+                try:
+                    action()
+                except OSError:
+                    self._end(connection)
+        return None
+
+    def _after(self, delay: float, connection: _Connection, action: Callable[[], None]) -> None:
+        if delay:
+            heapq.heappush(self._delayed, (time.monotonic() + delay, next(self._numbers), connection, action))
+        else:
+            action()
 
     def _answer(self, question: str) -> None:
         if question == "cpu":
@@ -158,7 +202,8 @@ class _Server:
         self._records.append(connection.record)
 
     def _send(self, connection: _Connection, data: bytes) -> None:
-        connection.unsent += data
+        if data:
+            connection.unsent = memoryview(bytes(connection.unsent) + data)
         try:
             sent = connection.socket.send(connection.unsent)
         except BlockingIOError:
@@ -186,11 +231,11 @@ class _Server:
         accept = base64.b64encode(hashlib.sha1(headers[b"sec-websocket-key"] + GUID).digest())
         connection.buffer = b""
         connection.texts = 1
-        self._send(
-            connection,
+        answer = (
             b"HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
-            b"Sec-WebSocket-Accept: " + accept + b"\r\n\r\n",
+            b"Sec-WebSocket-Accept: " + accept + b"\r\n\r\n"
         )
+        self._after(self._handshake_delay, connection, functools.partial(self._send, connection, answer))
         if rest:
             self._take(connection, rest)
 
@@ -228,8 +273,11 @@ class _Server:
             record["start"] = time.monotonic()
             self._send(connection, _frame(TEXT, b'{"status": "processing", "stream_id": "lean"}'))
         elif connection.opcode == TEXT:
-            record["verdict"] = time.monotonic()
-            self._send(connection, self._verdict)
+            self._after(self._verdict_delay, connection, functools.partial(self._send_verdict, connection))
+
+    def _send_verdict(self, connection: _Connection) -> None:
+        connection.record["verdict"] = time.monotonic()
+        self._send(connection, self._verdict)
 
 
 def _head_size(head: bytes) -> Optional[int]:
@@ -260,9 +308,10 @@ def _frame(opcode: int, payload: bytes) -> bytes:
 def main() -> None:
     _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
-    server = _Server(json.loads(sys.stdin.readline()).encode())
+    server = _Server(*json.loads(sys.stdin.readline()))
     print(json.dumps(server.port), flush=True)
-    server.run()
+    with contextlib.suppress(KeyboardInterrupt):
+        server.run()
     os._exit(0)  # connections that are still open need no farewell
 
 
