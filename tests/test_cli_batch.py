@@ -622,3 +622,26 @@ def test_help_tells_what_matters() -> None:
         assert re.search(rf"^  (\S+( \S+)?, )?{option}\b", text, re.MULTILINE), option
     assert re.findall(r"^  (\d+) ", text, re.MULTILINE) == ["0", "2", "3", "4", "130"]
     assert "with ps" in text
+
+
+@pytest.mark.skipif(not hasattr(os, "sched_getaffinity"), reason="only Linux limits another process's files")
+def test_a_full_disk_is_waited_for(sandbox: Sandbox, folder: Path) -> None:
+    """When the journal can't be written, what has finished is kept until it can: each recording is sent once."""
+    import resource
+
+    def limit(process: subprocess.Popen[bytes], size: int) -> None:
+        hard = resource.prlimit(process.pid, resource.RLIMIT_FSIZE)[1]
+        resource.prlimit(process.pid, resource.RLIMIT_FSIZE, (size, hard))
+
+    with started(*command(sandbox.url, folder, "--jobs", "1"), ELSA_API_TOKEN=TOKEN) as process:
+        limit(process, 100)
+        assert process.stderr is not None
+        lines = []
+        for line in process.stderr:
+            lines.append(line.decode())
+            if "tried again" in lines[-1]:
+                limit(process, resource.RLIM_INFINITY)
+        assert process.wait(PATIENCE) == 0
+    assert any("tried again" in line for line in lines), lines
+    assert results(folder) == every(folder)
+    assert len(sandbox.exchanges) == RECORDINGS

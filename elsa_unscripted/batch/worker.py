@@ -16,7 +16,7 @@ from concurrent.futures import Executor, Future
 from dataclasses import dataclass
 from typing import Dict, Optional
 
-from ..audio import read_file
+from ..audio import read_file, seconds_in
 from ..client import Client
 from ..config import Config
 from ..deadline import Deadline
@@ -75,21 +75,18 @@ def score_file(client: Client, path: str) -> Done:
     audio_seconds: Optional[float] = None
     result: Optional[ScoreResult] = None
     problem: Optional[ElsaError] = None
-
-    def note(_: float, total: float) -> None:
-        nonlocal audio_seconds
-        audio_seconds = total
-
     try:
         data = read_file(path)
         sha256 = hashlib.sha256(data).hexdigest()
-        result = client.score(data, on_progress=note)
+        result = client.score(data)
         audio_seconds = result.audio_seconds
     except AudioError as error:
         error.args = (str(error).replace("the given bytes", repr(path), 1),)
         problem = error
     except ElsaError as error:
         problem = error
+        if error.audio_seconds_sent:
+            audio_seconds = seconds_in(data)
     begun = not isinstance(problem, (AudioError, ConfigError))
     return Done(result, problem, sha256, begun, time.monotonic() - began, audio_seconds)
 

@@ -18,7 +18,7 @@ from typing import Any, Callable, Iterator, List, Optional, Sequence, Tuple, cas
 
 from ..api import score_many
 from ..batch import Batch, BatchProgress, Outcome
-from ..exceptions import BudgetError, ConfigError, ConnectError, ElsaError
+from ..exceptions import BudgetError, ConfigError, ConnectError, ElsaError, JournalError
 from . import INTERRUPTED, NOT_CONNECTED, PROGRAM, REJECTED, USAGE, exit_status, explain, say
 from .inputs import Columns, Inputs
 from .meter import Meter
@@ -29,6 +29,7 @@ from .tally import Tally
 MIN_UNCONNECTED = 5  # recordings that can't be sent, the first ones, before the rest isn't tried
 # Checked here: Dask takes 20 s to refuse another.
 _DASK_ADDRESS = re.compile(r"((tcp|tls|ucx|wss?)://)?[^/\s]+:\d{1,5}/?")
+JOURNAL_SECONDS = 600.0  # s: for somebody to make room on a full disk
 DASK_SECONDS = 10.0  # s: to reach the scheduler, as long as a connection to the service may take
 
 
@@ -97,7 +98,7 @@ class _Run:
         self._meter.show(self._batch.progress)
         with _signals(self._on_signal):
             try:
-                for outcome in self._batch:
+                for outcome in iter(self._next, None):
                     self._take(outcome)
             except KeyboardInterrupt:
                 flying = self._batch.progress.in_flight
@@ -113,6 +114,20 @@ class _Run:
         if self._problem is not None:
             self._fail(str(self._problem), USAGE)
         return self._conclude(time.monotonic() - began)
+
+    def _next(self) -> Optional[Outcome]:
+        """Waits for an outcome, and for a journal that can't be written: what has finished is paid for."""
+        until = None
+        while True:
+            try:
+                return next(self._batch, None)
+            except JournalError as error:
+                if until is None:
+                    until = time.monotonic() + JOURNAL_SECONDS
+                    self._meter.say(f"error: {error}; it is tried again for {JOURNAL_SECONDS / 60:g} minutes")
+                elif self._presses or time.monotonic() > until:
+                    raise
+                time.sleep(1.0)
 
     def _draw(self) -> Iterator[str]:
         """Yields the paths to `score_many()`, in this thread."""
