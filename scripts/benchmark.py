@@ -85,15 +85,20 @@ def benchmark(options: argparse.Namespace) -> int:
         if options.only and name not in options.only:
             continue
         seconds = row.quick_seconds if options.quick else row.seconds
-        with announced(f"{row.about} (about {seconds:.0f} s) …"):
-            try:
-                for line in measure(name, options.quick, seconds, options.package):
-                    lines.append({"row": name, **line._asdict()})
-                    if not options.json:
-                        print_line(line)
-            except _venv.CommandError as error:
-                failed.append(name)
-                print(error, file=sys.stderr)
+        task = f"{row.about} (about {seconds:.0f} s) …"
+        announce(task)
+        try:
+            for line in measure(name, options.quick, seconds, options.package):
+                lines.append({"row": name, **line._asdict()})
+                announce("")
+                if not options.json:
+                    print_line(line)
+                announce(task)
+        except _venv.CommandError as error:
+            failed.append(name)
+            announce("")
+            print(error, file=sys.stderr)
+    announce("")
     found["load average after"] = load_average()
     if options.json:
         print(json.dumps({"head": found, "lines": lines, "not measured": failed}, indent=2, ensure_ascii=False))
@@ -133,12 +138,10 @@ def measure(name: str, quick: bool, seconds: float, package: Path) -> Iterator[L
 # What it prints.
 
 
-@contextlib.contextmanager
-def announced(text: str) -> Iterator[None]:
-    """Says on a terminal what is going on; where lines follow, they take its place."""
+def announce(task: str) -> None:
+    """Says on a terminal what is going on, on a line that the next call or line of the table takes."""
     if sys.stderr.isatty():
-        print(f"{text}\r", end="", file=sys.stderr, flush=True)
-    yield
+        print(f"{task:<{COLUMNS - 1}}\r", end="", file=sys.stderr, flush=True)
 
 
 def head(package: Path) -> dict[str, Any]:
@@ -189,7 +192,7 @@ def print_head(found: dict[str, Any]) -> None:
 
 
 def print_line(line: Line) -> None:
-    """Prints a line of the table, over what was announced."""
+    """Prints a line of the table."""
     numbers = "".join(f"{shown(value):>8}" for value in (line.median, line.p99, line.worst))
     other = line.against != "bare loop"
     # A ratio to something else than the bare loop stands where its target names it, or says what it is to.
