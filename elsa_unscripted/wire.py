@@ -14,8 +14,9 @@ import base64
 import contextlib
 import functools
 import io
+import math
 import re
-import selectors
+import select
 import socket
 import ssl
 import threading
@@ -33,8 +34,8 @@ SHORTEST_MASKED_TOKEN = 8  # characters; masking shorter ones in the server's te
 HANDSHAKE_HEADERS = (b"upgrade", b"connection", b"sec-websocket-accept")
 CLOSE_FRAME = 0x08  # RFC 6455, 11.8: the opcode
 
+_READ, _WRITE = 1, 2  # directions of a wait
 _HEAD_END = re.compile(rb"\r\n\r\n|\n\n")
-_Poll = getattr(selectors, "PollSelector", selectors.SelectSelector)  # unlike epoll it takes no descriptor of its own
 _WOULD_BLOCK = (BlockingIOError, InterruptedError, ssl.SSLWantReadError, ssl.SSLWantWriteError)
 
 
@@ -71,7 +72,7 @@ class Socket:
         if tls is not None:
             encrypted = tls.wrap_socket(sock, server_hostname=host, do_handshake_on_connect=False)
             sock = self._own(encrypted)
-            _without_blocking(sock, encrypted.do_handshake, selectors.EVENT_READ, lambda: self._deadline)
+            _without_blocking(sock, encrypted.do_handshake, _READ, lambda: self._deadline)
         return sock
 
     def shut_down(self) -> None:
@@ -189,11 +190,15 @@ class Wire:
         Raises:
             OSError: The connection is over; `TimeoutError` at the deadline.
         """
-        with self._turn_to_send():
+        self._wait_for_turn()
+        try:
             self._finish_frame()
             self._begin_frame(frame)
             self._finish_frame()
-        self._send_replies()
+        finally:
+            self._sending.release()
+        if self._replies:
+            self._send_replies()
 
     def begin_frame(self, frame: bytes) -> Optional[Callable[[], None]]:
         """Sends what can be sent of a frame without blocking.
@@ -296,15 +301,10 @@ class Wire:
         self._head = b"\r\n".join([first, *needed, b"", b""])
         self._reading_until = self._sending_until = None
 
-    @contextlib.contextmanager
-    def _turn_to_send(self) -> Iterator[None]:
+    def _wait_for_turn(self) -> None:
         until = self._sending_until
         if not self._sending.acquire(timeout=-1 if until is None else until.remaining()):
             raise TimeoutError("the connection takes nothing more")
-        try:
-            yield
-        finally:
-            self._sending.release()
 
     # Below, whoever calls has the turn to send.
 
@@ -317,14 +317,17 @@ class Wire:
         self._unsent, self._frame_bytes = memoryview(frame), len(frame)
 
     def _send_at_once(self) -> None:
-        with contextlib.suppress(*_WOULD_BLOCK):
+        try:
             while self._unsent:
                 with self._calling:
                     sent = self._socket.send(self._unsent)
                 self._unsent = self._unsent[sent:]
+        except _WOULD_BLOCK:
+            pass
 
     def _finish_frame(self) -> None:
         try:
+            self._send_at_once()
             while self._unsent:
                 self._unsent = self._unsent[self._send_some(self._unsent) :]
         except BaseException:  # Ctrl-C, too
@@ -333,8 +336,11 @@ class Wire:
             raise
 
     def _send_rest(self) -> None:
-        with self._turn_to_send():
+        self._wait_for_turn()
+        try:
             self._finish_frame()
+        finally:
+            self._sending.release()
         self._send_replies()
 
     def _send_replies(self) -> None:
@@ -351,16 +357,14 @@ class Wire:
                 self._sending.release()
 
     def _takes_more(self) -> bool:
-        with _Poll() as poll:
-            poll.register(self._socket, selectors.EVENT_WRITE)
-            return bool(poll.select(0))
+        return _is_ready(self._socket, _WRITE, 0.0)
 
     def _send_some(self, data: memoryview) -> int:
         def send() -> int:
             with self._calling:
                 return self._socket.send(data)
 
-        sent: int = _without_blocking(self._socket, send, selectors.EVENT_WRITE, lambda: self._sending_until)
+        sent: int = _without_blocking(self._socket, send, _WRITE, lambda: self._sending_until)
         return sent
 
     def _receive(self, size: int) -> bytes:
@@ -368,7 +372,7 @@ class Wire:
             with self._calling:
                 return self._socket.recv(size)
 
-        data: bytes = _without_blocking(self._socket, receive, selectors.EVENT_READ, lambda: self._reading_until)
+        data: bytes = _without_blocking(self._socket, receive, _READ, lambda: self._reading_until)
         return data
 
 
@@ -392,12 +396,21 @@ def _without_blocking(
         except _WOULD_BLOCK as error:
             if isinstance(error, ssl.SSLError):
                 wants_to_read = isinstance(error, ssl.SSLWantReadError)
-                direction = selectors.EVENT_READ if wants_to_read else selectors.EVENT_WRITE
-        with _Poll() as poll:
-            poll.register(sock, direction)
-            deadline = until()
-            if not poll.select(None if deadline is None else deadline.remaining()) and deadline is not None:
-                raise TimeoutError("timed out")
+                direction = _READ if wants_to_read else _WRITE
+        deadline = until()
+        if not _is_ready(sock, direction, None if deadline is None else deadline.remaining()) and deadline is not None:
+            raise TimeoutError("timed out")
+
+
+def _is_ready(sock: socket.socket, direction: int, timeout: Optional[float]) -> bool:
+    """Waits until a socket can be read from or written to, or is broken; `timeout` seconds at most."""
+    # Not a selector, which takes longer to make than most waits last; unlike select(), poll() takes any descriptor.
+    if not hasattr(select, "poll"):
+        reading, writing = ([sock], []) if direction == _READ else ([], [sock])
+        return any(select.select(reading, writing, [sock], timeout))
+    poll = select.poll()
+    poll.register(sock, select.POLLIN if direction == _READ else select.POLLOUT)
+    return bool(poll.poll(None if timeout is None else math.ceil(timeout * 1000)))
 
 
 def _tunnel(sock: socket.socket, proxy: SplitResult, host: str, port: int, deadline: Deadline) -> None:
@@ -409,7 +422,7 @@ def _tunnel(sock: socket.socket, proxy: SplitResult, host: str, port: int, deadl
         request += f"Proxy-Authorization: Basic {base64.b64encode(login.encode()).decode()}\r\n"
     data = (request + "\r\n").encode("ascii")
     # A new connection's buffer takes it whole.
-    _without_blocking(sock, lambda: sock.send(data), selectors.EVENT_WRITE, lambda: deadline)
+    _without_blocking(sock, lambda: sock.send(data), _WRITE, lambda: deadline)
     status, _ = _parse_head(_read_head(sock, lambda: deadline))
     if not 200 <= status < 300:
         hint = "give its user name and password" if status == 407 else "check the proxy's rules"
@@ -422,9 +435,7 @@ def _read_head(sock: socket.socket, until: Callable[[], Optional[Deadline]]) -> 
     ahead = 0 if isinstance(sock, ssl.SSLSocket) else socket.MSG_PEEK
     head = bytearray()
     while True:
-        data: bytes = _without_blocking(
-            sock, lambda: sock.recv(MAX_HEAD_BYTES if ahead else 1, ahead), selectors.EVENT_READ, until
-        )
+        data: bytes = _without_blocking(sock, lambda: sock.recv(MAX_HEAD_BYTES if ahead else 1, ahead), _READ, until)
         if not data:
             raise ConnectionResetError("closed in the middle of the handshake")
         known = len(head)
