@@ -33,7 +33,7 @@ def batch(folder: Path, quick: bool) -> Iterator[Line]:
     ideal = JOBS / SECONDS
     rate = count / paced["seconds"]
     what = f"{count} recordings of {SECONDS:.0f} s, {JOBS} jobs: per second"
-    target = f"≥ 0.9 × the ideal {ideal:.1f}"
+    target = f"≥ 0.9 × ideal {ideal:.1f}"
     note = f"The ideal is jobs ÷ audio length. A stream is shorter by a packet: the last one leaves {CHUNK} s before."
     yield single(what, "", rate, ratio=rate / ideal, against="the ideal", target=target, note=note)
     yield single("  client CPU for each recording", "ms", paced["cpu"] / count)

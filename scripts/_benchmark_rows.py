@@ -36,8 +36,8 @@ ROWS = {
     "pacing": Row("lateness of each packet", "_benchmark_exchange.pacing", 182, 26),
     "cpu": Row("CPU for an hour of audio", "_benchmark_streams.cpu", 63, 8),
     "live": Row("live streams in one process", "_benchmark_streams.live", 213, 26),
-    "limit": Row("how many live streams are too many", "_benchmark_streams.limit", 90, 0),
-    "batch": Row("score_many()", "_benchmark_batch.batch", 60, 10),
+    "limit": Row("how many live streams are too many", "_benchmark_streams.limit", 65, 0),
+    "batch": Row("score_many()", "_benchmark_batch.batch", 45, 14),
 }
 
 

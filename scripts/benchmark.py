@@ -188,17 +188,15 @@ def load_average() -> str:
 def print_head(found: dict[str, Any]) -> None:
     for name, value in found.items():
         print(textwrap.fill(f"{name:<20}{value}", COLUMNS, subsequent_indent=" " * 20))
-    print(f"\n{'':<44}{'median':>8}{'p99':>8}{'worst':>8}  {'':<3}{'× bare':>7}  target")
+    print(f"\n{'':<45}{'median':>7}{'p99':>7}{'worst':>7}  {'':<3}{'× bare':>7}  target")
 
 
 def print_line(line: Line) -> None:
     """Prints a line of the table."""
-    numbers = "".join(f"{shown(value):>8}" for value in (line.median, line.p99, line.worst))
-    other = line.against != "bare loop"
-    # A ratio to something else than the bare loop stands where its target names it, or says what it is to.
+    numbers = "".join(f"{shown(value):>7}" for value in (line.median, line.p99, line.worst))
     ratio = "" if line.ratio is None else f"{line.ratio:.2f}"
-    note = f"× {line.against}" if other and line.ratio is not None and line.against not in line.target else ""
-    print(f"{line.what:<44}{numbers}  {line.unit:<3}{ratio:>7}  {line.target or note}".rstrip(), flush=True)
+    other = f"× {line.against}" if line.ratio is not None and line.against != "bare loop" else ""
+    print(f"{line.what:<45}{numbers}  {line.unit:<3}{ratio:>7}  {line.target or other}".rstrip(), flush=True)
     if line.note:
         print(textwrap.fill(line.note, COLUMNS, initial_indent="    ", subsequent_indent="    "), flush=True)
 
