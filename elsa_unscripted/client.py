@@ -305,7 +305,7 @@ class _Exchange:
             if isinstance(command, protocol.SendConfig):
                 config = messages.encode_config(self._config.api_plan, self._config.return_json, self._config.extra)
                 try:
-                    self._open_transport().send(config)
+                    self._open_transport().send(Transport.frame(config))
                 except StreamClosedError as error:
                     return self._obey(self._send_failure(error))
             elif isinstance(command, protocol.StartAudio):
@@ -336,11 +336,12 @@ class _Exchange:
         chunk, speed = self._config.chunk_seconds, self._config.speed
         if speed is not None:
             self._deadline.extend(self._audio.seconds / speed)
+        transport = self._open_transport()
         self._sender = sender.Sender(
-            self._audio.packets(chunk),
-            messages.END_STREAM,
-            self._open_transport().send,
-            self._open_transport().begin,
+            map(transport.frame, self._audio.packets(chunk)),
+            transport.frame(messages.END_STREAM),
+            transport.send,
+            transport.begin,
             self._queue.put,
             None if speed is None else chunk / speed,
             tell_progress=self._on_progress is not None or self._on_event is not None,

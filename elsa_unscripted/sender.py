@@ -15,9 +15,7 @@ import queue
 import threading
 import time
 from dataclasses import dataclass
-from typing import Callable, Dict, Iterable, Iterator, List, Optional, Tuple, Union
-
-Message = Union[bytes, str]
+from typing import Callable, Dict, Iterable, Iterator, List, Optional, Tuple
 
 
 @dataclass(frozen=True)
@@ -55,9 +53,9 @@ class Sender:
     def __init__(
         self,
         packets: Iterable[bytes],
-        end: str,
-        send: Callable[[Message], None],
-        begin: Callable[[Message], Optional[Callable[[], None]]],
+        end: bytes,
+        send: Callable[[bytes], None],
+        begin: Callable[[bytes], Optional[Callable[[], None]]],
         put: Callable[[object], object],
         interval: Optional[float],
         tell_progress: bool = True,
@@ -65,10 +63,10 @@ class Sender:
         """Makes a sender; `start()` starts it.
 
         Args:
-            packets: What to send, in order; drawn in the audio thread, one ahead.
+            packets: What to send, in order, as it goes out; drawn in the audio thread, one ahead.
             end: What to send right after the last packet.
-            send: Sends a message; may block, and raise.
-            begin: Sends what can be sent of a message without blocking; returns `None` when that is all of it, else
+            send: Sends one of these; may block, and raise.
+            begin: Sends what can be sent of one without blocking; returns `None` when that is all of it, else
                 what sends the rest, and may block. May raise.
             put: Takes the events; nothing any more once stopped. Must not block.
             interval: Seconds from packet to packet; `None` sends as fast as `send` takes them.
@@ -85,7 +83,7 @@ class Sender:
         self._interval = interval
         self._tell_progress = tell_progress
         self._schedule = self._make_schedule()
-        self._message: Optional[Message] = None  # the next one
+        self._message: Optional[bytes] = None  # the next one
         self._stopped = threading.Event()
         self._finished = threading.Event()
         self._alone = False
@@ -119,7 +117,7 @@ class Sender:
                 thread.join(0.5)  # a matter of moments
         return True
 
-    def _make_schedule(self) -> Iterator[Tuple[float, Message]]:
+    def _make_schedule(self) -> Iterator[Tuple[float, bytes]]:
         """Yields each message and when it is due on the monotonic clock; does the counting when it has been sent."""
         started = time.monotonic()
         for number, packet in enumerate(self._packets):
@@ -139,7 +137,7 @@ class Sender:
         due, self._message = next(self._schedule, (None, None))
         return due
 
-    def _count(self) -> Message:
+    def _count(self) -> bytes:
         """Returns the message that is about to be sent."""
         assert self._message is not None
         if self._message is not self._end:

@@ -73,16 +73,21 @@ class Transport:
     def start(self) -> None:
         self._thread.start()
 
-    def send(self, message: Union[str, bytes]) -> None:
-        """Sends a text or binary message; blocks while the connection takes no more.
+    @staticmethod
+    def frame(message: Union[str, bytes]) -> bytes:
+        """Returns a text or binary message as it goes out, masked, to be sent once."""
+        return _frame(message, websocket.ABNF.OPCODE_TEXT if isinstance(message, str) else websocket.ABNF.OPCODE_BINARY)
+
+    def send(self, frame: bytes) -> None:
+        """Sends a frame; blocks while the connection takes no more.
 
         Raises:
             StreamClosedError: The connection is over.
         """
-        self._sending(Wire.send_frame, _frame(message))
+        self._sending(Wire.send_frame, frame)
 
-    def begin(self, message: Union[str, bytes]) -> Optional[Callable[[], None]]:
-        """Sends what can be sent of a message without blocking.
+    def begin(self, frame: bytes) -> Optional[Callable[[], None]]:
+        """Sends what can be sent of a frame without blocking.
 
         Returns:
             `None` if that is all of it, else what sends the rest, and may block and raise as `send()` does.
@@ -90,7 +95,7 @@ class Transport:
         Raises:
             StreamClosedError: The connection is over.
         """
-        rest = self._sending(Wire.begin_frame, _frame(message))
+        rest = self._sending(Wire.begin_frame, frame)
         return None if rest is None else functools.partial(self._sending, lambda _: rest())
 
     def bound_sending(self, deadline: Deadline) -> None:
@@ -115,7 +120,7 @@ class Transport:
                 # Else websocket-client 1.9 would log the server's answer, a normal close, as an error.
                 self._app.keep_running = False
             try:
-                self._sending(Wire.send_frame, _frame(struct.pack("!H", websocket.STATUS_NORMAL), closing=True))
+                self.send(_frame(struct.pack("!H", websocket.STATUS_NORMAL), websocket.ABNF.OPCODE_CLOSE))
                 stuck = False
             except StreamClosedError as error:
                 stuck = isinstance(error.__cause__, TimeoutError)
@@ -249,9 +254,8 @@ class Transport:
         return ours
 
 
-def _frame(payload: Union[str, bytes], *, closing: bool = False) -> bytes:
-    kind = websocket.ABNF.OPCODE_TEXT if isinstance(payload, str) else websocket.ABNF.OPCODE_BINARY
-    return websocket.ABNF.create_frame(payload, websocket.ABNF.OPCODE_CLOSE if closing else kind).format()
+def _frame(payload: Union[str, bytes], opcode: int) -> bytes:
+    return websocket.ABNF.create_frame(payload, opcode).format()
 
 
 def _read_close_frame(data: Any) -> Tuple[int, str]:

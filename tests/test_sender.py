@@ -25,15 +25,15 @@ class Line:
     """Where a sender sends to: keeps what came and when, and can be slow for one packet, broken or blocked."""
 
     def __init__(self) -> None:
-        self.taken: list[bytes | str] = []
+        self.taken: list[bytes] = []
         self.times: list[float] = []
-        self.slow: dict[bytes | str, float] = {}
-        self.broken: dict[bytes | str, BaseException] = {}
-        self.blocked: dict[bytes | str, threading.Event] = {}
+        self.slow: dict[bytes, float] = {}
+        self.broken: dict[bytes, BaseException] = {}
+        self.blocked: dict[bytes, threading.Event] = {}
         self.reached = threading.Event()  # something that blocks has been taken
         self.events: queue.Queue[Any] = queue.Queue()
 
-    def send(self, packet: bytes | str) -> None:
+    def send(self, packet: bytes) -> None:
         self.times.append(time.monotonic())
         self.taken.append(packet)
         if packet in self.broken:
@@ -43,7 +43,7 @@ class Line:
             assert self.blocked[packet].wait(LONG)
         time.sleep(self.slow.get(packet, 0))
 
-    def begin(self, packet: bytes | str) -> Callable[[], None] | None:
+    def begin(self, packet: bytes) -> Callable[[], None] | None:
         """Takes what can be taken at once; what is slow or blocked is left to the function that it returns."""
         if packet in self.slow or packet in self.blocked:
             return lambda: self.send(packet)
@@ -51,7 +51,7 @@ class Line:
         return None
 
     def sender(self, interval: float | None, packets: Any = PACKETS) -> Sender:
-        return Sender(packets, "end", self.send, self.begin, self.events.put, interval)
+        return Sender(packets, b"end", self.send, self.begin, self.events.put, interval)
 
     def put(self) -> list[Any]:
         return list(self.events.queue)
@@ -61,14 +61,14 @@ class Line:
 def test_packets_leave_in_order_and_the_end_after_them(interval: float | None) -> None:
     """Every packet is sent once, in order, then the end; each is reported, and that all are, before the end leaves."""
     line = Line()
-    line.blocked["end"] = threading.Event()
+    line.blocked[b"end"] = threading.Event()
     sender = line.sender(interval)
     sender.start()
     assert line.reached.wait(LONG)
     assert line.put()[-1] == Sent()  # else the server's answer to the end could be on the queue before it
-    line.blocked["end"].set()
+    line.blocked[b"end"].set()
     assert sender.join(LONG)
-    assert line.taken == [*PACKETS, "end"]
+    assert line.taken == [*PACKETS, b"end"]
     assert line.put() == [*(Progress(number) for number in range(1, 7)), Sent()]
     assert (sender.begun, sender.sent) == (6, 6)
 
@@ -97,7 +97,7 @@ def test_a_slow_packet_delays_no_later_due_time() -> None:
     sender.start()
     assert sender.join(LONG)
     waits = [(moment - began) / interval for moment in line.times]
-    assert line.taken == [*PACKETS, "end"]
+    assert line.taken == [*PACKETS, b"end"]
     assert all(4.2 <= wait < 4.9 for wait in waits[2:5])  # sleeping after each send would give 5.2, 6.2, 7.2
     assert 5 <= waits[5] < 7  # and 8.2
 
@@ -127,8 +127,8 @@ def test_stop_wakes_it_in_the_middle_of_an_interval() -> None:
 
 
 @pytest.mark.parametrize("interval", [None, 0.01])
-@pytest.mark.parametrize("at", [b"b", b"f", "end"])
-def test_nothing_follows_a_stop_during_a_send(at: bytes | str, interval: float | None) -> None:
+@pytest.mark.parametrize("at", [b"b", b"f", b"end"])
+def test_nothing_follows_a_stop_during_a_send(at: bytes, interval: float | None) -> None:
     """A stop while a message is on its way: that one is the last, no end follows it, and nothing is reported."""
     line = Line()
     line.blocked[at] = threading.Event()
@@ -140,7 +140,7 @@ def test_nothing_follows_a_stop_during_a_send(at: bytes | str, interval: float |
     assert not sender.join(0.05)
     line.blocked[at].set()
     assert sender.join(LONG)
-    assert line.taken == [*PACKETS, "end"][: [*PACKETS, "end"].index(at) + 1]
+    assert line.taken == [*PACKETS, b"end"][: [*PACKETS, b"end"].index(at) + 1]
     assert line.put() == before
 
 
@@ -161,7 +161,7 @@ def test_a_broken_line_is_reported(interval: float | None) -> None:
 def test_a_broken_line_at_the_end_is_reported(interval: float | None) -> None:
     """An end of stream that can't be sent is a failure, although all audio has left."""
     line = Line()
-    line.broken["end"] = error = BrokenPipeError("cut")
+    line.broken[b"end"] = error = BrokenPipeError("cut")
     sender = line.sender(interval)
     sender.start()
     assert sender.join(LONG)
@@ -191,12 +191,12 @@ def test_an_exception_after_the_stop_is_nobodys() -> None:
     line = Line()
     gate = threading.Event()
 
-    def send(packet: bytes | str) -> None:
+    def send(packet: bytes) -> None:
         line.reached.set()
         assert gate.wait(LONG)
         raise OSError("closed under it")
 
-    sender = Sender(PACKETS, "end", send, line.begin, line.events.put, None)
+    sender = Sender(PACKETS, b"end", send, line.begin, line.events.put, None)
     sender.start()
     assert line.reached.wait(LONG)
     sender.stop()
@@ -268,7 +268,7 @@ def test_paced_senders_share_a_thread_that_ends_with_the_last() -> None:
         assert sender.join(LONG)
     assert audio_threads() == []
     for number, line in enumerate(lines):
-        assert line.taken == [*PACKETS, "end"]
+        assert line.taken == [*PACKETS, b"end"]
         assert line.put() == [*(Progress(count) for count in range(1, 7)), Sent()]
         assert line.times[5] - line.times[0] >= 5 * (0.02 + 0.001 * number) - 0.01
 
@@ -283,12 +283,12 @@ def test_one_that_is_stopped_leaves_the_others() -> None:
     first.stop()
     assert first.join(5)
     assert second.join(LONG)
-    assert other.taken == [*PACKETS, "end"]
+    assert other.taken == [*PACKETS, b"end"]
     assert audio_threads() == []
 
 
-@pytest.mark.parametrize("at", [b"a", b"c", b"f", "end"])
-def test_one_whose_connection_blocks_goes_on_alone(at: bytes | str) -> None:
+@pytest.mark.parametrize("at", [b"a", b"c", b"f", b"end"])
+def test_one_whose_connection_blocks_goes_on_alone(at: bytes) -> None:
     """What blocks is waited for in a thread of its own: others' packets leave meanwhile, and its own go on after."""
     blocked, other = Line(), Line()
     blocked.blocked[at] = threading.Event()
@@ -297,11 +297,11 @@ def test_one_whose_connection_blocks_goes_on_alone(at: bytes | str) -> None:
     second.start()
     assert blocked.reached.wait(LONG)
     assert second.join(LONG)
-    assert other.taken == [*PACKETS, "end"]
+    assert other.taken == [*PACKETS, b"end"]
     assert not first.join(0.01)
     blocked.blocked[at].set()
     assert first.join(LONG)
-    assert blocked.taken == [*PACKETS, "end"]
+    assert blocked.taken == [*PACKETS, b"end"]
     assert blocked.put() == [*(Progress(count) for count in range(1, 7)), Sent()]
     assert audio_threads() == []
 
@@ -333,7 +333,7 @@ def test_one_in_a_hurry_starves_nobody() -> None:
     finally:
         first.stop()
     assert first.join(LONG)
-    assert other.taken == [*PACKETS, "end"]
+    assert other.taken == [*PACKETS, b"end"]
 
 
 def test_one_that_fails_leaves_the_others() -> None:
@@ -347,7 +347,7 @@ def test_one_that_fails_leaves_the_others() -> None:
     assert first.join(LONG)
     assert second.join(LONG)
     assert broken.put() == [Progress(1), Failed(error)]
-    assert other.taken == [*PACKETS, "end"]
+    assert other.taken == [*PACKETS, b"end"]
 
 
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="this system has no fork")
@@ -363,11 +363,11 @@ def test_a_child_has_a_thread_of_its_own() -> None:
         own = Line()
         another = own.sender(0.01)
         another.start()
-        whole = another.join(LONG) and own.taken == [*PACKETS, "end"]
+        whole = another.join(LONG) and own.taken == [*PACKETS, b"end"]
         os._exit(0 if whole else 1)
     assert os.waitpid(child, 0)[1] == 0
     assert sender.join(LONG)
-    assert line.taken == [*PACKETS, "end"]
+    assert line.taken == [*PACKETS, b"end"]
 
 
 @settings(max_examples=25, deadline=None)
@@ -384,7 +384,7 @@ def test_no_packet_leaves_before_its_time(interval: float | None, delays: list[f
     began = time.monotonic()
     sender.start()
     assert sender.join(LONG)
-    assert line.taken == [*packets, "end"]
+    assert line.taken == [*packets, b"end"]
     assert (sender.begun, sender.sent) == (len(packets), len(packets))
     assert all(at >= began + number * (interval or 0) for number, at in enumerate(line.times[:-1]))
     assert line.put() == [*(Progress(number + 1) for number in range(len(packets))), Sent()]
