@@ -73,7 +73,7 @@ def _text(value: object) -> Optional[str]:
 
 
 def _identifier(value: object) -> Optional[str]:
-    number = _count(value)
+    number = value if isinstance(value, int) and _number(value) is not None else _count(value)  # a float has 53 bits
     return _text(value) if number is None else str(number)
 
 
@@ -160,11 +160,13 @@ class Score:
         value: Percent.
         decision: The server's verdict in words.
         cefr: The CEFR level, such as `"B2"`.
+        raw: The server's object that holds the scores of every skill.
     """
 
     value: Optional[float] = None
     decision: Optional[str] = None
     cefr: Optional[str] = None
+    raw: Mapping[str, Any] = field(default_factory=dict, repr=False, compare=False)
 
 
 def _score(name: str, cefr_name: str) -> _Field[Score]:
@@ -173,6 +175,7 @@ def _score(name: str, cefr_name: str) -> _Field[Score]:
             value=view._read(_number, f"elsa.{name}_score"),
             decision=view._read(_text, f"elsa.{name}_decision"),
             cefr=view._read(_text, f"cefr.{cefr_name}_cefr"),
+            raw=view.raw,
         )
     )
 

@@ -9,12 +9,12 @@ from __future__ import annotations
 
 import re
 import unicodedata
-from typing import Dict, Iterator, List, Mapping, NamedTuple, Optional, Sequence, Tuple
+from typing import Dict, Iterator, List, Mapping, NamedTuple, Optional, Pattern, Sequence, Tuple
 
 from .assessment import Assessment, Score, Speaker, Word
 from .result import ScoreResult
 
-__all__ = ["is_short", "printable", "summarize"]
+__all__ = ["is_short", "printable", "summarize", "word_pattern"]
 
 MIN_WIDTH = 40  # columns; below it there is no room for a bar and its number
 LABEL_WIDTH = 15  # columns of the left-hand labels
@@ -26,6 +26,7 @@ MAX_EXAMPLES = 8
 MAX_CHARACTERS = 6000  # of a transcript: 150 s of speech, the documented cap, have some 2,500
 MAX_STEP = 200  # characters of a word, and between two: keeps the search for words linear
 MAX_MEASURED = 20
+UNSPACED = ("THAI ", "LAO ", "KHMER ", "MYANMAR ")  # beside those of wide characters
 
 TIE = "\u00a0"  # keeps a number and its unit on one line; a plain space at the end
 STRONG, DIM, BAD, MIDDLING, FINE, PLAIN = "\x01", "\x02", "\x03", "\x04", "\x05", "\x06"
@@ -68,6 +69,15 @@ def printable(text: str) -> str:
     if text.isprintable():
         return text
     return "".join(char if _is_shown(char) else char.encode("unicode_escape").decode("ascii") for char in text)
+
+
+def word_pattern(word: str) -> Pattern[str]:
+    """Finds a word in a text: as a whole, or anywhere in scripts that put no spaces between words."""
+    if any(
+        unicodedata.east_asian_width(char) in "WF" or unicodedata.name(char, "").startswith(UNSPACED) for char in word
+    ):
+        return re.compile(re.escape(word))
+    return re.compile(rf"(?<!\w){re.escape(word)}(?!\w)", re.IGNORECASE)
 
 
 def _is_shown(char: str) -> bool:
@@ -202,7 +212,8 @@ def _sandbox(page: _Page, result: ScoreResult, assessment: Optional[Assessment])
 def _scores(page: _Page, speaker: Speaker, short: bool) -> Iterator[Section]:
     scores = speaker.scores
     if not scores.any_scored:
-        yield _nothing_scored(page, "Not enough speech." if short else "The server gave no score.")
+        why = "Not enough speech." if short else "The server gave no score: as a rule, there was not enough speech."
+        yield _nothing_scored(page, why)
         return
     overall = scores.overall
     parts = (_percent(overall.value), page.piece(overall.cefr, 6), page.piece(overall.decision, page.body - 18))
@@ -294,8 +305,7 @@ def _mark(page: _Page, text: str, words: Sequence[Word], weak: Sequence[Word]) -
         spelled = page.paragraph(word.text or "")
         if len(spelled) > MAX_STEP:
             continue
-        pattern = re.compile(rf"(?<!\w){re.escape(spelled)}(?!\w)", re.IGNORECASE)
-        found = pattern.search(text, done, done + 2 * MAX_STEP)
+        found = word_pattern(spelled).search(text, done, done + 2 * MAX_STEP)
         if spelled and found:
             is_weak = any(word is other for other in weak)
             shown = f"{BAD}[{found[0]}]{PLAIN}" if is_weak else found[0]
@@ -370,4 +380,6 @@ def _percent(value: Optional[float]) -> str:
 
 
 def _plain(value: object) -> str:
-    return f"{value:.4g}" if isinstance(value, float) else str(value)
+    if not isinstance(value, float):
+        return str(value)
+    return f"{value:.4g}" if abs(value) < 1e4 else f"{value:.6g}"

@@ -161,10 +161,10 @@ def test_loudness(bits: int, channels: int) -> None:
     """A quiet and a loud half are told apart in every sample width, and half of the range is half."""
     top = 1 << (bits - 1)
     quiet, loud = (top, top + top // 2) if bits == 8 else (0, top // 2)  # 8-bit samples are unsigned
-    frames = b"".join(value.to_bytes(bits // 8, "little") * channels * 8000 for value in (quiet, loud))
+    frames = b"".join(value.to_bytes(bits // 8, "little") * channels * 32000 for value in (quiet, loud))
     found = sound.read(wav(frames, 8000, channels, bits))
-    assert found.peaks == [0.0] * 50 + [0.5] * 50
-    assert [round(edge, 2) for edge in found.sounds()[0]] == [1.0, 1.02]
+    assert found.peaks == [0.0] * 200 + [0.5] * 200
+    assert [round(edge, 2) for edge in found.sounds()[0]] == [4.0, 4.02]
 
 
 def test_wav_with_a_wrong_header_is_mended() -> None:

@@ -11,7 +11,7 @@ from ..exceptions import ConfigError, ElsaError
 from . import USAGE, exit_status, explain, say
 from .result import load_result
 
-MAX_LINE = 64 * 2**20  # bytes of a journal's first line: one verdict, and a verdict is no longer
+MAX_LINE = 64 * 2**20  # bytes of a journal's line: one verdict, and a verdict is no longer
 
 
 def run(options: argparse.Namespace) -> int:
@@ -61,12 +61,21 @@ def _thresholds(text: str) -> Tuple[float, float]:
 
 
 def _is_journal(path: str) -> bool:
-    """Whether a file begins with a line of a journal. A saved result has many lines, each no object."""
+    """Whether a file is a journal: its first whole line is an object with a hash, or it has no line yet.
+
+    Blank and torn lines are passed over, as `journal.read()` does. A saved result has many lines, none of them such.
+    """
+    empty = True
     try:
         with open(path, "rb") as file:
-            first = json.loads(file.readline(MAX_LINE))
+            while line := file.readline(MAX_LINE):
+                empty = empty and not line.strip()
+                try:
+                    found = json.loads(line)
+                except (ValueError, RecursionError):
+                    continue
+                if isinstance(found, dict):
+                    return {"v", "sha256"} <= set(found)
     except OSError as error:
         raise ConfigError(f"can't read {path!r} ({error.strerror}); check the name") from error
-    except (ValueError, RecursionError):
-        return False
-    return isinstance(first, dict) and {"v", "sha256"} <= set(first)
+    return empty

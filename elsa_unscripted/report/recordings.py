@@ -114,7 +114,8 @@ def class_page(
 ) -> str:
     """Renders the journal of a batch as one HTML file that needs nothing else.
 
-    The newest line about each content counts: a recording that failed and was scored later is scored.
+    The newest line about each content counts: a recording that failed and was scored later is scored. What was scored
+    stays so, though, when other options failed later.
 
     Args:
         journal_path: What `score_many(journal=…)` wrote.
@@ -129,7 +130,8 @@ def class_page(
     newest: Dict[str, Recording] = {}
     days: Set[str] = set()
     for entry in read(journal_path):
-        newest[entry.sha256] = _recording(entry.raw, limits)
+        if entry.error is None or entry.sha256 not in newest or newest[entry.sha256].problem is not None:
+            newest[entry.sha256] = _recording(entry.raw, limits)
         days.update(re.findall(r"^\d{4}-\d\d-\d\d(?=T)", entry.time[:MAX_WORD], re.ASCII))
     names = _names([recording.path for recording in newest.values()])
     named = sorted(zip(names, newest.values()), key=lambda pair: _natural(pair[0]))
@@ -295,10 +297,13 @@ def _percent(value: float) -> str:
 
 # Names: of paths, what tells them apart.
 
+# A backslash separates folders on Windows; but `printable()` has spelled out characters with one, too.
+BACKSLASH = re.compile(r"\\(?!x[0-9a-f]{2}|u[0-9a-f]{4}|U[0-9a-f]{8})")
+
 
 def _names(paths: Sequence[str]) -> List[str]:
     """Returns the paths without the folders, and without the ending, that all of them share."""
-    parts = [path.replace("\\", "/").split("/") for path in paths]
+    parts = [BACKSLASH.sub("/", path).split("/") for path in paths]
     shared = 0
     while parts and all(len(part) > shared + 1 and part[shared] == parts[0][shared] for part in parts):
         shared += 1

@@ -15,6 +15,7 @@ from ..audio import Audio, load
 __all__ = ["Recording", "read"]
 
 STEP = 0.02  # s, or a little less, in whole frames
+FEWEST_STEPS = 360  # of a short recording, whose steps are shorter: as many as the drawing has bars
 QUIET = 0.12  # of the way from the quietest to the loud: below it nobody speaks
 MAX_PLAIN = 16 * 2**20  # bytes; a larger recording goes in as mono 16 kHz 16 bit, 2 MB a minute
 MAX_EMBEDDED = 64 * 2**20  # bytes, half an hour of that; a larger page would not open on many a phone
@@ -68,7 +69,7 @@ def read(source: Any) -> Recording:
         kind, data = "audio/wav", _wav(load(_wav(audio), PLAYED_RATE))
     if len(data) > MAX_EMBEDDED:
         data = b""
-    frames = max(int(audio.sample_rate * STEP), 1)
+    frames = max(int(min(STEP, audio.seconds / FEWEST_STEPS) * audio.sample_rate), 1)
     return Recording(
         seconds=audio.seconds,
         step=frames / audio.sample_rate,

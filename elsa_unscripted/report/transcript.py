@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import re
 from typing import List, NamedTuple, Optional, Sequence, Tuple
 
 from ..assessment import Speaker, Word
+from ..summary import word_pattern
 
 __all__ = ["Piece", "cut", "pieces"]
 
@@ -58,8 +58,7 @@ def _locate(text: str, words: Sequence[Word]) -> Optional[Sequence[Piece]]:
         spelled = " ".join((word.text or "")[: MAX_LENGTH + 1].split())
         if not spelled or len(spelled) > MAX_LENGTH:
             return None
-        pattern = re.compile(rf"(?<!\w){re.escape(spelled)}(?!\w)", re.IGNORECASE)
-        match = pattern.search(text, done, done + 2 * MAX_STEP)
+        match = word_pattern(spelled).search(text, done, done + 2 * MAX_STEP)
         if match is None:
             return None
         found += [Piece(text[done : match.start()]), Piece(match[0], index)]
