@@ -37,17 +37,22 @@ class Outcome:
 class Resumed(Outcome):
     """An outcome out of the journal: what came of the recording is parsed when it is asked for, and kept."""
 
+    # Not properties: the dataclass's own __init__ must be able to set them, as replace() does through it.
+
     _line: Line
 
-    def __init__(self, path: str, sha256: str, line: Line) -> None:
-        # Not the dataclass's own, which would set what is a property here; the other fields have their defaults.
-        vars(self).update(path=path, from_journal=True, sha256=sha256, _line=line)
+    @classmethod
+    def of(cls, path: str, sha256: str, line: Line) -> Resumed:
+        """Returns the outcome of a line; the fields that aren't given have their defaults."""
+        outcome = cls.__new__(cls)
+        vars(outcome).update(path=path, from_journal=True, sha256=sha256, _line=line)
+        return outcome
 
-    @property
+    @functools.cached_property
     def result(self) -> Optional[ScoreResult]:
         return self._entry.result if self._line.good else None
 
-    @property
+    @functools.cached_property
     def error(self) -> Optional[ElsaError]:
         return None if self._line.good else self._entry.error
 

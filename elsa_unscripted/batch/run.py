@@ -294,7 +294,7 @@ class Batch(Iterator[Outcome]):
             self._resumed += 1
         else:
             self._skipped += 1
-        self._ready.append(Resumed(job.path, job.sha256, known))
+        self._ready.append(Resumed.of(job.path, job.sha256, known))
         return True
 
     def _is_under_way(self, job: Job) -> bool:
@@ -362,12 +362,14 @@ class Batch(Iterator[Outcome]):
         if isinstance(error, RateLimitedError):
             refusals = job.refusals if job.passed == self._pace.passed else 0
             return _Fate.AGAIN if refusals + 1 < MAX_REFUSALS else _Fate.YIELD
-        if self._ending or job.ticket.done is None:
+        if job.ticket.done is None:
             return _Fate.YIELD
-        if isinstance(error, ConnectError):
+        if isinstance(error, ConnectError):  # also at the end: the next run goes on trying, as this one would have
             wait = wait_before_retry(error, job.connects)
             soon = wait is not None and wait < self._config.connect_timeout
             return _Fate.AGAIN if soon and job.connects < self._config.connect_retries else _Fate.YIELD
+        if self._ending:
+            return _Fate.YIELD
         if isinstance(error, (StreamClosedError, ScoreTimeoutError, ProtocolError)):
             again = job.streams < self._stream_retries and self._reserve_again(job)
             return _Fate.AGAIN if again else _Fate.YIELD

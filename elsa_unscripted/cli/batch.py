@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import contextlib
+import errno
 import logging
 import os
 import re
@@ -29,7 +30,8 @@ from .tally import Tally
 MIN_UNCONNECTED = 5  # recordings that can't be sent, the first ones, before the rest isn't tried
 # Checked here: Dask takes 20 s to refuse another.
 _DASK_ADDRESS = re.compile(r"((tcp|tls|ucx|wss?)://)?[^/\s]+:\d{1,5}/?")
-JOURNAL_SECONDS = 600.0  # s: for somebody to make room on a full disk
+FULL_DISK_SECONDS = 30.0  # s: for somebody, or whatever cleans up, to make room
+_FULL = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
 DASK_SECONDS = 10.0  # s: to reach the scheduler, as long as a connection to the service may take
 
 
@@ -116,15 +118,17 @@ class _Run:
         return self._conclude(time.monotonic() - began)
 
     def _next(self) -> Optional[Outcome]:
-        """Waits for an outcome, and for a journal that can't be written: what has finished is paid for."""
+        """Waits for an outcome, and on a full disk for room: what has finished is paid for."""
         until = None
         while True:
             try:
                 return next(self._batch, None)
             except JournalError as error:
+                if getattr(error.__cause__, "errno", None) not in _FULL:
+                    raise
                 if until is None:
-                    until = time.monotonic() + JOURNAL_SECONDS
-                    self._meter.say(f"error: {error}; it is tried again for {JOURNAL_SECONDS / 60:g} minutes")
+                    until = time.monotonic() + FULL_DISK_SECONDS
+                    self._meter.say(f"error: {error}; it is tried again for {FULL_DISK_SECONDS:g} s")
                 elif self._presses or time.monotonic() > until:
                     raise
                 time.sleep(1.0)
@@ -208,7 +212,8 @@ class _Run:
             say("error: no recordings found; folders are searched for audio files, or for --glob PATTERN")
             return USAGE
         if status is None and tally.missing:
-            status = NOT_CONNECTED if tally.unconnected and not tally.connected else REJECTED
+            unreachable = tally.unconnected and not tally.connected and not tally.earlier
+            status = NOT_CONNECTED if unreachable else REJECTED
         if not options.quiet and (tally.scored or tally.missing):
             for line in tally.lines(seconds, self._batch.billable_seconds):
                 say(line, lead="")
@@ -216,10 +221,11 @@ class _Run:
             say(f"The results are in {options.output}{table}.", lead="")
         words, left_out = _command(options)
         with_token = f" (give {' and '.join(left_out)} again)" if left_out else ""
+        retry = " --retry-failed" if tally.again and not options.retry_failed else ""
         if self._presses or self._status is not None:
-            say(f"to go on{with_token}: {words}")
+            # That they weren't reached is in the journal, and nobody would want it to be the last word.
+            say(f"to go on{with_token}: {words}{retry if tally.unconnected else ''}")
         elif tally.missing:
-            retry = " --retry-failed" if tally.again and not options.retry_failed else ""
             say(f"to try the others again{with_token}: {words}{retry}")
         return status or 0
 

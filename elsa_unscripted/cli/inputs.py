@@ -47,14 +47,14 @@ class Inputs:
         named: The list as it is called in errors.
 
     Raises:
-        ConfigError: A path doesn't exist, or the list can't be read.
+        ConfigError: None of the paths exists, or the list can't be read. Where others exist, one that doesn't is a
+            recording like them: to score it fails, and tells why.
     """
 
     def __init__(self, paths: Sequence[str], globs: Sequence[str] = (), list_file: Optional[str] = None) -> None:
-        for path in paths:
-            if not os.path.exists(path):
-                hint = "; folders are searched with --glob" if any(mark in path for mark in "*?[") else ""
-                raise ConfigError(f"{path!r} doesn't exist{hint}")
+        if paths and list_file is None and not any(map(os.path.exists, paths)):
+            hint = "; folders are searched with --glob" if any(mark in paths[0] for mark in "*?[") else ""
+            raise ConfigError(f"{paths[0]!r} doesn't exist{hint}")
         self._paths = paths
         self._globs = globs
         self._list_file = list_file

@@ -105,7 +105,7 @@ class Journal:
             JournalError: It is in use, is no journal, or can't be read and written.
         """
         self.torn = 0
-        self._path = os.fsdecode(path)
+        self._path = os.path.abspath(os.fsdecode(path))  # whoever iterates may change the directory
         self._name = _name(path)
         # For each set of options, as text: the digest of a recording's bytes → where its line begins and ends.
         self._results: Dict[str, Dict[bytes, Tuple[int, int]]] = {}
@@ -116,6 +116,8 @@ class Journal:
         self._writing = False
         self._loose_end = b""  # what has to be written before the next line, so that this begins on its own
         self._fd = self._open()
+        # Ctrl-C may come in the midst of any `close()`: a lock that is left would hold until this process ends.
+        self._let_go = weakref.finalize(self, os.close, self._fd)
         _open_journals.add(self)
         try:
             self._lock()
@@ -178,9 +180,8 @@ class Journal:
 
     def close(self) -> None:
         """Unlocks and closes it. Does nothing the second time."""
-        fd, self._fd = self._fd, -1
-        if fd >= 0:
-            os.close(fd)
+        self._fd = -1
+        self._let_go()
 
     def __enter__(self) -> Journal:
         return self
