@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import copy
 import gc
 import itertools
 import logging
 import os
+import pickle
 import shutil
 import signal
 import sys
@@ -14,6 +16,7 @@ import time
 import tracemalloc
 from collections import Counter
 from collections.abc import Iterator
+from dataclasses import asdict, replace
 from pathlib import Path
 from types import FrameType
 from typing import Any, Optional
@@ -81,7 +84,7 @@ def test_every_recording_has_an_outcome(tmp_path: Path, journal: Path) -> None:
     with Sandbox() as sandbox:
         outcomes = list(batch(map(Path, paths), sandbox, max_workers=5, journal=journal))
         assert set(heard(sandbox).values()) == {1}
-    assert sorted(outcome.path for outcome in outcomes) == paths
+    assert sorted(outcome.path for outcome in outcomes) == sorted(map(Path, paths))
     for outcome in outcomes:
         assert outcome.result is not None
         assert (outcome.error, outcome.attempts, outcome.from_journal) == (None, 1, False)
@@ -554,7 +557,7 @@ def test_the_budget_knows_compressed_audio(tmp_path: Path) -> None:
     with Sandbox() as sandbox:
         (outcome,) = batch([path], sandbox, max_audio_seconds=2.9)
         assert isinstance(outcome.error, BudgetError)
-        assert successes(batch([path], sandbox, max_audio_seconds=3.1)) == [str(path)]
+        assert successes(batch([path], sandbox, max_audio_seconds=3.1)) == [path]
 
 
 def test_billable_units(tmp_path: Path) -> None:
@@ -803,3 +806,51 @@ def test_it_is_quiet(tmp_path: Path, journal: Path, caplog: pytest.LogCaptureFix
     with caplog.at_level(logging.WARNING), Sandbox() as sandbox:
         assert len(successes(batch(recordings(tmp_path, 3), sandbox, journal=journal))) == 3
     assert caplog.records == []
+
+
+# Found by a review.
+
+
+@pytest.fixture(name="sandbox")
+def _sandbox() -> Iterator[Sandbox]:
+    with Sandbox() as sandbox:
+        yield sandbox
+
+
+def test_paths_come_back_as_they_were_given(sandbox: Sandbox, tmp_path: Path) -> None:
+    """Whoever gives a `Path` can look an outcome up by it: scored, failed, over budget and out of the journal."""
+    first, second = map(Path, recordings(tmp_path, 2))
+    missing = tmp_path / "missing.wav"
+    journal = tmp_path / "scores.jsonl"
+    for _ in range(2):
+        given = [first, str(second), missing]
+        assert {outcome.path for outcome in batch(given, sandbox, journal=journal)} == set(given)
+    over = list(batch([missing, first], sandbox, journal=tmp_path / "other.jsonl", max_audio_seconds=0.01))
+    assert {outcome.path for outcome in over} == {missing, first}
+
+
+def test_outcomes_of_the_journal_are_outcomes(sandbox: Sandbox, tmp_path: Path) -> None:
+    """They can be copied, pickled and taken apart like others, and have the result that was scored."""
+    paths = recordings(tmp_path, 1)
+    (scored,) = batch(paths, sandbox, journal=tmp_path / "scores.jsonl")
+    (resumed,) = batch(paths, sandbox, journal=tmp_path / "scores.jsonl")
+    for each in (resumed, pickle.loads(pickle.dumps(resumed)), copy.deepcopy(resumed), replace(resumed, attempts=0)):
+        assert isinstance(each, Outcome)
+        assert (each.path, each.error, each.from_journal, each.sha256) == (paths[0], None, True, scored.sha256)
+        assert each.result is not None
+        assert scored.result is not None
+        assert dict(each.result) == dict(scored.result)
+    assert asdict(resumed)["path"] == paths[0]
+
+
+def test_another_directory_is_no_other_journal(
+    sandbox: Sandbox, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A journal that is named by a relative path stays where it is, wherever the caller goes meanwhile."""
+    paths = recordings(tmp_path, 3)
+    monkeypatch.chdir(tmp_path)
+    scores = batch(paths, sandbox, journal="scores.jsonl")
+    next(scores)
+    monkeypatch.chdir("/")
+    assert len(list(scores)) == 2
+    assert len(list(read(tmp_path / "scores.jsonl"))) == 3

@@ -645,3 +645,16 @@ def test_a_full_disk_is_waited_for(sandbox: Sandbox, folder: Path) -> None:
     assert any("tried again" in line for line in lines), lines
     assert results(folder) == every(folder)
     assert len(sandbox.exchanges) == RECORDINGS
+
+
+def test_one_missing_path_keeps_no_other(sandbox: Sandbox, folder: Path) -> None:
+    """A path that doesn't exist is a recording that fails, beside those that do; if none does, the usage is wrong."""
+    journal = str(folder.parent / "scores.jsonl")
+    given = [str(folder / "missing.wav"), str(folder), "--url", sandbox.url, "--speed", "max", "-o", journal]
+    outcome = run(*COMMAND, "batch", *given, ELSA_API_TOKEN=TOKEN)
+    assert outcome.status == 3
+    assert results(folder) == every(folder)
+    assert "missing.wav" in outcome.err
+    journal = str(folder.parent / "none.jsonl")
+    nothing = run(*COMMAND, "batch", str(folder / "missing.wav"), "-o", journal, ELSA_API_TOKEN=TOKEN)
+    assert (nothing.status, "doesn't exist" in nothing.err) == (2, True)

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import os
 from typing import Any, Iterable, List, Mapping, Optional
 
+from ..config import PathLike
 from ..exceptions import (
     AuthenticationError,
     ConfigError,
@@ -23,7 +25,8 @@ class Job:
     """A recording on its way.
 
     Attributes:
-        path: As it was given.
+        given: Its path, as it was given.
+        path: The same as text.
         sha256: Of its bytes, as they were when it was drawn; `None` without a journal and a budget.
         audio_seconds: How long it is, in a batch that has a budget.
         ticket: Its exchange, the last one if there were several.
@@ -38,11 +41,12 @@ class Job:
         reserved_again: Whether its length was taken from the budget for another stream.
     """
 
-    def __init__(self, path: str) -> None:
-        self.path = path
+    def __init__(self, given: PathLike) -> None:
+        self.given = given
+        self.path = os.fsdecode(given)
         self.sha256: Optional[str] = None
         self.audio_seconds = 0.0
-        self.ticket = Ticket(path)
+        self.ticket = Ticket(self.path)
         self.started = 0.0
         self.attempts = 0
         self.seconds = 0.0

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import functools
 from dataclasses import dataclass
-from typing import Optional
+from typing import Any, Optional
 
 from ..exceptions import ElsaError
 from ..journal import Entry, Line
@@ -16,7 +16,7 @@ class Outcome:
     """What became of one recording: a result or an error, never both.
 
     Attributes:
-        path: As it was given.
+        path: As it was given: a str, or a `PathLike`.
         result: The result, if it was scored.
         error: Why it wasn't.
         attempts: Exchanges begun for it in this run; 0 if none was (in the journal, over budget, unreadable, …).
@@ -25,7 +25,7 @@ class Outcome:
         sha256: Of the file's bytes; `None` when it couldn't be read.
     """
 
-    path: str
+    path: Any
     result: Optional[ScoreResult] = None
     error: Optional[ElsaError] = None
     attempts: int = 0
@@ -42,7 +42,7 @@ class Resumed(Outcome):
     _line: Line
 
     @classmethod
-    def of(cls, path: str, sha256: str, line: Line) -> Resumed:
+    def of(cls, path: Any, sha256: str, line: Line) -> Resumed:
         """Returns the outcome of a line; the fields that aren't given have their defaults."""
         outcome = cls.__new__(cls)
         vars(outcome).update(path=path, from_journal=True, sha256=sha256, _line=line)

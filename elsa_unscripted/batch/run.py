@@ -251,21 +251,22 @@ class Batch(Iterator[Outcome]):
     def _draw(self) -> Optional[Job]:
         """Takes the next path; returns it as a job if it is to be scored now."""
         try:
-            path = os.fsdecode(next(self._paths))
+            given = next(self._paths)
+            path = os.fsdecode(given)
         except StopIteration:
             self._exhausted = True
             return None
         except Exception as error:  # noqa: BLE001 - whatever it is, it is the caller's
             self._fatal = error
             return None
-        job = Job(path)
+        job = Job(given)
         if self._journal is None and self._most_seconds is None:
             return job
         try:
             data = read_file(path)
         except AudioError as error:
             self._failed += 1
-            self._ready.append(Outcome(path, error=error))
+            self._ready.append(Outcome(given, error=error))
             return None
         job.sha256 = hashlib.sha256(data).hexdigest()
         try:
@@ -294,7 +295,7 @@ class Batch(Iterator[Outcome]):
             self._resumed += 1
         else:
             self._skipped += 1
-        self._ready.append(Resumed.of(job.path, job.sha256, known))
+        self._ready.append(Resumed.of(job.given, job.sha256, known))
         return True
 
     def _is_under_way(self, job: Job) -> bool:
@@ -320,7 +321,7 @@ class Batch(Iterator[Outcome]):
             f"{job.path!r} was not started: its {job.audio_seconds:.1f} s would pass max_audio_seconds, "
             f"{self._most_seconds:g} s; score it in another run"
         )
-        self._ready.append(Outcome(job.path, error=error, sha256=job.sha256))
+        self._ready.append(Outcome(job.given, error=error, sha256=job.sha256))
         return False
 
     def _reserve(self, job: Job) -> bool:
@@ -433,7 +434,7 @@ class Batch(Iterator[Outcome]):
         self._audio_seconds += job.length or 0.0
         self._ready.append(
             Outcome(
-                job.path,
+                job.given,
                 result=done.result if done else None,
                 error=error,
                 attempts=job.attempts + (done.began if done else 1),
