@@ -52,7 +52,7 @@ def batch(audio: Any, sandbox: Sandbox, **options: Any) -> Batch:
     return score_many(audio, **{"token": TOKEN, "url": sandbox.url, "speed": None, **options})
 
 
-def successes(outcomes: Any) -> list[str]:
+def successes(outcomes: Any) -> list[Any]:
     """Returns the paths, sorted; fails if there is an error among them."""
     found = list(outcomes)
     assert [outcome.error for outcome in found if outcome.error is not None] == []
