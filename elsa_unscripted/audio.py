@@ -373,6 +373,8 @@ def _is_audio_segment(source: object) -> bool:
 
 def _from_segment(segment: Any, name: str) -> Audio:
     pcm, rate, channels, width = segment.raw_data, segment.frame_rate, segment.channels, segment.sample_width
+    if not (isinstance(pcm, memoryview) and pcm.readonly):
+        pcm = bytes(pcm)  # the caller's own buffer may change while it is sent
     frame_width = channels * width
     if width not in (1, 2, 4) or not 0 < frame_width < 2**16 or not 0 < rate * frame_width < 2**32:
         facts = f"{channels} channels, {rate} Hz, {8 * width} bit"
@@ -382,7 +384,7 @@ def _from_segment(segment: Any, name: str) -> Audio:
         raise AudioError(f"{name} holds no audio: not one frame is there; check the recording")
     found = (f"{name}: its last frame is incomplete, {excess} bytes are left out",) if excess else ()
     pcm = pcm[: len(pcm) - excess]
-    return Audio(_flip_sign(pcm) if width == 1 else pcm, int(rate), channels, width, found)
+    return Audio(_flip_sign(bytes(pcm)) if width == 1 else pcm, int(rate), channels, width, found)
 
 
 # Other formats

@@ -183,6 +183,7 @@ class _Exchange:
         self._transport: Optional[Transport] = None
         self._sender: Optional[sender.Sender] = None
         self._deadline = Deadline(0)
+        self._connecting_since = self._began
         self._grace: Optional[Deadline] = None
         self._timings: Dict[str, float] = {}
 
@@ -209,6 +210,7 @@ class _Exchange:
             self._audio = load(source, self._config.sample_rate, self._connect_early)
             self._connect()
             verdict = self._converse()
+            self._shut_down(self._config.close_timeout)  # in here: Ctrl-C may come before it has begun
         except AudioError:
             self._shut_down(min(self._config.close_timeout, SHORT_CLOSE_TIMEOUT))
             raise
@@ -224,18 +226,20 @@ class _Exchange:
             limit = SHORT_CLOSE_TIMEOUT if interrupted else self._config.close_timeout
             self._shut_down(min(self._config.close_timeout, limit))
             raise
-        self._shut_down(self._config.close_timeout)
         return verdict
 
     # Connecting.
 
     def _connect_early(self) -> None:
-        """Begins to connect while the audio is being decoded. What fails here fails again, and is told, later."""
-        with contextlib.suppress(ConfigError, ConnectError):
-            self._start_connecting()
+        """Begins to connect while the audio is being decoded. What is wrong with the options is told later."""
+        if self._transport is None:
+            with contextlib.suppress(ConfigError):
+                self._start_connecting()
 
     def _connect(self) -> None:
         """Opens the WebSocket: the only thing that is tried again, since nothing is metered yet."""
+        # The time that decoding took is not the connection's.
+        self._deadline.extend(time.monotonic() - self._connecting_since)
         for attempt in itertools.count():
             if attempt or self._transport is None:
                 self._start_connecting()
@@ -252,12 +256,13 @@ class _Exchange:
     def _start_connecting(self) -> None:
         if self._transport is None:
             self._deadline = Deadline(self._config.connect_timeout)
+            self._connecting_since = time.monotonic()
         transport = Transport(self._config, self._tls_context(), self._put, self._deadline)
+        self._transport = transport  # before it runs: Ctrl-C may come while it starts, and it must be ended then
         try:
             transport.start()
         except RuntimeError as no_thread:
             raise ConnectError(f"no thread could be started ({no_thread}); use fewer at once") from no_thread
-        self._transport = transport
 
     def _opening(self, deadline: Deadline) -> Optional[ConnectError]:
         """Waits for the end of an attempt; returns what failed, or `None` when the WebSocket is open."""
@@ -292,6 +297,8 @@ class _Exchange:
                 self._timings["audio_sent"] = self._elapsed()
                 verdict = self._obey(protocol.AudioSent())
             elif isinstance(event, sender.Failed):
+                if isinstance(event.error, RuntimeError):
+                    raise _no_thread(event.error) from event.error
                 if not isinstance(event.error, StreamClosedError):
                     raise event.error
                 verdict = self._obey(self._send_failure(event.error))
@@ -349,7 +356,7 @@ class _Exchange:
         try:
             self._sender.start()
         except RuntimeError as no_thread:
-            raise StreamClosedError(f"no thread could be started ({no_thread}); use fewer at once") from no_thread
+            raise _no_thread(no_thread) from no_thread
 
     def _progress(self, event: sender.Progress) -> None:
         self._call(self._on_progress, self._seconds_in(event.packets), self._audio.seconds)
@@ -392,9 +399,9 @@ class _Exchange:
         """Ends both threads: with a closing handshake, if the connection lets us."""
         deadline = Deadline(timeout)
         self._ending = True
-        if self._sender is not None:
-            self._sender.stop()
         try:
+            if self._sender is not None:
+                self._sender.stop()
             if self._transport is not None and not self._transport.close(timeout, listen=listen):
                 logger.info("a thread goes on in the background, most likely in a name look-up, and ends with it")
         finally:  # Ctrl-C while we wait: at once, then, but as clean
@@ -469,6 +476,10 @@ class _Exchange:
 
     def _elapsed(self) -> float:
         return time.monotonic() - self._began
+
+
+def _no_thread(error: RuntimeError) -> StreamClosedError:
+    return StreamClosedError(f"no thread could be started ({error}); use fewer at once")
 
 
 def wait_before_retry(error: ConnectError, attempt: int) -> Optional[float]:

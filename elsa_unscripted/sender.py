@@ -8,6 +8,7 @@ more at the moment or because it isn't paced at all, goes on in a thread of its 
 
 from __future__ import annotations
 
+import contextlib
 import heapq
 import itertools
 import os
@@ -84,8 +85,12 @@ class Sender:
         self._tell_progress = tell_progress
         self._schedule = self._make_schedule()
         self._message: Optional[bytes] = None  # the next one
-        self._stopped = threading.Event()
-        self._finished = threading.Event()
+        # Not Events: written in Python, with a lock, they break if Ctrl-C comes at a bad moment; the pacer, too, then.
+        self._begins = False
+        self._stopped = False
+        self._finished = False
+        self._stop: queue.SimpleQueue[None] = queue.SimpleQueue()  # wakes the thread that runs it alone
+        self._finish: queue.SimpleQueue[None] = queue.SimpleQueue()  # wakes who waits for the end
         self._alone = False
         self._threads: List[threading.Thread] = []  # those that have run it
 
@@ -95,22 +100,31 @@ class Sender:
         Raises:
             RuntimeError: No thread could be started.
         """
-        if self._interval is None:
-            self._go_alone(None)
-        else:
-            self._threads.append(_pacer().add(self))
+        self._begins = True  # first: after Ctrl-C nobody knows how far it came
+        try:
+            if self._interval is None:
+                self._go_alone(None)
+            else:
+                _pacer().add(self)
+        except RuntimeError:
+            self._begins = False
+            raise
 
     def stop(self) -> None:
         """Ends it soon; doesn't wait for that."""
-        self._stopped.set()
-        if self._threads and not self._alone and not self._finished.is_set():
+        self._stopped = True
+        self._stop.put(None)
+        if self._begins and not self._alone and not self._finished:
             _pacer().wake(self)
 
     def join(self, timeout: float) -> bool:
         """Waits for the end, `timeout` seconds at most; returns whether it has come, or nothing ever began."""
-        if not self._threads:
+        if not self._begins:
             return True
-        if not self._finished.wait(timeout):
+        if not self._finished:
+            with contextlib.suppress(queue.Empty):
+                self._finish.get(timeout=timeout)
+        if not self._finished:
             return False
         for thread in self._threads:
             if not _pacer().is_run_by(thread):
@@ -124,7 +138,7 @@ class Sender:
             yield (started if self._interval is None else started + number * self._interval), packet
             self.sent += 1
             self.first_sent = self.first_sent or time.monotonic()
-            if self._stopped.is_set():
+            if self._stopped:
                 return
             if self._tell_progress:
                 self._put(Progress(self.sent))
@@ -145,7 +159,7 @@ class Sender:
         return self._message
 
     def _fail(self, error: BaseException) -> None:
-        if not self._stopped.is_set():
+        if not self._stopped:
             self._put(Failed(error))
 
     # Among others, in the pacer's thread.
@@ -153,6 +167,8 @@ class Sender:
     def take_turn(self) -> Optional[float]:
         """Sends the message that is due, if there is one yet; returns when the next is due, `None` for never."""
         try:
+            if not self._threads:
+                self._threads.append(threading.current_thread())
             if self._message is not None:
                 rest = self._begin(self._count())
                 if rest is not None:
@@ -166,7 +182,11 @@ class Sender:
     def leave(self) -> None:
         """Notes that the pacer is done with it."""
         if not self._alone:
-            self._finished.set()
+            self._set_finished()
+
+    def _set_finished(self) -> None:
+        self._finished = True
+        self._finish.put(None)
 
     # Alone.
 
@@ -179,9 +199,9 @@ class Sender:
         except RuntimeError:
             self._alone = False
             raise
-        self._threads.append(thread)
 
     def _run_alone(self, rest: Optional[Callable[[], None]]) -> None:
+        self._threads.append(threading.current_thread())
         try:
             if rest is not None:
                 rest()
@@ -189,7 +209,7 @@ class Sender:
         except BaseException as error:  # noqa: BLE001 - delivered to the thread that waits, whatever it is
             self._fail(error)
         finally:
-            self._finished.set()
+            self._set_finished()
 
     def _send_what_is_left(self) -> None:
         while True:
@@ -197,7 +217,10 @@ class Sender:
             if due is None:
                 return
             wait = due - time.monotonic()
-            if self._stopped.wait(wait) if wait > 0 else self._stopped.is_set():
+            if wait > 0 and not self._stopped:
+                with contextlib.suppress(queue.Empty):
+                    self._stop.get(timeout=wait)
+            if self._stopped:
                 return
             self._send(self._count())
 
@@ -210,39 +233,39 @@ class _Pacer:
         self._lock = threading.Lock()  # guards the next, so that nothing comes into the inbox of a thread that ends
         self._thread: Optional[threading.Thread] = None
 
-    def add(self, sender: Sender) -> threading.Thread:
+    def add(self, sender: Sender) -> None:
         with self._lock:
-            self._inbox.put(sender)
             if self._thread is None:
-                self._thread = threading.Thread(target=self._run, name="elsa-audio", daemon=True)
-                try:
-                    self._thread.start()
-                except BaseException:  # Ctrl-C, too, which leaves open whether it runs
-                    time.sleep(0.01)
-                    if self._thread.ident is None:
-                        self._thread = None
-                        self._inbox.get_nowait()
-                    raise
-            return self._thread
+                thread = threading.Thread(target=self._run, name="elsa-audio", daemon=True)
+                thread.start()  # Ctrl-C in here leaves open whether it will ever run: `_run` tells, if so
+                self._thread = thread
+            self._inbox.put(sender)
 
     def wake(self, sender: Sender) -> None:
         """Lets the thread see that a sender was stopped."""
         with self._lock:
             if self._thread is not None:
                 self._inbox.put(sender)
+            else:  # it has left, or Ctrl-C kept it from being added
+                sender.leave()
 
     def is_run_by(self, thread: threading.Thread) -> bool:
         return self._thread is thread
 
     def _run(self) -> None:
+        with self._lock:
+            if self._thread not in (None, threading.current_thread()):
+                return  # one that nobody knows of, and too late
+            self._thread = threading.current_thread()
         turns: List[Tuple[float, int, Sender]] = []  # a heap: who comes when; the number keeps equals in order
         numbers = itertools.count()
         left: List[Sender] = []
         while self._goes_on(turns):
-            while left:
+            # With nobody else to run, it may be about to end: they leave behind the loop, then.
+            while turns and left:
                 left.pop().leave()
             sender = self._next(turns)
-            if sender._stopped.is_set():
+            if sender._stopped:
                 turns = [turn for turn in turns if turn[2] is not sender]
                 heapq.heapify(turns)
                 due = None

@@ -71,7 +71,16 @@ class Transport:
         self._thread = threading.Thread(target=self._run, name="elsa-websocket", daemon=True)
 
     def start(self) -> None:
-        self._thread.start()
+        """Starts the thread.
+
+        Raises:
+            RuntimeError: It can't be started.
+        """
+        try:
+            self._thread.start()
+        except RuntimeError:
+            self._ended.set()
+            raise
 
     @staticmethod
     def frame(message: Union[str, bytes]) -> bytes:
@@ -134,8 +143,6 @@ class Transport:
         if self._wire is not None:
             self._wire.finish_reading()
         self._socket.shut_down()
-        if self._thread.ident is None:  # it could not be started
-            self._ended.set()
         self._wait(max(timeout, 0.5) if self._socket.dialled else 0.05)
 
     def _wait(self, timeout: float) -> None:

@@ -148,6 +148,7 @@ class Wire:
         self._sending = threading.Lock()  # guards the next
         self._unsent = memoryview(b"")  # what is left of the frame that is being sent
         self._frame_bytes = 0  # of it in all
+        self._given_up = False  # a frame has been dropped, in whole or in part
         self._finished_reading = False
         self._finished_sending = False
         self._max_message_bytes = max_message_bytes
@@ -232,9 +233,14 @@ class Wire:
     @contextlib.contextmanager
     def idle(self) -> Iterator[None]:
         """Waits until no thread is sending, which `Socket.shut_down()` has made sure of, and keeps it so."""
-        with self._sending:
-            self._finished_sending = True
+        # Not without end: if Ctrl-C came between taking the turn and what gives it back, it stays taken, by nobody.
+        taken = self._sending.acquire(timeout=0.3)
+        self._finished_sending = True
+        try:
             yield
+        finally:
+            if taken:
+                self._sending.release()
 
     # For websocket-client: what it asks of a socket.
 
@@ -333,11 +339,14 @@ class Wire:
         except BaseException:  # Ctrl-C, too
             self._finished_sending = 0 < len(self._unsent) < self._frame_bytes  # nothing can follow half a frame
             self._unsent = memoryview(b"")
+            self._given_up = True
             raise
 
     def _send_rest(self) -> None:
         self._wait_for_turn()
         try:
+            if self._given_up:  # by whoever came first: nobody may take this frame for sent
+                raise BrokenPipeError("the connection is being closed")
             self._finish_frame()
         finally:
             self._sending.release()
@@ -347,7 +356,8 @@ class Wire:
         """Whoever finds the way free sends them; whoever leaves it looks again, so that none stays behind."""
         while self._replies and self._sending.acquire(blocking=False):
             try:
-                if self._unsent or not self._takes_more():
+                # Nothing follows a close frame, and the socket may be closed by now.
+                if self._unsent or self._finished_sending or not self._takes_more():
                     return  # the next frame will take it along
                 # If it can't be sent, the reading thread will find the connection broken, and says so.
                 with contextlib.suppress(OSError, IndexError):  # the one who was here before may have sent it

@@ -541,6 +541,19 @@ def test_an_empty_audio_segment() -> None:
         load(AudioSegment.empty())
 
 
+@pytest.mark.parametrize("width", [1, 2])
+@pytest.mark.parametrize("kind", [bytearray, lambda data: memoryview(bytearray(data))])
+def test_segment_over_a_buffer_that_changes(kind: Any, width: int) -> None:
+    """An AudioSegment may hold any buffer: what is sent is what it held at the call."""
+    from pydub import AudioSegment
+
+    buffer = kind(SPEECH[:4000])
+    sent = load(AudioSegment(data=buffer, sample_width=width, frame_rate=8000, channels=1))
+    expected = load(AudioSegment(data=SPEECH[:4000], sample_width=width, frame_rate=8000, channels=1))
+    buffer[:] = bytes(4000)
+    assert b"".join(sent.packets(0.5)) == b"".join(expected.packets(0.5))
+
+
 @pytest.mark.parametrize("source", [b"", io.BytesIO()])
 def test_nothing_at_all(source: Any) -> None:
     """An empty file is an error that says so."""

@@ -594,6 +594,26 @@ def test_server_that_reads_nothing(austen: Path) -> None:
     assert 0 < error.audio_seconds_sent < audio.duration_seconds
 
 
+def test_no_thread_for_a_stream_that_stalls(austen: Path) -> None:
+    """A paced stream whose connection takes no more needs a thread of its own: where there is none, it is our error."""
+    stopped = threading.Event()
+
+    def script(connection: Connection) -> None:
+        connection.start()
+        stopped.wait(30)
+
+    audio = AudioSegment(austen.read_bytes()).set_frame_rate(48000).set_channels(2) * 8
+    with RawServer(script) as server:
+        try:
+            with pytest.raises(StreamClosedError, match="no thread could be started") as caught:
+                score(audio, TOKEN, url=server.url, speed=100, on_progress=lambda *_: threading.stack_size(2**46))
+        finally:
+            threading.stack_size(0)
+            stopped.set()
+    assert caught.value.possibly_billed
+    assert 0 < caught.value.audio_seconds_sent < audio.duration_seconds
+
+
 def test_verdict_of_a_server_that_reads_nothing(austen: Path) -> None:
     """A full connection delays neither a ping nor the verdict behind it."""
     stopped = threading.Event()

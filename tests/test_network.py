@@ -304,3 +304,50 @@ except KeyboardInterrupt:
     print(threading.active_count(), "thread")
     sys.exit(130)
 """
+
+
+INTERRUPTED_AT_RANDOM = """
+import os, random, signal, socket, sys, time
+from elsa_unscripted import score
+
+def sockets():
+    return sum(os.readlink(f"/proc/self/fd/{fd}").startswith("socket:") for fd in os.listdir("/proc/self/fd")
+               if os.path.lexists(f"/proc/self/fd/{fd}"))
+
+def left():
+    until = time.monotonic() + 2
+    while sockets() and time.monotonic() < until:
+        time.sleep(0.01)
+    return sockets()
+
+signal.signal(signal.SIGALRM, signal.default_int_handler)
+assert score(sys.argv[1], speed=100).status == "success" and not left()
+interrupted = 0
+for _ in range(150):
+    try:
+        try:
+            signal.setitimer(signal.ITIMER_REAL, random.uniform(1e-4, 0.012))
+            score(sys.argv[1], speed=100)
+        finally:
+            signal.setitimer(signal.ITIMER_REAL, 0)
+    except BaseException:
+        interrupted += 1
+    assert not left()
+print(interrupted > 50, score(sys.argv[1], speed=100, timeout=20).status)
+"""
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="looks for sockets in /proc")
+def test_interrupts_at_random_moments_leave_no_connection(short: Path) -> None:
+    """Real signals, wherever they come: each connection is cut, and the next recording is scored all the same."""
+    with Sandbox() as sandbox:
+        url = {"ELSA_UNSCRIPTED_URL": sandbox.url, "ELSA_API_TOKEN": "any"}
+        done = subprocess.run(
+            [sys.executable, "-c", INTERRUPTED_AT_RANDOM, str(short)],
+            env={**os.environ, **url},
+            capture_output=True,
+            text=True,
+            timeout=90,
+            check=False,
+        )
+    assert done.stdout.split() == ["True", "success"], done.stderr

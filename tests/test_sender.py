@@ -5,6 +5,8 @@ from __future__ import annotations
 import itertools
 import os
 import queue
+import subprocess
+import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -388,3 +390,39 @@ def test_no_packet_leaves_before_its_time(interval: float | None, delays: list[f
     assert (sender.begun, sender.sent) == (len(packets), len(packets))
     assert all(at >= began + number * (interval or 0) for number, at in enumerate(line.times[:-1]))
     assert line.put() == [*(Progress(number + 1) for number in range(len(packets))), Sent()]
+
+
+INTERRUPTED = """
+import sys, threading
+from elsa_unscripted.sender import Sender
+
+def sender(taken):
+    def begin(message):
+        taken.append(message)
+    return Sender([b"a", b"b"], b"end", begin, begin, lambda event: None, 0.001)
+
+def trace(frame, event, argument):
+    # Where the starting thread's lock has been taken, and nobody knows yet: that thread waits for it for ever.
+    if event == "return" and frame.f_code is threading.Condition.__enter__.__code__:
+        sys.settrace(None)
+        raise KeyboardInterrupt
+    return trace
+
+first, second = [], []
+interrupted = sender(first)
+sys.settrace(trace)
+try:
+    interrupted.start()
+except KeyboardInterrupt:
+    interrupted.stop()
+    interrupted.join(0.1)
+later = sender(second)
+later.start()
+print(later.join(20), first, second)
+"""
+
+
+def test_interrupted_start_ends_no_later_sender() -> None:
+    """Ctrl-C at the worst moment of starting the shared thread: that thread never runs; the next sender's does."""
+    done = subprocess.run([sys.executable, "-c", INTERRUPTED], capture_output=True, text=True, timeout=60, check=False)
+    assert done.stdout == "True [] [b'a', b'b', b'end']\n", done.stderr
