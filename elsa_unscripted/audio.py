@@ -155,12 +155,13 @@ def load(
         if wav is None:
             audio = _decode(data, sample_rate or DECODED_RATE, name, recognized)
         else:
+            # First: while another thread runs, Python can lose a Ctrl-C in an import.
+            audio_segment = _import_audio_segment()
             if wav.start < wav.stop:
                 recognized()
             samples = _pydub_samples(memoryview(data)[wav.start : wav.stop], wav.bits)
             del data  # long recordings are large: the file is not kept while its audio is worked on
             width = 4 if wav.bits == 24 else wav.bits // 8
-            audio_segment = _import_audio_segment()
             segment = audio_segment(samples, sample_width=width, frame_rate=wav.sample_rate, channels=wav.channels)
             audio = replace(_from_segment(segment, name), warnings=wav.warnings)
     if sample_rate is not None:

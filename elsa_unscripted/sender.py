@@ -2,8 +2,8 @@
 
 Started by `client` when the server names a stream. All streams of a process that are paced share one such thread while
 there are any: with a thread for each, a process that carries a thousand of them spends its time on handing Python's
-interpreter lock from thread to thread. A stream that would keep the others waiting, because its connection takes no
-more at the moment or because it isn't paced at all, goes on in a thread of its own.
+interpreter lock from thread to thread. A stream that would keep the others waiting has a thread of its own: for the
+rest of a packet that the connection doesn't take at once, or all the time, if it isn't paced at all.
 """
 
 from __future__ import annotations
@@ -11,12 +11,15 @@ from __future__ import annotations
 import contextlib
 import heapq
 import itertools
+import math
 import os
 import queue
 import threading
 import time
 from dataclasses import dataclass
 from typing import Callable, Dict, Iterable, Iterator, List, Optional, Tuple
+
+AWAY = math.inf  # s: when a stream is due that is in a thread of its own
 
 
 @dataclass(frozen=True)
@@ -85,6 +88,7 @@ class Sender:
         self._tell_progress = tell_progress
         self._schedule = self._make_schedule()
         self._message: Optional[bytes] = None  # the next one
+        self._due = 0.0  # when it is, on the monotonic clock
         # Not Events: written in Python, with a lock, they break if Ctrl-C comes at a bad moment; the pacer, too, then.
         self._begins = False
         self._stopped = False
@@ -149,6 +153,7 @@ class Sender:
     def _advance(self) -> Optional[float]:
         """Draws the next message; returns when it is due, `None` if that was all."""
         due, self._message = next(self._schedule, (None, None))
+        self._due = due or 0.0
         return due
 
     def _count(self) -> bytes:
@@ -165,15 +170,16 @@ class Sender:
     # Among others, in the pacer's thread.
 
     def take_turn(self) -> Optional[float]:
-        """Sends the message that is due, if there is one yet; returns when the next is due, `None` for never."""
+        """Sends the message that is due, if there is one; returns when the next is due, `None` or `AWAY`."""
         try:
-            if not self._threads:
-                self._threads.append(threading.current_thread())
+            self._note_thread()
             if self._message is not None:
+                if self._due > time.monotonic():  # it comes back from a thread of its own
+                    return self._due
                 rest = self._begin(self._count())
                 if rest is not None:
                     self._go_alone(rest)
-                    return None
+                    return AWAY
             return self._advance()
         except BaseException as error:  # noqa: BLE001 - delivered to the thread that waits, whatever it is
             self._fail(error)
@@ -183,6 +189,11 @@ class Sender:
         """Notes that the pacer is done with it."""
         if not self._alone:
             self._set_finished()
+
+    def _note_thread(self) -> None:
+        thread = threading.current_thread()
+        if thread not in self._threads:
+            self._threads = [*(other for other in self._threads if other.is_alive()), thread]
 
     def _set_finished(self) -> None:
         self._finished = True
@@ -201,15 +212,22 @@ class Sender:
             raise
 
     def _run_alone(self, rest: Optional[Callable[[], None]]) -> None:
-        self._threads.append(threading.current_thread())
+        self._note_thread()
+        back = False
         try:
-            if rest is not None:
+            if rest is None:
+                self._send_what_is_left()
+            else:
                 rest()
-            self._send_what_is_left()
+                if self._advance() is not None:
+                    back, self._alone = True, False
+                    _pacer().add(self)
         except BaseException as error:  # noqa: BLE001 - delivered to the thread that waits, whatever it is
+            back = False
             self._fail(error)
         finally:
-            self._set_finished()
+            if not back:
+                self._set_finished()
 
     def _send_what_is_left(self) -> None:
         while True:
@@ -273,7 +291,7 @@ class _Pacer:
                 due = sender.take_turn()
             if due is None:
                 left.append(sender)
-            else:
+            elif due != AWAY:
                 # Not earlier than now: one that can't keep up has its turn after those that are waiting already.
                 heapq.heappush(turns, (max(due, time.monotonic()), next(numbers), sender))
         # Only now: who waits for the last of them to leave may then wait for the thread.

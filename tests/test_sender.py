@@ -308,6 +308,28 @@ def test_one_whose_connection_blocks_goes_on_alone(at: bytes) -> None:
     assert audio_threads() == []
 
 
+def test_one_that_blocked_comes_back() -> None:
+    """A thread of its own is for the packet that blocks: after it, the stream is paced with the others again."""
+    line, other = Line(), Line()
+    line.blocked[b"b"] = threading.Event()
+    first, second = line.sender(0.1), other.sender(0.1, [b"x"] * 300)
+    first.start()
+    second.start()
+    assert line.reached.wait(LONG)
+    assert len(audio_threads()) == 2
+    line.blocked[b"b"].set()
+    while line.taken != [*PACKETS, b"end"]:
+        if len(line.taken) > 2:
+            assert len(audio_threads()) == 1
+        time.sleep(0.01)
+    assert first.join(LONG)
+    assert (first.begun, first.sent) == (6, 6)
+    assert line.put() == [*(Progress(count) for count in range(1, 7)), Sent()]
+    second.stop()
+    assert second.join(LONG)
+    assert audio_threads() == []
+
+
 def test_one_that_is_stopped_while_it_blocks() -> None:
     """Stopped amid a blocked send, it ends when that does, and nothing follows it."""
     line = Line()
