@@ -25,8 +25,8 @@ PATIENCE = 400.0  # s: a hang guard
 
 def batch(folder: Path, quick: bool) -> Iterator[Line]:
     """Recordings per second, against what 100 jobs can do at best; and memory, early and late in a long batch."""
-    count = 200 if quick else 500
-    few, many = (200, 800) if quick else (500, 5000)
+    count = 100 if quick else 500
+    few, many = (100, 400) if quick else (500, 5000)
     with LeanServer() as server:
         paced = _run(folder, url=server.url, count=count, speed=1.0, marks=[count])
         fast = _run(folder, url=server.url, count=many, speed=None, marks=[few, many])

@@ -25,7 +25,7 @@ BIG_VERDICT_BYTES = 2_000_000
 
 def pacing(folder: Path, quick: bool) -> Iterator[Line]:
     """How late each packet is, and whether that grows."""
-    for speed, seconds in ((1, 20 if quick else 150), (10, 20 if quick else 150)):
+    for speed, seconds in ((1, 8 if quick else 150), (10, 8 if quick else 150)):
         path = speech(folder, seconds)
         with LeanServer() as server:
             warm_up(server)

@@ -33,11 +33,11 @@ ROWS = {
     "peak": Row("peak memory of one long recording", "_benchmark_process.peak", 6, 3),
     "memory": Row("memory of each live stream", "_benchmark_streams.memory", 5, 5),
     "idle": Row("how often streams wake up that wait", "_benchmark_streams.idle", 12, 6),
-    "pacing": Row("lateness of each packet", "_benchmark_exchange.pacing", 182, 26),
+    "pacing": Row("lateness of each packet", "_benchmark_exchange.pacing", 182, 12),
     "cpu": Row("CPU for an hour of audio", "_benchmark_streams.cpu", 63, 8),
-    "live": Row("live streams in one process", "_benchmark_streams.live", 213, 26),
+    "live": Row("live streams in one process", "_benchmark_streams.live", 213, 16),
     "limit": Row("how many live streams are too many", "_benchmark_streams.limit", 65, 0),
-    "batch": Row("score_many()", "_benchmark_batch.batch", 45, 14),
+    "batch": Row("score_many()", "_benchmark_batch.batch", 45, 8),
 }
 
 

@@ -60,7 +60,7 @@ def cpu(folder: Path, quick: bool) -> Iterator[Line]:
 
 def live(folder: Path, quick: bool) -> Iterator[Line]:
     """Live streams in one process: how late their packets are."""
-    seconds = 10.0 if quick else 60.0
+    seconds = 5.0 if quick else 60.0
     for streams in (100, 300) if quick else (100, 300, 1000):
         yield from _live_lines(_live(folder, streams, seconds, 2.0 if quick else RAMP), streams, seconds)
 
