@@ -387,6 +387,7 @@ def test_report_names_what_is_wrong(saved: Path, tmp_path: Path) -> None:
         ([other], 2, "is no result"),
         ([saved, "--audio", missing], 5, "no such file"),
         ([saved, "--audio", other], 5, "other.json"),
+        ([saved, "-o", "-"], 2, "must be a file"),
         ([saved, "-o", tmp_path], 2, "can't write"),
         ([saved, "-o", missing / "x.html"], 2, "can't write"),
     ):

@@ -39,6 +39,8 @@ def _page(options: argparse.Namespace, output: str) -> str:
     from .. import report
 
     thresholds = _thresholds(options.thresholds)
+    if output == "-":
+        raise ConfigError("-o must be a file to open in a browser; not -")
     for path in filter(None, (options.source, options.audio)):
         if os.path.exists(output) and os.path.exists(path) and os.path.samefile(output, path):
             raise ConfigError(f"{path!r} would be overwritten; give another -o")
