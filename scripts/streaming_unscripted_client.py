@@ -18,7 +18,7 @@ from typing import List
 
 try:
     from elsa_unscripted import Client, ElsaError, ScoreResult, ScoreTimeoutError, ScoringFailedError
-    from elsa_unscripted.cli import EXIT_STATUSES, INTERRUPTED, exit_status, explain
+    from elsa_unscripted.cli import EXIT_STATUSES, INTERRUPTED, exit_status, explain, give_up
     from elsa_unscripted.messages import Info, Opened, Status
     from elsa_unscripted.sender import Progress
     from elsa_unscripted.summary import printable
@@ -35,6 +35,12 @@ def main() -> int:
         return run(make_parser().parse_args())
     except KeyboardInterrupt:
         return INTERRUPTED
+    finally:
+        try:
+            if sys.stderr is not None:
+                sys.stderr.flush()
+        except OSError:  # nobody reads the log any more
+            give_up(sys.stderr)
 
 
 def run(options: argparse.Namespace) -> int:

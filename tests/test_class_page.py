@@ -38,7 +38,7 @@ HOSTILE = [
 def made(folder: Path, lines: Iterable[dict[str, Any]], **options: Any) -> Path:
     """Makes the page of a journal."""
     page = folder / "class.html"
-    page.write_text(class_page(write(folder / "scores.jsonl", lines), **options), encoding="utf-8", newline="\n")
+    page.write_bytes(class_page(write(folder / "scores.jsonl", lines), **options).encode("utf-8"))
     return page
 
 

@@ -10,7 +10,7 @@ import contextlib
 import functools
 import os
 import sys
-from typing import TYPE_CHECKING, NoReturn, Optional, Sequence
+from typing import TYPE_CHECKING, NoReturn, Optional, Sequence, TextIO
 
 if TYPE_CHECKING:
     from ..exceptions import ElsaError
@@ -111,7 +111,7 @@ def main(arguments: Optional[Sequence[str]] = None) -> int:
         return INTERRUPTED
     except BrokenPipeError:
         # Whoever read standard output has gone, as `| head` does.
-        give_up_stdout()
+        give_up(sys.stdout)
         return 0
 
 
@@ -153,10 +153,10 @@ def say(text: str, lead: str = f"{PROGRAM}: ") -> None:
         print(line, file=sys.stderr, flush=True)
 
 
-def give_up_stdout() -> None:
-    """Lets what is still buffered for standard output go nowhere: at exit, Python would try to write it again."""
+def give_up(stream: TextIO) -> None:
+    """Lets what is still buffered for a stream go nowhere: Python would try again to write it, and exit with 120."""
     nowhere = os.open(os.devnull, os.O_WRONLY)
-    os.dup2(nowhere, sys.stdout.fileno())
+    os.dup2(nowhere, stream.fileno())
     os.close(nowhere)
 
 

@@ -13,7 +13,7 @@ from typing import Any
 from ..exceptions import ConfigError
 from ..result import ScoreResult
 from ..summary import summarize
-from . import USAGE, give_up_stdout, say
+from . import USAGE, give_up, say
 
 READABLE_WIDTH = 100  # columns of a summary, however wide the terminal is
 
@@ -57,7 +57,7 @@ def print_result(result: ScoreResult, form: str) -> int:
     except OSError as error:
         say(f"error: can't write to standard output ({error.strerror}); the result goes to standard error")
         if sys.stdout is not None:
-            give_up_stdout()
+            give_up(sys.stdout)
         with contextlib.suppress(OSError):
             _write(sys.stderr, result, form)
         return USAGE
