@@ -18,7 +18,7 @@ from typing import List
 
 try:
     from elsa_unscripted import Client, ElsaError, ScoreResult, ScoreTimeoutError, ScoringFailedError
-    from elsa_unscripted.cli import EXIT_STATUSES, INTERRUPTED, exit_status, explain, give_up
+    from elsa_unscripted.cli import EXIT_STATUSES, INTERRUPTED, exit_status, explain, flush_stderr
     from elsa_unscripted.messages import Info, Opened, Status
     from elsa_unscripted.sender import Progress
     from elsa_unscripted.summary import printable
@@ -36,11 +36,7 @@ def main() -> int:
     except KeyboardInterrupt:
         return INTERRUPTED
     finally:
-        try:
-            if sys.stderr is not None:
-                sys.stderr.flush()
-        except OSError:  # nobody reads the log any more
-            give_up(sys.stderr)
+        flush_stderr()
 
 
 def run(options: argparse.Namespace) -> int:

@@ -27,7 +27,17 @@ posix = pytest.mark.skipif(os.name == "nt", reason="no pseudo-terminals, no shel
 PATIENCE = 30.0  # s: a hang guard, never an expectation
 
 # What could change the outcome on the machine of whoever runs the tests.
-FOREIGN = ("NO_COLOR", "TERM", "COLUMNS", "LC_ALL", "LANG", "PYTHONUTF8", "PYTHONIOENCODING", "TQDM_DISABLE")
+FOREIGN = (
+    "NO_COLOR",
+    "TERM",
+    "COLUMNS",
+    "LC_ALL",
+    "LANG",
+    "PYTHONUTF8",
+    "PYTHONIOENCODING",
+    "PYTHONUNBUFFERED",
+    "TQDM_DISABLE",
+)
 
 
 class Outcome(NamedTuple):

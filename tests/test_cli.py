@@ -638,3 +638,21 @@ def _wait_for(condition: Callable[[], bool]) -> None:
     while not condition():
         assert time.monotonic() < deadline
         time.sleep(0.01)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "status"),
+    [
+        (["score", "missing.wav"], 5),
+        (["score", SHORT, "--url", "ws://127.0.0.1:9"], 4),
+        (["batch", "missing.wav"], 2),
+        (["show", "missing.json"], 2),
+        (["score", "--wrong"], 2),
+    ],
+)
+def test_nobody_need_read_the_errors(arguments: list[str], status: int) -> None:
+    """A standard error whose reader has gone changes no exit status: Python alone would end with 120."""
+    with started(*COMMAND, *arguments, ELSA_API_TOKEN=TOKEN) as process:
+        assert process.stderr is not None
+        process.stderr.close()
+        assert process.wait(PATIENCE) == status

@@ -113,6 +113,8 @@ def main(arguments: Optional[Sequence[str]] = None) -> int:
         # Whoever read standard output has gone, as `| head` does.
         give_up(sys.stdout)
         return 0
+    finally:
+        flush_stderr()
 
 
 def exit_status(error: BaseException) -> int:
@@ -151,6 +153,15 @@ def say(text: str, lead: str = f"{PROGRAM}: ") -> None:
     # Nobody may be there to read it: that must not change the exit status.
     with contextlib.suppress(OSError):
         print(line, file=sys.stderr, flush=True)
+
+
+def flush_stderr() -> None:
+    """Sees to it that a standard error that nobody reads any more doesn't change the exit status."""
+    try:
+        if sys.stderr is not None:
+            sys.stderr.flush()
+    except OSError:
+        give_up(sys.stderr)
 
 
 def give_up(stream: TextIO) -> None:
