@@ -576,40 +576,33 @@ def test_verdict_during_the_closing_handshake_counts(short: Path) -> None:
     assert scored(script, short, timeout=0.3).status == "success"
 
 
+def large(audio: Path) -> AudioSegment:
+    """Returns more than what a connection takes before anybody reads."""
+    return AudioSegment(audio.read_bytes()).set_frame_rate(48000).set_channels(2) * 8
+
+
+def reads_nothing(connection: Connection) -> None:
+    connection.start()
+    connection.wait(30)
+
+
 def test_server_that_reads_nothing(austen: Path) -> None:
     """A full connection blocks the audio, not the call."""
-    stopped = threading.Event()
-
-    def script(connection: Connection) -> None:
-        connection.start()
-        stopped.wait(30)
-
-    audio = AudioSegment(austen.read_bytes()).set_frame_rate(48000).set_channels(2) * 8
-    with RawServer(script) as server:
-        with pytest.raises(ScoreTimeoutError) as caught:
-            score(audio, TOKEN, url=server.url, speed=None, timeout=0.5, close_timeout=0.5)
-        stopped.set()
-    error = caught.value
+    audio = large(austen)
+    error = failed(ScoreTimeoutError, reads_nothing, audio, timeout=0.5)
     assert error.phase == "audio"
     assert 0 < error.audio_seconds_sent < audio.duration_seconds
 
 
 def test_no_thread_for_a_stream_that_stalls(austen: Path) -> None:
     """A paced stream whose connection takes no more needs a thread of its own: where there is none, it is our error."""
-    stopped = threading.Event()
-
-    def script(connection: Connection) -> None:
-        connection.start()
-        stopped.wait(30)
-
-    audio = AudioSegment(austen.read_bytes()).set_frame_rate(48000).set_channels(2) * 8
-    with RawServer(script) as server:
+    audio = large(austen)
+    with RawServer(reads_nothing) as server:
         try:
             with pytest.raises(StreamClosedError, match="no thread could be started") as caught:
                 score(audio, TOKEN, url=server.url, speed=100, on_progress=lambda *_: threading.stack_size(2**46))
         finally:
             threading.stack_size(0)
-            stopped.set()
     assert caught.value.possibly_billed
     assert 0 < caught.value.audio_seconds_sent < audio.duration_seconds
 
