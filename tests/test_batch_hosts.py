@@ -130,15 +130,18 @@ def test_a_worker_of_the_pool_is_killed(tmp_path: Path) -> None:
     outcomes: list[Outcome] = []
     with Sandbox("slow=0.3") as sandbox:
         options: dict[str, Any] = {"url": sandbox.url, "speed": None, "journal": journal, "max_workers": 4}
+        untouched = iter(paths)
         with spawning() as pool:
-            scores = score_many(paths, TOKEN, executor=pool, **options)
+            scores = score_many(untouched, TOKEN, executor=pool, **options)
             outcomes.append(next(scores))
             multiprocessing.active_children()[0].kill()
             with pytest.raises(BrokenExecutor):
                 outcomes.extend(scores)
         failed = [outcome for outcome in outcomes if outcome.error is not None]
         assert failed
-        assert scores.unfinished == 0
+        # One may have been taken, and not been given to the pool, since that broke in between.
+        assert scores.unfinished <= 1
+        assert len(outcomes) + scores.unfinished + len(list(untouched)) == len(paths)
         for outcome in failed:
             assert isinstance(outcome.error, StreamClosedError)
             assert outcome.error.possibly_billed
