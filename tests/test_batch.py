@@ -213,6 +213,27 @@ def test_a_slow_caller_is_waited_for(tmp_path: Path) -> None:
         assert own_threads() == []
 
 
+def test_slow_paths_keep_nothing_from_the_journal(tmp_path: Path, journal: Path) -> None:
+    """What has finished while the next path was waited for is in the journal before another is asked for."""
+    paths = recordings(tmp_path, 3)
+    written: list[Any] = []
+
+    def slow() -> Iterator[str]:
+        yield paths[0]
+        deadline = time.monotonic() + GUARD
+        while not (sandbox.exchanges and sandbox.exchanges[0].finished.is_set()):
+            assert time.monotonic() < deadline
+            time.sleep(0.01)
+        time.sleep(0.3)
+        yield paths[1]
+        written.extend(lines(journal))
+        yield paths[2]
+
+    with Sandbox() as sandbox:
+        assert len(successes(batch(slow(), sandbox, journal=journal))) == 3
+    assert [line["path"] for line in written] == paths[:1]
+
+
 def test_as_many_at_once_as_allowed(tmp_path: Path) -> None:
     """`max_workers` recordings are in flight, and never more."""
     most = 0

@@ -10,13 +10,15 @@ import json
 import os
 import shutil
 import sys
+import threading
+import time
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import pandas
 import pytest
-from commands import SHORT
+from commands import PATIENCE, SHORT, posix
 
 from elsa_unscripted import AudioError, BadQualityError, ConfigError, Outcome, ScoreResult
 from elsa_unscripted.cli.inputs import Columns, Inputs, Recording
@@ -40,7 +42,7 @@ def found(*paths: Path, globs: Sequence[str] = (), list_file: Path | None = None
     with contextlib.closing(
         Inputs([str(path) for path in paths], globs, str(list_file) if list_file else None)
     ) as inputs:
-        recordings = list(inputs)
+        recordings = [recording for recording in inputs if recording is not None]
         assert inputs.count() == len(recordings)
         return recordings
 
@@ -185,6 +187,52 @@ def test_a_list_that_is_missing_is_refused(tmp_path: Path) -> None:
     for path in (tmp_path, tmp_path / "missing.txt"):
         with pytest.raises(ConfigError, match="--from-file"):
             found(list_file=path)
+
+
+@posix
+def test_a_pipe_keeps_nobody_waiting(tmp_path: Path) -> None:
+    """While a pipe gives no line, `None` is yielded, at once; its end and its errors come as a file's do."""
+    os.mkfifo(tmp_path / "pipe")
+
+    def write() -> None:
+        with (tmp_path / "pipe").open("w") as writer:
+            print("path,note", file=writer, flush=True)
+            assert asked.wait(PATIENCE)
+            writer.write("".join(f"{number}.wav,\n" for number in range(500)) + "b.wav," + "x" * 200_000 + "\n")
+
+    asked = threading.Event()
+    with contextlib.ExitStack() as stack:
+        thread = threading.Thread(target=write)
+        thread.start()
+        stack.callback(thread.join, PATIENCE)
+        inputs = stack.enter_context(contextlib.closing(Inputs([], (), str(tmp_path / "pipe"))))
+        recordings = iter(inputs)
+        assert [next(recordings) for _ in range(3)] == [None] * 3
+        assert inputs.count() is None
+        asked.set()
+        drawn: list[str] = []
+        with pytest.raises(ConfigError, match="can't read on"):
+            drawn.extend(recording.path for recording in recordings if recording is not None)
+    assert drawn == [f"{number}.wav" for number in range(500)]
+
+
+@posix
+def test_who_leaves_a_pipe_leaves_no_thread(tmp_path: Path) -> None:
+    """The thread that reads ahead ends when nobody takes what it reads, and closes the pipe."""
+    os.mkfifo(tmp_path / "pipe")
+    thread = threading.Thread(target=(tmp_path / "pipe").write_text, args=("".join(f"{n}.wav\n" for n in range(2000)),))
+    thread.start()
+    with contextlib.closing(Inputs([], (), str(tmp_path / "pipe"))) as inputs:
+        recordings = inputs.__iter__()
+        first = next(recording for recording in recordings if recording is not None)
+        assert first.path == "0.wav"
+        time.sleep(0.2)  # the thread has filled the queue, and waits for a place
+        del recordings
+        ends = time.monotonic() + PATIENCE
+        while any(each.name == "elsa-list" for each in threading.enumerate()):
+            assert time.monotonic() < ends
+            time.sleep(0.01)
+    thread.join(PATIENCE)
 
 
 def test_a_list_breaks_off_with_an_error(tmp_path: Path) -> None:

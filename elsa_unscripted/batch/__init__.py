@@ -3,6 +3,6 @@
 from __future__ import annotations
 
 from .outcome import BatchProgress, Outcome
-from .run import BILLABLE_UNIT_SECONDS, MAX_WORKERS, Batch
+from .run import BILLABLE_UNIT_SECONDS, MAX_WORKERS, NOT_YET, Batch
 
-__all__ = ["BILLABLE_UNIT_SECONDS", "MAX_WORKERS", "Batch", "BatchProgress", "Outcome"]
+__all__ = ["BILLABLE_UNIT_SECONDS", "MAX_WORKERS", "NOT_YET", "Batch", "BatchProgress", "Outcome"]

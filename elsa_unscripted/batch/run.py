@@ -50,6 +50,8 @@ logger = logging.getLogger("elsa_unscripted")
 MAX_WORKERS = 16
 BILLABLE_UNIT_SECONDS = 15.0  # s: a third-party catalogue says so; unconfirmed
 MAX_REFUSALS = 10  # how often a recording is turned away (HTTP 429) with no success of any, before it fails
+NOT_YET: Any = object()  # what the command's list yields in place of a path while none is there yet
+PAUSE = 0.1  # s: until it is asked for one again, or a slow iterable may be waited for again
 LONGEST_WAIT = 1.0  # s: so often, at least, is the caller told how far it is
 
 
@@ -95,6 +97,7 @@ class Batch(Iterator[Outcome]):
         self._ready: Deque[Outcome] = deque()  # in the journal, and to be yielded
 
         self._exhausted = False
+        self._draw_after = 0.0  # monotonic
         self._stopped = False
         self._fatal: Optional[BaseException] = None
         self._given_up = 0
@@ -198,6 +201,8 @@ class Batch(Iterator[Outcome]):
         if self._may_start():
             now = time.monotonic()
             wait = min([wait, *(max(0.0, job.not_before - now) for job in self._again)])
+            if self._has_room():
+                wait = min(wait, max(0.0, self._draw_after - now))
         with contextlib.suppress(queue.Empty):
             self._wake.get(timeout=wait)
             return
@@ -221,7 +226,7 @@ class Batch(Iterator[Outcome]):
         free = len(self._flying) < self._pace.concurrency and len(self._ready) <= self._pace.most
         return free and not self._ending and not self._pace.waiting()
 
-    def _may_draw(self) -> bool:
+    def _has_room(self) -> bool:
         # Those that are held must not keep the one that they wait for from its place, nor be without number.
         free = len(self._flying) + len(self._held) < self._pace.concurrency and len(self._again) < self._pace.most
         return free and not self._exhausted
@@ -229,16 +234,19 @@ class Batch(Iterator[Outcome]):
     def _fill(self) -> None:
         """Starts what may be started; draws no more paths than that takes."""
         self._release_held()
+        patience = time.monotonic() + PAUSE
         while self._may_start():
             job = self._due()
             if job is None:
-                if not self._may_draw():
+                if not self._has_room() or time.monotonic() < self._draw_after:
                     return
                 job = self._draw()
             if job is not None:
                 self._start(job)
             elif self._ready:
                 return  # yields it first: a million may be in the journal already
+            if time.monotonic() > patience and not self._wake.empty():
+                return  # what has ended gets into the journal first: `audio` may be slow
 
     def _due(self) -> Optional[Job]:
         now = time.monotonic()
@@ -252,6 +260,9 @@ class Batch(Iterator[Outcome]):
         """Takes the next path; returns it as a job if it is to be scored now."""
         try:
             given = next(self._paths)
+            if given is NOT_YET:
+                self._draw_after = time.monotonic() + PAUSE
+                return None
             path = os.fsdecode(given)
         except StopIteration:
             self._exhausted = True

@@ -18,7 +18,7 @@ from types import FrameType
 from typing import Any, Callable, Iterator, List, Optional, Sequence, Tuple, cast
 
 from ..api import score_many
-from ..batch import Batch, BatchProgress, Outcome
+from ..batch import NOT_YET, Batch, BatchProgress, Outcome
 from ..exceptions import BudgetError, ConfigError, ConnectError, ElsaError, JournalError
 from . import INTERRUPTED, NOT_CONNECTED, PROGRAM, REJECTED, USAGE, exit_status, explain, say
 from .inputs import Columns, Inputs
@@ -45,10 +45,6 @@ def run(options: argparse.Namespace) -> int:
         return exit_status(error)
 
 
-class _Interrupted(Exception):
-    """Ctrl-C while the next recording is waited for."""
-
-
 class _Run:
     """One batch, from its options to its exit status; `stack` closes what it opens."""
 
@@ -58,7 +54,6 @@ class _Run:
         self._columns = Columns()
         self._presses = 0  # of Ctrl-C
         self._flying = 0  # recordings that were in flight at the first one
-        self._drawing = False  # whether the next recording is being waited for
         self._problem: Optional[ElsaError] = None
         self._status: Optional[int] = None  # what it ends with, if that is known before the end
         if options.output == "-":
@@ -135,24 +130,15 @@ class _Run:
 
     def _draw(self) -> Iterator[str]:
         """Yields the paths to `score_many()`, in this thread."""
-        recordings = iter(self._inputs)
-        while True:
-            try:
-                try:
-                    self._drawing = True
-                    recording = next(recordings, None)
-                finally:
-                    self._drawing = False
-            except _Interrupted:
-                self._drawing = False
-                return
-            except ConfigError as error:
-                self._problem = error
-                return
-            if recording is None:
-                return
-            self._columns.put(recording)
-            yield recording.path
+        try:
+            for recording in self._inputs:
+                if recording is None:
+                    yield NOT_YET
+                    continue
+                self._columns.put(recording)
+                yield recording.path
+        except ConfigError as error:
+            self._problem = error
 
     def _take(self, outcome: Outcome) -> None:
         self._tally.add(outcome)
@@ -182,8 +168,6 @@ class _Run:
             raise KeyboardInterrupt  # the batch keeps its journal whole wherever this hits it
         self._flying = self._batch.progress.in_flight
         self._batch.stop()
-        if self._drawing:
-            raise _Interrupted  # a list that comes through a pipe may give no line for hours
 
     def _fail(self, text: str, status: int) -> None:
         self._meter.say(f"error: {text}")

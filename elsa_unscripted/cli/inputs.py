@@ -7,8 +7,10 @@ import csv
 import fnmatch
 import itertools
 import os
+import queue
+import threading
 import time
-from typing import IO, Dict, Iterable, Iterator, List, NamedTuple, Optional, Sequence, Tuple
+from typing import IO, Dict, Iterable, Iterator, List, NamedTuple, Optional, Sequence, Tuple, Union
 
 from ..exceptions import ConfigError
 from .options import stdin
@@ -19,6 +21,7 @@ EXTENSIONS = frozenset(
 )
 PATH_COLUMN = "path"  # the column that makes a list a table
 SEPARATORS = ",;\t"  # what spreadsheets write between columns, by the language that they are set to
+READ_AHEAD = 64  # rows of a list that comes through a pipe
 COUNT_SECONDS = 3.0  # s: what it may cost to know how many recordings there are before the first is begun
 
 
@@ -60,8 +63,9 @@ class Inputs:
         self._list_file = list_file
         self.named = "standard input" if list_file == "-" else repr(list_file)
         self.columns: Sequence[str] = ()
-        self._rows: Optional[Iterator[Recording]] = None
+        self._rows: Iterator[Recording] = iter(())
         self._opened: Optional[IO[str]] = None
+        self._read_apart = False  # by a thread, which closes it
         if list_file is not None:
             self._opened = self._open()
             try:
@@ -72,22 +76,64 @@ class Inputs:
 
     def close(self) -> None:
         """Closes the list; standard input stays open."""
-        if self._opened is not None and self._list_file != "-":
+        # Where a thread waits for a line of it, to close it would wait as well.
+        if self._opened is not None and self._list_file != "-" and not self._read_apart:
             self._opened.close()
 
-    def __iter__(self) -> Iterator[Recording]:
-        """Yields them once.
+    def __iter__(self) -> Iterator[Optional[Recording]]:
+        """Yields them once; and `None` while the next of a list isn't there yet.
 
         Raises:
             ConfigError: The list can't be read on.
         """
         yield from map(Recording, itertools.chain.from_iterable(map(self._files, self._paths)))
-        if self._rows is not None:
-            yield from self._rows
+        yield from self._as_they_come() if self._may_wait() else self._rows
+
+    def _may_wait(self) -> bool:
+        return self._list_file is not None and not os.path.isfile(self._list_file)
+
+    def _as_they_come(self) -> Iterator[Optional[Recording]]:
+        """Yields the rows of a list that may give none for hours: a pipe."""
+        came: queue.Queue[Union[Recording, Exception, None]] = queue.Queue(READ_AHEAD)
+        left = threading.Event()
+
+        def read() -> None:
+            end: Optional[Exception] = None
+            try:
+                for row in self._rows:
+                    came.put(row)
+                    if left.is_set():
+                        break
+            except Exception as error:  # noqa: BLE001 - delivered
+                end = error
+            self._read_apart = False
+            self.close()
+            came.put(end)
+
+        self._read_apart = True
+        # A daemon: nothing can wake it while it waits for a line.
+        threading.Thread(target=read, name="elsa-list", daemon=True).start()
+        try:
+            while True:
+                try:
+                    row = came.get_nowait()
+                except queue.Empty:
+                    yield None
+                    continue
+                if isinstance(row, Exception):
+                    raise row
+                if row is None:
+                    return
+                yield row
+        finally:
+            left.set()
+            with contextlib.suppress(queue.Empty):
+                while True:
+                    came.get_nowait()  # makes room, so that the thread finds out
 
     def count(self) -> Optional[int]:
         """Returns how many there are; `None` if only reading standard input, or much time, would tell."""
-        if self._list_file is not None and not os.path.isfile(self._list_file):
+        if self._may_wait():
             return None
         ends, number = time.monotonic() + COUNT_SECONDS, 0
         with contextlib.closing(Inputs(self._paths, self._globs, self._list_file)) as again:
