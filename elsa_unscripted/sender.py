@@ -11,15 +11,12 @@ from __future__ import annotations
 import contextlib
 import heapq
 import itertools
-import math
 import os
 import queue
 import threading
 import time
 from dataclasses import dataclass
 from typing import Callable, Dict, Iterable, Iterator, List, Optional, Tuple
-
-AWAY = math.inf  # s: when a stream is due that is in a thread of its own
 
 
 @dataclass(frozen=True)
@@ -95,7 +92,8 @@ class Sender:
         self._finished = False
         self._stop: queue.SimpleQueue[None] = queue.SimpleQueue()  # wakes the thread that runs it alone
         self._finish: queue.SimpleQueue[None] = queue.SimpleQueue()  # wakes who waits for the end
-        self._alone = False
+        self._rest: Optional[Callable[[], None]] = None  # of a packet, for a thread of its own, which is yet to start
+        self._alone = False  # it has that thread, or is about to
         self._threads: List[threading.Thread] = []  # those that have run it
 
     def start(self) -> None:
@@ -170,23 +168,33 @@ class Sender:
     # Among others, in the pacer's thread.
 
     def take_turn(self) -> Optional[float]:
-        """Sends the message that is due, if there is one; returns when the next is due, `None` or `AWAY`."""
+        """Sends the message that is due, if there is one; returns when the next is due, `None` if it leaves."""
         try:
             self._note_thread()
             if self._message is not None:
                 if self._due > time.monotonic():  # it comes back from a thread of its own
                     return self._due
-                rest = self._begin(self._count())
-                if rest is not None:
-                    self._go_alone(rest)
-                    return AWAY
+                self._rest = self._begin(self._count())
+                if self._rest is not None:
+                    self._alone = True
+                    return None
             return self._advance()
         except BaseException as error:  # noqa: BLE001 - delivered to the thread that waits, whatever it is
             self._fail(error)
             return None
 
     def leave(self) -> None:
-        """Notes that the pacer is done with it."""
+        """Notes that the pacer is done with it: for good, or until a thread of its own has sent a packet's rest."""
+        rest, self._rest = self._rest, None
+        if rest is not None:
+            try:
+                self._go_alone(rest)
+            except BaseException as error:  # noqa: BLE001 - delivered, likewise
+                self._fail(error)
+        self.give_up()
+
+    def give_up(self) -> None:
+        """Notes that no pacer has it, or will; only the pacer's thread may do more than that."""
         if not self._alone:
             self._set_finished()
 
@@ -265,7 +273,7 @@ class _Pacer:
             if self._thread is not None:
                 self._inbox.put(sender)
             else:  # it has left, or Ctrl-C kept it from being added
-                sender.leave()
+                sender.give_up()
 
     def is_run_by(self, thread: threading.Thread) -> bool:
         return self._thread is thread
@@ -279,7 +287,7 @@ class _Pacer:
         numbers = itertools.count()
         left: List[Sender] = []
         while self._goes_on(turns):
-            # With nobody else to run, it may be about to end: they leave behind the loop, then.
+            # With nobody else to run, it may be about to end: they leave after the loop, then.
             while turns and left:
                 left.pop().leave()
             sender = self._next(turns)
@@ -291,7 +299,7 @@ class _Pacer:
                 due = sender.take_turn()
             if due is None:
                 left.append(sender)
-            elif due != AWAY:
+            else:
                 # Not earlier than now: one that can't keep up has its turn after those that are waiting already.
                 heapq.heappush(turns, (max(due, time.monotonic()), next(numbers), sender))
         # Only now: who waits for the last of them to leave may then wait for the thread.

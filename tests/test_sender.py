@@ -346,6 +346,28 @@ def test_one_that_is_stopped_while_it_blocks() -> None:
     assert audio_threads() == []
 
 
+class _HeldUp(Sender):
+    """One after whose turns the shared thread is kept from going on, as the operating system may keep it."""
+
+    def take_turn(self) -> float | None:
+        due = super().take_turn()
+        time.sleep(0.2)
+        return due
+
+
+def test_one_that_blocked_leaves_no_thread() -> None:
+    """When one that ended in a thread of its own has been joined, the shared thread has gone as well."""
+    line = Line()
+    line.blocked[b"a"] = threading.Event()
+    sender = _HeldUp([b"a"], b"end", line.send, line.begin, line.events.put, 0.01)
+    sender.start()
+    assert line.reached.wait(LONG)
+    sender.stop()
+    line.blocked[b"a"].set()
+    assert sender.join(LONG)
+    assert audio_threads() == []
+
+
 def test_one_in_a_hurry_starves_nobody() -> None:
     """One that is always late, with far more packets than there is time for, takes turns with the others."""
     hurried, other = Line(), Line()
