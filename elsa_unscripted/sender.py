@@ -186,12 +186,14 @@ class Sender:
     def leave(self) -> None:
         """Notes that the pacer is done with it: for good, or until a thread of its own has sent a packet's rest."""
         rest, self._rest = self._rest, None
-        if rest is not None:
-            try:
-                self._go_alone(rest)
-            except BaseException as error:  # noqa: BLE001 - delivered, likewise
-                self._fail(error)
-        self.give_up()
+        if rest is None:
+            self.give_up()
+            return
+        try:
+            self._go_alone(rest)
+        except BaseException as error:  # noqa: BLE001 - delivered, likewise
+            self._fail(error)
+            self._set_finished()
 
     def give_up(self) -> None:
         """Notes that no pacer has it, or will; only the pacer's thread may do more than that."""
