@@ -34,6 +34,7 @@ class Load:
         streams: How many.
         ramp: Seconds in which they are started, evenly.
         bare: Whether by the bare loop.
+        speed: Seconds of audio that each sends in a second.
         samples: Seconds after the start at which to look at the process. After the last, it ends, streams or no.
     """
 
@@ -42,6 +43,7 @@ class Load:
     streams: int
     ramp: float = 1.0
     bare: bool = False
+    speed: float = 1.0
     samples: tuple[float, ...] = ()
 
 
@@ -107,7 +109,7 @@ def main() -> None:
 
     def stream() -> None:
         try:
-            exchange(load.path, 1.0)
+            exchange(load.path, load.speed)
         except Exception as error:  # noqa: BLE001 - whatever it is, it is reported
             errors[f"{type(error).__name__}: {error}"] += 1
 
