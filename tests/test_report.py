@@ -116,9 +116,31 @@ def test_words_are_found_in_the_text() -> None:
     assert spelled("said", "one", transcript="One!") == "[0:One]!"
 
 
+@pytest.mark.parametrize(
+    ("text", "words", "expected"),
+    [
+        ("One, three.", "one two three", "[0:One], [2:three]."),
+        ("I have 25 dogs.", "i have twenty five dogs", "[0:I] [1:have] 25 [4:dogs]."),
+        ("A pleasure to see the leisure.", "a leisure to see the", "[0:A] pleasure [2:to] [3:see] [4:the] leisure."),
+        ("Don\u2019t go.", "don't go", "[0:Don\u2019t] [1:go]."),
+        ("The cat and the dog.", "cat the dog", "The [0:cat] and [1:the] [2:dog]."),
+    ],
+    ids=["missing", "digits", "elsewhere", "apostrophe", "sparse"],
+)
+def test_words_that_are_spelled_otherwise(text: str, words: str, expected: str) -> None:
+    """A word that the text lacks, or spells otherwise, is left out; the text and all other words stay in place."""
+    assert spelled(text, *words.split()) == expected
+
+
+def test_the_text_with_most_words_is_shown() -> None:
+    """The words are sought in the whole transcript and in the utterances, and the better one is taken."""
+    assert spelled("One, two.", "one", "two", transcript="One: 2.") == "[0:One], [1:two]."
+    assert spelled("One: 2.", "one", "two", transcript="One, two.") == "[0:One], [1:two]."
+
+
 def test_no_word_is_lost() -> None:
-    """Where the text lacks a word, the words alone are the text."""
-    assert spelled("One three.", "one", "two", "three") == "[0:one] [1:two] [2:three] "
+    """Where the text lacks most of the words, the words alone are the text."""
+    assert spelled("One.", "one", "two", "three") == "[0:one] [1:two] [2:three] "
     assert spelled("said so", transcript=" ") == "said so"
     assert spelled(None) == ""
 

@@ -291,6 +291,14 @@ def test_a_word_is_told_once() -> None:
     assert "[weakest]    the 40.0 %\n" in text + "\n"
 
 
+def test_a_word_that_is_spelled_otherwise_moves_no_mark() -> None:
+    """A word that the transcript lacks, or has only further on, does not put the marks of the others elsewhere."""
+    words = [{"text": word, "score": 40 if word == "to" else 90} for word in ("a", "leisure", "to", "see", "the")]
+    text = "A pleasure to see the leisure to."
+    marked = summarize(ScoreResult({"transcript": text, "speakers": [{"utterances": [{"words": words}]}]}))
+    assert "A pleasure [to] see the leisure to." in marked
+
+
 def test_transcript_without_words_is_not_marked() -> None:
     """Without words the transcript is shown as it came."""
     assert "A [plain] one." in summarize(ScoreResult({"speakers": [{}], "transcript": "A [plain] one."}))
