@@ -82,6 +82,26 @@ def test_the_newest_line_counts(tmp_path: Path) -> None:
     assert not any("problem" in each for each in found)
 
 
+def test_a_recording_made_again_takes_its_place(tmp_path: Path) -> None:
+    """Who was asked for a new recording, and gave one under the same name, is not asked again."""
+    lines = [scored("Ana", None), failed("Ben", "AudioError"), failed("Cem", "AudioError"), scored("Dan", 50.0)]
+    again = [scored("Ana", 81.0), scored("Ben", None), scored("Dan", 60.0)]
+    lines += [{**each, "sha256": f"{index:064x}"} for index, each in enumerate(again)]
+    found = data(made(tmp_path, lines))["recordings"]
+    shown = [(each["name"], each.get("scores", [[None]])[0][0]) for each in found]
+    assert shown == [("Ana", 81.0), ("Ben", None), ("Cem", None), ("Dan", 50.0), ("Dan", 60.0)]
+
+
+def test_two_may_have_handed_in_one_file(tmp_path: Path) -> None:
+    """The same content under two names is two rows, with a score or without; a later error takes no score away."""
+    lines = [scored("Ana", 81.0), failed("Ben", "AudioError")]
+    lines += [{**each, "path": f"recordings/7b/{name}.wav"} for each, name in zip(lines, ("Ana's twin", "Ben's twin"))]
+    lines.append(failed("Ana", "StreamClosedError"))
+    found = data(made(tmp_path, lines))["recordings"]
+    assert [each["name"] for each in found] == ["Ana", "Ana's twin", "Ben", "Ben's twin"]
+    assert ["scores" in each for each in found] == [True, True, False, False]
+
+
 @pytest.mark.parametrize(
     ("entry", "problem", "again"),
     [
