@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import json
 import math
+import os
 import re
 import struct
 import sys
@@ -13,7 +14,7 @@ from pathlib import Path
 from typing import Any, Dict, List, Optional, Tuple
 
 import pytest
-from commands import COMMAND, SHORT, Outcome, run, shadow
+from commands import COMMAND, SHORT, Outcome, posix, run, shadow
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from recordings import AUSTEN, SPEECH, encoded, wav
@@ -29,6 +30,7 @@ from elsa_unscripted.sandbox.verdict import example
 
 EXAMPLE = example()
 VERDICT = {"status": "success", "result": EXAMPLE}
+FULL = Path("/dev/full")
 
 
 # Bands, drawings, words.
@@ -429,6 +431,25 @@ def test_report_overwrites_neither_result_nor_recording(saved: Path, tmp_path: P
         assert status == 2
         assert "would be overwritten" in err
         assert output.read_bytes() == before
+
+
+@posix
+def test_report_prints_the_name_byte_for_byte(saved: Path, tmp_path: Path) -> None:
+    """A page whose name is no text in the encoding of standard output is told all the same."""
+    for name, encoding in ((b"caf\xe9.html", "utf-8"), ("\u00e9.html".encode(), "ascii")):
+        page = os.fsencode(tmp_path) + b"/" + name
+        assert report(saved, "-o", os.fsdecode(page), PYTHONIOENCODING=encoding) == (0, page + b"\n", "")
+
+
+@pytest.mark.skipif(not FULL.exists(), reason="no device that is always full")
+def test_report_without_room_for_the_name(saved: Path) -> None:
+    """Where standard output can't be written the page is there, and one line says so: no traceback, no timeout."""
+    with FULL.open("wb") as full:
+        status, _, err = run(*COMMAND, "report", str(saved), stdout=full)
+    assert status == 2
+    assert err.count("\n") == 1
+    assert "can't write to standard output" in err
+    assert saved.with_suffix(".html").exists()
 
 
 def test_report_takes_audio_only_with_a_result(tmp_path: Path) -> None:
