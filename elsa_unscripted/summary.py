@@ -38,6 +38,7 @@ IN_ASCII = str.maketrans({"█": "#", "░": "-", "…": "~", "→": ">"})
 
 ENOUGH_SECONDS = 20.0  # s of speech; documented
 ENOUGH_SPEECH = "The metrics need more than about 20 s of speech; grammar and vocabulary have minimums of their own."
+TIED = ENOUGH_SPEECH.replace("20 s", f"20{TIE}s")
 NO_ASSESSMENT = (
     "The server sent no assessment. The documented one comes with the premium plan, and with return_json on."
 )
@@ -240,8 +241,8 @@ def _sandbox(page: _Page, result: ScoreResult, assessment: Optional[Assessment])
 def _scores(page: _Page, speaker: Speaker, short: bool) -> Iterator[Section]:
     scores = speaker.scores
     if not scores.any_scored:
-        why = "Not enough speech." if short else "The server gave no score: as a rule, there was not enough speech."
-        yield _nothing_scored(page, why)
+        lead = "There was" if short else "The server gave no score: as a rule, there was"
+        yield _nothing_scored(page, f"{lead} not enough speech.")
         return
     overall = scores.overall
     parts = (_percent(overall.value), page.piece(overall.cefr, 6), page.piece(overall.decision, page.body - 18))
@@ -253,7 +254,7 @@ def _scores(page: _Page, speaker: Speaker, short: bool) -> Iterator[Section]:
         for line in page.row(name.capitalize(), _bar(page, score, cefr_width))
     ]
     if any(score.value is None for score in scores.skills.values()):
-        bars += page.row("", f"{DIM}{ENOUGH_SPEECH}{PLAIN}")
+        bars += page.row("", f"{DIM}{TIED}{PLAIN}")
     yield bars
 
 
@@ -264,7 +265,7 @@ def is_short(speaker: Speaker, result: ScoreResult) -> bool:
 
 
 def _nothing_scored(page: _Page, reason: str) -> Section:
-    return page.row("Overall", f"{STRONG}not scored{PLAIN}", f"{reason} {ENOUGH_SPEECH}")
+    return page.row("Overall", f"{STRONG}not scored{PLAIN}", f"{reason} {TIED}")
 
 
 def _bar(page: _Page, score: Score, cefr_width: int) -> str:
@@ -365,7 +366,7 @@ def _quality(page: _Page, result: ScoreResult, assessment: Optional[Assessment])
     named = [f"{name} {page.piece(word, 40)}" for name, word in zip(("recording", "assessment"), stated) if word]
     warnings = [page.paragraph(warning) for warning in result.warnings]
     if result.partial_error:
-        reason = " (more than about 20 s of speech needed)" if result.partial_error == "too_short" else ""
+        reason = f" (more than about 20{TIE}s of speech needed)" if result.partial_error == "too_short" else ""
         warnings.insert(0, f"partial assessment: {page.piece(result.partial_error, 40)}{reason}")
     lines = [", ".join(named)] if named else []
     return page.row("Quality", *lines, *(f"{MIDDLING}! {warning}{PLAIN}" for warning in warnings))

@@ -138,7 +138,7 @@ def test_null_scores(scheme: str, tmp_path: Path, browser: Browser, axe: str) ->
     with opened(browser, page_file, color_scheme=scheme) as page:
         shown = page.inner_text("main")
         assert "Not scored" in shown
-        assert "Not enough speech. The metrics need more than about 20 s of speech" in shown
+        assert "There was not enough speech. The metrics need more than about 20 s of speech" in shown
         assert "0.0 %" not in shown
         assert page.locator(".bars, .radar, .word").count() == 0
         assert page.locator(".pause").count() > 1  # judged by loudness

@@ -98,8 +98,9 @@ Stream         3f9c2d
 Timing         connected 0.12 s, verdict 27.90 s"""
 NULL_TEXT = """\
 Overall        not scored
-               Not enough speech. The metrics need more than about 20 s of
-               speech; grammar and vocabulary have minimums of their own.
+               There was not enough speech. The metrics need more than about
+               20 s of speech; grammar and vocabulary have minimums of their
+               own.
 
 Length         4 s of audio
 
@@ -181,7 +182,7 @@ def test_nothing_scored(speaker: Dict[str, Any]) -> None:
 def test_the_reason_is_a_reason(audio_seconds: float, total_time: Optional[float], short: bool) -> None:
     """Too little speech is given as the reason only where there was too little, by what is documented."""
     text = summarize(ScoreResult({"speakers": [{"total_time": total_time}]}, audio_seconds=audio_seconds))
-    assert ("Not enough speech." in text) == short
+    assert ("There was not enough speech." in text) == short
     assert ("The server gave no score" in text) != short
 
 
@@ -246,6 +247,12 @@ def test_hostile_text_keeps_the_page_whole(text: str, width: int) -> None:
     in_ascii = summarize(hostile(text), width=width, ascii_only=True)
     assert in_ascii.isascii()
     assert widest(in_ascii) <= width
+
+
+def test_a_number_and_its_unit_stay_together() -> None:
+    """However wide the page, the 20 s that are needed stand on one line."""
+    result = ScoreResult({"partial_error": "too_short", "speakers": [{}]})
+    assert {summarize(result, width=width).count("20 s") for width in range(40, 120)} == {2}
 
 
 def test_columns_stay_aligned_beside_wide_text() -> None:
