@@ -367,6 +367,24 @@ def test_it_is_accessible(browser: Browser, axe: str, few: Path, scheme: str, pl
 
 
 @pytest.mark.browser
+@pytest.mark.parametrize("width", [320, 600, 768, 834, 900, 1024])
+def test_nothing_sticks_out(browser: Browser, tmp_path: Path, width: int) -> None:
+    """From a small phone to a tablet held either way, no page scrolls sideways, and no word of a head is torn."""
+    page_file = made(tmp_path, [*classroom(20), scored("Ana", 99.9, audio_seconds=127.4, warnings=["a", "b"])])
+    with opened(browser, page_file, viewport={"width": width, "height": 800}) as page:
+        for place in ("", "#r1"):
+            page.goto(page_file.resolve().as_uri() + place)
+            assert broken_layout(page) == []
+        lines = """heads => heads.map(head => {
+            const range = document.createRange();
+            range.selectNodeContents(head);
+            return [head.textContent, new Set([...range.getClientRects()].map(box => box.top)).size];
+        })"""
+        torn = page.eval_on_selector_all("#section thead th", lines)
+        assert [text for text, number in torn if number > len(text.split())] == []
+
+
+@pytest.mark.browser
 def test_it_prints(browser: Browser, few: Path) -> None:
     """On paper there are the table and the drawings, and no controls."""
     with opened(browser, few) as page:
