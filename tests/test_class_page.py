@@ -146,6 +146,15 @@ def test_null_is_not_zero(tmp_path: Path) -> None:
     assert "1 not scored" in text.partition("<h3>Grammar</h3>")[2].partition("</figure>")[0]
 
 
+def test_levels_are_counted(tmp_path: Path) -> None:
+    """A level between two counts as the one that is reached, as on the page of one recording."""
+    lines = [scored(name) for name in "ABC"]
+    for entry, cefr in zip(lines, ("B1+", "b1", "Pre-A1")):
+        entry["result"]["result"]["speakers"][0]["metrics"]["general_scores"]["cefr"]["overall_cefr"] = cefr
+    text = made(tmp_path, lines).read_text(encoding="utf-8").partition('class="levels"')[2]
+    assert [int(number) for number in re.findall(r'class="number">(\d+)', text)[:6]] == [0, 0, 2, 0, 0, 0]
+
+
 def test_bands_follow_the_thresholds(tmp_path: Path) -> None:
     """A score at a threshold is in the band above it; the thresholds can be chosen, and are shown."""
     page = made(tmp_path, [scored("A", 39.9), scored("B", 40.0), scored("C", 90.0)], thresholds=(40, 90))

@@ -379,7 +379,7 @@ def test_report_options(saved: Path, tmp_path: Path) -> None:
     status, _, err = report(saved, "--audio", AUSTEN, "-o", page, "--thresholds", "99,99.5", "--title", "Ana <3 & co")
     assert (status, err) == (0, "")
     html = page.read_text(encoding="utf-8")
-    assert "<h1>Ana &lt;3 &amp; co</h1>" in html
+    assert ">Ana &lt;3 &amp; co</h1>" in html
     assert "below 99" in html
     assert 'id="recording"' in html
 

@@ -118,6 +118,9 @@ def test_paper(example_page: Path, browser: Browser) -> None:
         assert not page.locator("#play").is_visible()
         assert page.locator(".transcript").is_visible()
         assert page.evaluate("getComputedStyle(document.body).backgroundColor") == "rgb(255, 255, 255)"
+        fill = page.locator(".bars .fill").first.evaluate("element => getComputedStyle(element).fill")
+    with opened(browser, example_page, color_scheme="light") as page:
+        assert page.locator(".bars .fill").first.evaluate("element => getComputedStyle(element).fill") == fill
 
 
 @pytest.mark.parametrize("scheme", ["light", "dark"])

@@ -18,6 +18,7 @@ from ..result import ScoreResult
 from ..summary import ENOUGH_SECONDS, ENOUGH_SPEECH, printable
 from . import render
 from .bands import BANDS, Thresholds, band, check_thresholds
+from .drawing import LEVELS, level
 
 __all__ = ["class_page"]
 
@@ -25,7 +26,6 @@ DEFAULT_TITLE = "Class report"
 
 SKILLS = ("Overall", "Pronunciation", "Intonation", "Fluency", "Grammar", "Vocabulary")
 SHORT = {"Pronunciation": "Pron.", "Intonation": "Inton.", "Grammar": "Gram.", "Vocabulary": "Vocab."}  # for a phone
-LEVELS = ("A1", "A2", "B1", "B2", "C1", "C2")
 FACTS = (
     "IELTS",
     "TOEFL",
@@ -376,9 +376,9 @@ def _histogram(skill: int, recordings: Sequence[Recording], limits: Thresholds) 
 
 def _levels(recordings: Sequence[Recording]) -> List[Tuple[str, int, float]]:
     """Returns, of each CEFR level, how many have it overall, and that as percent of the most frequent one."""
-    found = [(recording.scores[0].cefr or "").upper() for recording in recordings]
-    counts = [found.count(level) for level in LEVELS]
-    return [(level, count, round(count / max(*counts, 1) * 100, 1)) for level, count in zip(LEVELS, counts)]
+    found = [level(recording.scores[0].cefr) for recording in recordings]
+    counts = [found.count(index) for index, _ in enumerate(LEVELS, 1)]
+    return [(name, count, round(count / max(*counts, 1) * 100, 1)) for name, count in zip(LEVELS, counts)]
 
 
 def _section(name: str, recording: Recording, room: int) -> Dict[str, Any]:
