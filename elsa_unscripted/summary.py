@@ -7,14 +7,15 @@ marks for colour, which count no cells and become escape sequences, or nothing, 
 
 from __future__ import annotations
 
+import functools
 import re
 import unicodedata
-from typing import Dict, Iterator, List, Mapping, NamedTuple, Optional, Pattern, Sequence, Tuple
+from typing import Dict, Iterator, List, Mapping, Match, NamedTuple, Optional, Pattern, Sequence, Tuple
 
 from .assessment import Assessment, Score, Speaker, Word
 from .result import ScoreResult
 
-__all__ = ["is_short", "printable", "summarize", "word_pattern"]
+__all__ = ["find_words", "is_short", "printable", "summarize"]
 
 MIN_WIDTH = 40  # columns; below it there is no room for a bar and its number
 LABEL_WIDTH = 15  # columns of the left-hand labels
@@ -37,6 +38,7 @@ IN_ASCII = str.maketrans({"█": "#", "░": "-", "…": "~", "→": ">"})
 
 ENOUGH_SECONDS = 20.0  # s of speech; documented
 ENOUGH_SPEECH = "The metrics need more than about 20 s of speech; grammar and vocabulary have minimums of their own."
+TIED = ENOUGH_SPEECH.replace("20 s", f"20{TIE}s")
 NO_ASSESSMENT = (
     "The server sent no assessment. The documented one comes with the premium plan, and with return_json on."
 )
@@ -71,13 +73,40 @@ def printable(text: str) -> str:
     return "".join(char if _is_shown(char) else char.encode("unicode_escape").decode("ascii") for char in text)
 
 
-def word_pattern(word: str) -> Pattern[str]:
-    """Finds a word in a text: as a whole, or anywhere in scripts that put no spaces between words."""
+def find_words(text: str, words: Sequence[str]) -> Sequence[Optional[Tuple[int, int]]]:
+    """Finds words in a text in the order in which they were said; returns start and end of each.
+
+    The server may spell the text otherwise than the words: `None` stands for a word that is not found in its place.
+    """
+    eager = list(_places(text, words, careful=False))
+    return list(_places(text, words, careful=True)) if None in eager else eager
+
+
+def _places(text: str, words: Sequence[str], *, careful: bool) -> Iterator[Optional[Tuple[int, int]]]:
+    done = 0
+    for index, word in enumerate(words):
+        found = _search(text, word, done)
+        if found and careful and re.search(r"\w", text[done : found.start()]):
+            # It stands further on. Where the next word stands before it, that is another one, which is not skipped to.
+            after = _search(text, words[index + 1], done) if index + 1 < len(words) else None
+            found = None if after and after.start() < found.start() else found
+        yield found.span() if found else None
+        done = found.end() if found else done
+
+
+def _search(text: str, word: str, start: int) -> Optional[Match[str]]:
+    return _pattern(word).search(text, start, start + 2 * MAX_STEP) if 0 < len(word) <= MAX_STEP else None
+
+
+@functools.lru_cache(1024)
+def _pattern(word: str) -> Pattern[str]:
+    # As a whole, or anywhere in scripts that put no spaces between words. Apostrophes are straight or curly.
+    spelled = re.sub("['\u2019]", "['\u2019]", re.escape(word))
     if any(
         unicodedata.east_asian_width(char) in "WF" or unicodedata.name(char, "").startswith(UNSPACED) for char in word
     ):
-        return re.compile(re.escape(word))
-    return re.compile(rf"(?<!\w){re.escape(word)}(?!\w)", re.IGNORECASE)
+        return re.compile(spelled)
+    return re.compile(rf"(?<!\w){spelled}(?!\w)", re.IGNORECASE)
 
 
 def _is_shown(char: str) -> bool:
@@ -212,8 +241,8 @@ def _sandbox(page: _Page, result: ScoreResult, assessment: Optional[Assessment])
 def _scores(page: _Page, speaker: Speaker, short: bool) -> Iterator[Section]:
     scores = speaker.scores
     if not scores.any_scored:
-        why = "Not enough speech." if short else "The server gave no score: as a rule, there was not enough speech."
-        yield _nothing_scored(page, why)
+        lead = "There was" if short else "The server gave no score: as a rule, there was"
+        yield _nothing_scored(page, f"{lead} not enough speech.")
         return
     overall = scores.overall
     parts = (_percent(overall.value), page.piece(overall.cefr, 6), page.piece(overall.decision, page.body - 18))
@@ -225,7 +254,7 @@ def _scores(page: _Page, speaker: Speaker, short: bool) -> Iterator[Section]:
         for line in page.row(name.capitalize(), _bar(page, score, cefr_width))
     ]
     if any(score.value is None for score in scores.skills.values()):
-        bars += page.row("", f"{DIM}{ENOUGH_SPEECH}{PLAIN}")
+        bars += page.row("", f"{DIM}{TIED}{PLAIN}")
     yield bars
 
 
@@ -236,7 +265,7 @@ def is_short(speaker: Speaker, result: ScoreResult) -> bool:
 
 
 def _nothing_scored(page: _Page, reason: str) -> Section:
-    return page.row("Overall", f"{STRONG}not scored{PLAIN}", f"{reason} {ENOUGH_SPEECH}")
+    return page.row("Overall", f"{STRONG}not scored{PLAIN}", f"{reason} {TIED}")
 
 
 def _bar(page: _Page, score: Score, cefr_width: int) -> str:
@@ -299,17 +328,14 @@ def _weakest(words: Sequence[Word]) -> Sequence[Word]:
 
 
 def _mark(page: _Page, text: str, words: Sequence[Word], weak: Sequence[Word]) -> str:
-    """Puts brackets around the weak words, found in the text in the order in which they were said."""
+    """Puts brackets around the weak words."""
     marked, done = "", 0
-    for word in words[:MAX_CHARACTERS]:
-        spelled = page.paragraph(word.text or "")
-        if len(spelled) > MAX_STEP:
-            continue
-        found = word_pattern(spelled).search(text, done, done + 2 * MAX_STEP)
-        if spelled and found:
-            is_weak = any(word is other for other in weak)
-            shown = f"{BAD}[{found[0]}]{PLAIN}" if is_weak else found[0]
-            marked, done = marked + text[done : found.start()] + shown, found.end()
+    spelled = [page.paragraph(word.text or "") for word in words[:MAX_CHARACTERS]]
+    for word, place in zip(words, find_words(text, spelled)):
+        if place and any(word is other for other in weak):
+            start, end = place
+            marked += f"{text[done:start]}{BAD}[{text[start:end]}]{PLAIN}"
+            done = end
     return marked + text[done:]
 
 
@@ -340,7 +366,7 @@ def _quality(page: _Page, result: ScoreResult, assessment: Optional[Assessment])
     named = [f"{name} {page.piece(word, 40)}" for name, word in zip(("recording", "assessment"), stated) if word]
     warnings = [page.paragraph(warning) for warning in result.warnings]
     if result.partial_error:
-        reason = " (more than about 20 s of speech needed)" if result.partial_error == "too_short" else ""
+        reason = f" (more than about 20{TIE}s of speech needed)" if result.partial_error == "too_short" else ""
         warnings.insert(0, f"partial assessment: {page.piece(result.partial_error, 40)}{reason}")
     lines = [", ".join(named)] if named else []
     return page.row("Quality", *lines, *(f"{MIDDLING}! {warning}{PLAIN}" for warning in warnings))

@@ -82,6 +82,26 @@ def test_the_newest_line_counts(tmp_path: Path) -> None:
     assert not any("problem" in each for each in found)
 
 
+def test_a_recording_made_again_takes_its_place(tmp_path: Path) -> None:
+    """Who was asked for a new recording, and gave one under the same name, is not asked again."""
+    lines = [scored("Ana", None), failed("Ben", "AudioError"), failed("Cem", "AudioError"), scored("Dan", 50.0)]
+    again = [scored("Ana", 81.0), scored("Ben", None), scored("Dan", 60.0)]
+    lines += [{**each, "sha256": f"{index:064x}"} for index, each in enumerate(again)]
+    found = data(made(tmp_path, lines))["recordings"]
+    shown = [(each["name"], each.get("scores", [[None]])[0][0]) for each in found]
+    assert shown == [("Ana", 81.0), ("Ben", None), ("Cem", None), ("Dan", 50.0), ("Dan", 60.0)]
+
+
+def test_two_may_have_handed_in_one_file(tmp_path: Path) -> None:
+    """The same content under two names is two rows, with a score or without; a later error takes no score away."""
+    lines = [scored("Ana", 81.0), failed("Ben", "AudioError")]
+    lines += [{**each, "path": f"recordings/7b/{name}.wav"} for each, name in zip(lines, ("Ana's twin", "Ben's twin"))]
+    lines.append(failed("Ana", "StreamClosedError"))
+    found = data(made(tmp_path, lines))["recordings"]
+    assert [each["name"] for each in found] == ["Ana", "Ana's twin", "Ben", "Ben's twin"]
+    assert ["scores" in each for each in found] == [True, True, False, False]
+
+
 @pytest.mark.parametrize(
     ("entry", "problem", "again"),
     [
@@ -124,6 +144,15 @@ def test_null_is_not_zero(tmp_path: Path) -> None:
     text = page.read_text(encoding="utf-8")
     assert '<span class="score band-weak">0.0</span>' in text
     assert "1 not scored" in text.partition("<h3>Grammar</h3>")[2].partition("</figure>")[0]
+
+
+def test_levels_are_counted(tmp_path: Path) -> None:
+    """A level between two counts as the one that is reached, as on the page of one recording."""
+    lines = [scored(name) for name in "ABC"]
+    for entry, cefr in zip(lines, ("B1+", "b1", "Pre-A1")):
+        entry["result"]["result"]["speakers"][0]["metrics"]["general_scores"]["cefr"]["overall_cefr"] = cefr
+    text = made(tmp_path, lines).read_text(encoding="utf-8").partition('class="levels"')[2]
+    assert [int(number) for number in re.findall(r'class="number">(\d+)', text)[:6]] == [0, 0, 2, 0, 0, 0]
 
 
 def test_bands_follow_the_thresholds(tmp_path: Path) -> None:
@@ -344,6 +373,24 @@ def test_it_is_accessible(browser: Browser, axe: str, few: Path, scheme: str, pl
         assert page.locator("#section").is_visible() == bool(place)
         assert violations(page, axe) == []
         assert broken_layout(page) == []
+
+
+@pytest.mark.browser
+@pytest.mark.parametrize("width", [320, 600, 768, 834, 900, 1024])
+def test_nothing_sticks_out(browser: Browser, tmp_path: Path, width: int) -> None:
+    """From a small phone to a tablet held either way, no page scrolls sideways, and no word of a head is torn."""
+    page_file = made(tmp_path, [*classroom(20), scored("Ana", 99.9, audio_seconds=127.4, warnings=["a", "b"])])
+    with opened(browser, page_file, viewport={"width": width, "height": 800}) as page:
+        for place in ("", "#r1"):
+            page.goto(page_file.resolve().as_uri() + place)
+            assert broken_layout(page) == []
+        lines = """heads => heads.map(head => {
+            const range = document.createRange();
+            range.selectNodeContents(head);
+            return [head.textContent, new Set([...range.getClientRects()].map(box => box.top)).size];
+        })"""
+        torn = page.eval_on_selector_all("#section thead th", lines)
+        assert [text for text, number in torn if number > len(text.split())] == []
 
 
 @pytest.mark.browser

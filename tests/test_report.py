@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import json
 import math
+import os
 import re
 import struct
 import sys
@@ -13,7 +14,7 @@ from pathlib import Path
 from typing import Any, Dict, List, Optional, Tuple
 
 import pytest
-from commands import COMMAND, SHORT, Outcome, run, shadow
+from commands import COMMAND, SHORT, Outcome, posix, run, shadow
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from recordings import AUSTEN, SPEECH, encoded, wav
@@ -29,6 +30,7 @@ from elsa_unscripted.sandbox.verdict import example
 
 EXAMPLE = example()
 VERDICT = {"status": "success", "result": EXAMPLE}
+FULL = Path("/dev/full")
 
 
 # Bands, drawings, words.
@@ -116,9 +118,31 @@ def test_words_are_found_in_the_text() -> None:
     assert spelled("said", "one", transcript="One!") == "[0:One]!"
 
 
+@pytest.mark.parametrize(
+    ("text", "words", "expected"),
+    [
+        ("One, three.", "one two three", "[0:One], [2:three]."),
+        ("I have 25 dogs.", "i have twenty five dogs", "[0:I] [1:have] 25 [4:dogs]."),
+        ("A pleasure to see the leisure.", "a leisure to see the", "[0:A] pleasure [2:to] [3:see] [4:the] leisure."),
+        ("Don\u2019t go.", "don't go", "[0:Don\u2019t] [1:go]."),
+        ("The cat and the dog.", "cat the dog", "The [0:cat] and [1:the] [2:dog]."),
+    ],
+    ids=["missing", "digits", "elsewhere", "apostrophe", "sparse"],
+)
+def test_words_that_are_spelled_otherwise(text: str, words: str, expected: str) -> None:
+    """A word that the text lacks, or spells otherwise, is left out; the text and all other words stay in place."""
+    assert spelled(text, *words.split()) == expected
+
+
+def test_the_text_with_most_words_is_shown() -> None:
+    """The words are sought in the whole transcript and in the utterances, and the better one is taken."""
+    assert spelled("One, two.", "one", "two", transcript="One: 2.") == "[0:One], [1:two]."
+    assert spelled("One: 2.", "one", "two", transcript="One, two.") == "[0:One], [1:two]."
+
+
 def test_no_word_is_lost() -> None:
-    """Where the text lacks a word, the words alone are the text."""
-    assert spelled("One three.", "one", "two", "three") == "[0:one] [1:two] [2:three] "
+    """Where the text lacks most of the words, the words alone are the text."""
+    assert spelled("One.", "one", "two", "three") == "[0:one] [1:two] [2:three] "
     assert spelled("said so", transcript=" ") == "said so"
     assert spelled(None) == ""
 
@@ -355,7 +379,7 @@ def test_report_options(saved: Path, tmp_path: Path) -> None:
     status, _, err = report(saved, "--audio", AUSTEN, "-o", page, "--thresholds", "99,99.5", "--title", "Ana <3 & co")
     assert (status, err) == (0, "")
     html = page.read_text(encoding="utf-8")
-    assert "<h1>Ana &lt;3 &amp; co</h1>" in html
+    assert ">Ana &lt;3 &amp; co</h1>" in html
     assert "below 99" in html
     assert 'id="recording"' in html
 
@@ -407,6 +431,25 @@ def test_report_overwrites_neither_result_nor_recording(saved: Path, tmp_path: P
         assert status == 2
         assert "would be overwritten" in err
         assert output.read_bytes() == before
+
+
+@posix
+def test_report_prints_the_name_byte_for_byte(saved: Path, tmp_path: Path) -> None:
+    """A page whose name is no text in the encoding of standard output is told all the same."""
+    for name, encoding in ((b"caf\xe9.html", "utf-8"), ("\u00e9.html".encode(), "ascii")):
+        page = os.fsencode(tmp_path) + b"/" + name
+        assert report(saved, "-o", os.fsdecode(page), PYTHONIOENCODING=encoding) == (0, page + b"\n", "")
+
+
+@pytest.mark.skipif(not FULL.exists(), reason="no device that is always full")
+def test_report_without_room_for_the_name(saved: Path) -> None:
+    """Where standard output can't be written the page is there, and one line says so: no traceback, no timeout."""
+    with FULL.open("wb") as full:
+        status, _, err = run(*COMMAND, "report", str(saved), stdout=full)
+    assert status == 2
+    assert err.count("\n") == 1
+    assert "can't write to standard output" in err
+    assert saved.with_suffix(".html").exists()
 
 
 def test_report_takes_audio_only_with_a_result(tmp_path: Path) -> None:

@@ -118,6 +118,9 @@ def test_paper(example_page: Path, browser: Browser) -> None:
         assert not page.locator("#play").is_visible()
         assert page.locator(".transcript").is_visible()
         assert page.evaluate("getComputedStyle(document.body).backgroundColor") == "rgb(255, 255, 255)"
+        fill = page.locator(".bars .fill").first.evaluate("element => getComputedStyle(element).fill")
+    with opened(browser, example_page, color_scheme="light") as page:
+        assert page.locator(".bars .fill").first.evaluate("element => getComputedStyle(element).fill") == fill
 
 
 @pytest.mark.parametrize("scheme", ["light", "dark"])
@@ -138,7 +141,7 @@ def test_null_scores(scheme: str, tmp_path: Path, browser: Browser, axe: str) ->
     with opened(browser, page_file, color_scheme=scheme) as page:
         shown = page.inner_text("main")
         assert "Not scored" in shown
-        assert "Not enough speech. The metrics need more than about 20 s of speech" in shown
+        assert "There was not enough speech. The metrics need more than about 20 s of speech" in shown
         assert "0.0 %" not in shown
         assert page.locator(".bars, .radar, .word").count() == 0
         assert page.locator(".pause").count() > 1  # judged by loudness

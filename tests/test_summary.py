@@ -98,8 +98,9 @@ Stream         3f9c2d
 Timing         connected 0.12 s, verdict 27.90 s"""
 NULL_TEXT = """\
 Overall        not scored
-               Not enough speech. The metrics need more than about 20 s of
-               speech; grammar and vocabulary have minimums of their own.
+               There was not enough speech. The metrics need more than about
+               20 s of speech; grammar and vocabulary have minimums of their
+               own.
 
 Length         4 s of audio
 
@@ -181,7 +182,7 @@ def test_nothing_scored(speaker: Dict[str, Any]) -> None:
 def test_the_reason_is_a_reason(audio_seconds: float, total_time: Optional[float], short: bool) -> None:
     """Too little speech is given as the reason only where there was too little, by what is documented."""
     text = summarize(ScoreResult({"speakers": [{"total_time": total_time}]}, audio_seconds=audio_seconds))
-    assert ("Not enough speech." in text) == short
+    assert ("There was not enough speech." in text) == short
     assert ("The server gave no score" in text) != short
 
 
@@ -248,6 +249,12 @@ def test_hostile_text_keeps_the_page_whole(text: str, width: int) -> None:
     assert widest(in_ascii) <= width
 
 
+def test_a_number_and_its_unit_stay_together() -> None:
+    """However wide the page, the 20 s that are needed stand on one line."""
+    result = ScoreResult({"partial_error": "too_short", "speakers": [{}]})
+    assert {summarize(result, width=width).count("20 s") for width in range(40, 120)} == {2}
+
+
 def test_columns_stay_aligned_beside_wide_text() -> None:
     """A wide or right-to-left level does not move what stands after it."""
     levels = {"pronunciation_cefr": "漢字", "intonation_cefr": "ab", "fluency_cefr": "שלום"}
@@ -289,6 +296,14 @@ def test_a_word_is_told_once() -> None:
     text = summarize(only_speaker(utterances=[{"words": words}]))
     assert "[The] [the] end" in text
     assert "[weakest]    the 40.0 %\n" in text + "\n"
+
+
+def test_a_word_that_is_spelled_otherwise_moves_no_mark() -> None:
+    """A word that the transcript lacks, or has only further on, does not put the marks of the others elsewhere."""
+    words = [{"text": word, "score": 40 if word == "to" else 90} for word in ("a", "leisure", "to", "see", "the")]
+    text = "A pleasure to see the leisure to."
+    marked = summarize(ScoreResult({"transcript": text, "speakers": [{"utterances": [{"words": words}]}]}))
+    assert "A pleasure [to] see the leisure to." in marked
 
 
 def test_transcript_without_words_is_not_marked() -> None:

@@ -5,10 +5,11 @@ from __future__ import annotations
 import argparse
 import json
 import os
+import sys
 from typing import Tuple
 
 from ..exceptions import ConfigError, ElsaError
-from . import USAGE, exit_status, explain, say
+from . import USAGE, exit_status, explain, give_up, say
 from .result import load_result
 
 MAX_LINE = 64 * 2**20  # bytes of a journal's line: one verdict, and a verdict is no longer
@@ -31,7 +32,23 @@ def run(options: argparse.Namespace) -> int:
     except OSError as error:
         say(f"error: can't write {output!r} ({error.strerror}); give another -o")
         return USAGE
-    print(output)
+    return _tell(output)
+
+
+def _tell(output: str) -> int:
+    """Prints where the page is, byte for byte, for a script to open it; returns the exit status."""
+    if sys.stdout is None:
+        return 0
+    try:
+        sys.stdout.flush()
+        sys.stdout.buffer.write(os.fsencode(output) + b"\n")
+        sys.stdout.buffer.flush()
+    except BrokenPipeError:
+        raise
+    except OSError as error:
+        say(f"error: can't write to standard output ({error.strerror}); the page is {output!r}")
+        give_up(sys.stdout)
+        return USAGE
     return 0
 
 

@@ -55,7 +55,7 @@ def warnings(result: ScoreResult, recording: Optional[Recording]) -> List[str]:
 def reason(result: ScoreResult, speaker: Optional[Speaker] = None) -> str:
     """Returns why something was not scored, as far as anybody knows."""
     short = result.partial_error == "too_short" if speaker is None else is_short(speaker, result)
-    return f"Not enough speech. {ENOUGH_SPEECH}" if short else ENOUGH_SPEECH
+    return f"There was not enough speech. {ENOUGH_SPEECH}" if short else ENOUGH_SPEECH
 
 
 def moments(result: ScoreResult) -> List[Moment]:

@@ -18,6 +18,7 @@ from ..result import ScoreResult
 from ..summary import ENOUGH_SECONDS, ENOUGH_SPEECH, printable
 from . import render
 from .bands import BANDS, Thresholds, band, check_thresholds
+from .drawing import LEVELS, level
 
 __all__ = ["class_page"]
 
@@ -25,7 +26,6 @@ DEFAULT_TITLE = "Class report"
 
 SKILLS = ("Overall", "Pronunciation", "Intonation", "Fluency", "Grammar", "Vocabulary")
 SHORT = {"Pronunciation": "Pron.", "Intonation": "Inton.", "Grammar": "Gram.", "Vocabulary": "Vocab."}  # for a phone
-LEVELS = ("A1", "A2", "B1", "B2", "C1", "C2")
 FACTS = (
     "IELTS",
     "TOEFL",
@@ -114,8 +114,8 @@ def class_page(
 ) -> str:
     """Renders the journal of a batch as one HTML file that needs nothing else.
 
-    The newest line about each content counts: a recording that failed and was scored later is scored. What was scored
-    stays so, though, when other options failed later.
+    The newest line about each recording counts. One without a score is passed over when the same content was scored
+    under whatever name, or another recording took its place under its name. What was scored stays, though.
 
     Args:
         journal_path: What `score_many(journal=…)` wrote.
@@ -127,14 +127,14 @@ def class_page(
         JournalError: The file can't be read, or is no journal.
     """
     limits = check_thresholds(thresholds)
-    newest: Dict[str, Recording] = {}
+    lines: List[Tuple[str, str, Recording]] = []
     days: Set[str] = set()
     for entry in read(journal_path):
-        if entry.error is None or entry.sha256 not in newest or newest[entry.sha256].problem is not None:
-            newest[entry.sha256] = _recording(entry.raw, limits)
+        lines.append((entry.sha256, entry.path, _recording(entry.raw, limits)))
         days.update(re.findall(r"^\d{4}-\d\d-\d\d(?=T)", entry.time[:MAX_WORD], re.ASCII))
-    names = _names([recording.path for recording in newest.values()])
-    named = sorted(zip(names, newest.values()), key=lambda pair: _natural(pair[0]))
+    newest = _newest(lines)
+    names = _names([recording.path for recording in newest])
+    named = sorted(zip(names, newest), key=lambda pair: _natural(pair[0]))
     recordings = [recording for _, recording in named]
     names = [name for name, _ in named]
     room = max(MIN_TRANSCRIPT, min(MAX_TRANSCRIPT, TRANSCRIPTS // max(1, len(named))))
@@ -162,6 +162,24 @@ def class_page(
             "recordings": [_section(name, recording, room) for name, recording in zip(names, recordings)],
         },
     )
+
+
+def _newest(lines: Sequence[Tuple[str, str, Recording]]) -> Sequence[Recording]:
+    """Returns the recordings that count, of all with the hashes of their contents and their paths, in order."""
+    scored = {sha256 for sha256, _, recording in lines if recording.problem is None}
+    found: List[Recording] = []
+    paths: Set[str] = set()
+    known: Set[Tuple[str, str]] = set()
+    for sha256, path, recording in reversed(lines):
+        if recording.problem is not None:
+            replaced = sha256 in scored or path in paths
+        else:
+            replaced = (sha256, path) in known  # and not by content alone: two may have handed in one file
+            known.add((sha256, path))
+        paths.add(path)
+        if not replaced:
+            found.append(recording)
+    return found[::-1]
 
 
 # From a line of the journal to a recording: `read()` has looked at its shape, not at what stands in each place.
@@ -358,9 +376,9 @@ def _histogram(skill: int, recordings: Sequence[Recording], limits: Thresholds) 
 
 def _levels(recordings: Sequence[Recording]) -> List[Tuple[str, int, float]]:
     """Returns, of each CEFR level, how many have it overall, and that as percent of the most frequent one."""
-    found = [(recording.scores[0].cefr or "").upper() for recording in recordings]
-    counts = [found.count(level) for level in LEVELS]
-    return [(level, count, round(count / max(*counts, 1) * 100, 1)) for level, count in zip(LEVELS, counts)]
+    found = [level(recording.scores[0].cefr) for recording in recordings]
+    counts = [found.count(index) for index, _ in enumerate(LEVELS, 1)]
+    return [(name, count, round(count / max(*counts, 1) * 100, 1)) for name, count in zip(LEVELS, counts)]
 
 
 def _section(name: str, recording: Recording, room: int) -> Dict[str, Any]:

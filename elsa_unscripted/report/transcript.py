@@ -5,14 +5,13 @@ from __future__ import annotations
 from typing import List, NamedTuple, Optional, Sequence, Tuple
 
 from ..assessment import Speaker, Word
-from ..summary import word_pattern
+from ..summary import find_words
 
 __all__ = ["Piece", "cut", "pieces"]
 
 MAX_CHARACTERS = 200_000  # of a transcript: some three hours of speech
 MAX_WORDS = 20_000
 MAX_LENGTH = 120  # characters of a word
-MAX_STEP = 200  # characters between two words: keeps the search linear
 
 
 class Piece(NamedTuple):
@@ -30,15 +29,18 @@ def pieces(speaker: Speaker, transcript: Optional[str]) -> Tuple[Sequence[Piece]
         transcript: The whole text, if it is this speaker's alone; else that of the utterances is taken.
 
     Returns:
-        The text, cut at the words, and the words. When one of them is not in the text in its place, the text is made
-        of the words alone, so that none is lost.
+        The text, cut at the words, and the words. One that is not in its place in the text is left out; when those are
+        most, the text is made of the words alone.
     """
     words = [word for utterance in speaker.utterances for word in utterance.words if word.text][:MAX_WORDS]
+    spelled = [" ".join((word.text or "")[: MAX_LENGTH + 1].split()) for word in words]
     said = " ".join(utterance.text for utterance in speaker.utterances if utterance.text)
-    for text in (transcript, said):
-        found = _locate(cut(text or "", MAX_CHARACTERS), words) if text and text.strip() else None
-        if found is not None:
-            return found, words
+    texts = [cut(text, MAX_CHARACTERS) for text in (transcript, said) if text and text.strip()]
+    # A word of a megabyte would take the place of the page's other contents.
+    if texts and all(len(word) <= MAX_LENGTH for word in spelled):
+        text, places = max(((text, find_words(text, spelled)) for text in texts), key=lambda found: _found(found[1]))
+        if 2 * _found(places) >= len(words):
+            return _cut_at(text, places), words
     joined: List[Piece] = []
     for index, word in enumerate(words):
         joined += [Piece(cut(word.text or "", MAX_LENGTH), index), Piece(" ")]
@@ -51,16 +53,16 @@ def cut(text: str, limit: int) -> str:
     return short if len(text) <= limit else f"{short[:limit]}…"
 
 
-def _locate(text: str, words: Sequence[Word]) -> Optional[Sequence[Piece]]:
+def _found(places: Sequence[Optional[Tuple[int, int]]]) -> int:
+    return len(places) - places.count(None)
+
+
+def _cut_at(text: str, places: Sequence[Optional[Tuple[int, int]]]) -> Sequence[Piece]:
     found: List[Piece] = []
     done = 0
-    for index, word in enumerate(words):
-        spelled = " ".join((word.text or "")[: MAX_LENGTH + 1].split())
-        if not spelled or len(spelled) > MAX_LENGTH:
-            return None
-        match = word_pattern(spelled).search(text, done, done + 2 * MAX_STEP)
-        if match is None:
-            return None
-        found += [Piece(text[done : match.start()]), Piece(match[0], index)]
-        done = match.end()
+    for index, place in enumerate(places):
+        if place:
+            start, end = place
+            found += [Piece(text[done:start]), Piece(text[start:end], index)]
+            done = end
     return [*found, Piece(text[done:])]
