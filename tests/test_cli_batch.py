@@ -142,6 +142,18 @@ def test_one_error_stops_no_other(sandbox: Sandbox, folder: Path) -> None:
     assert results(folder) == every(folder)[1:]
 
 
+@pytest.mark.skipif(sys.platform != "linux", reason="elsewhere memory has no limit of its own")
+def test_a_recording_that_fits_no_memory_stops_no_other(sandbox: Sandbox, folder: Path) -> None:
+    """One that is larger than the memory is told by its name, and the others are scored."""
+    with open(folder / "3.wav", "r+b") as file:
+        file.truncate(2**42)  # 4 TB, which take no place on the disk
+    limited = ("sh", "-c", 'ulimit -v 8000000 && exec "$0" "$@"', *command(sandbox.url, folder))
+    outcome = run(*limited, ELSA_API_TOKEN=TOKEN)
+    assert outcome.status == 3
+    assert "3.wav' is too large" in outcome.err
+    assert results(folder) == [name for name in every(folder) if name != "3.wav"]
+
+
 def test_reasons_are_the_servers(folder: Path) -> None:
     """Rejected recordings are counted by the server's reason, and nothing that it says can move the cursor."""
     with Sandbox(f"failed={EVIL}") as sandbox:
