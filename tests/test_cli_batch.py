@@ -354,6 +354,7 @@ def test_the_journal_is_one_runs(folder: Path) -> None:
         (["--jobs", "many"], "--jobs"),
         (["--max-audio-seconds", "-1"], "--max-audio-seconds"),
         (["--speed", "0"], "--speed"),
+        (["--sample-rate", "1" + 400 * "0"], "sample_rate"),
         (["--url", "http://127.0.0.1/"], "url"),
         (["--set", "key"], "--set"),
         (["--plan", "gold"], "--plan"),
