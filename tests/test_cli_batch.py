@@ -415,6 +415,18 @@ def test_secrets_are_not_repeated(sandbox: Sandbox, folder: Path) -> None:
         assert "(give --proxy again)" in last_line(outcome)
 
 
+@posix
+def test_the_command_to_repeat_keeps_odd_names(sandbox: Sandbox, folder: Path) -> None:
+    """Where paths stand behind `--`, as one that begins with a dash must, `--retry-failed` stands before it."""
+    (folder / "-1.wav").write_bytes(b"no audio")
+    words = [word for word in command(sandbox.url, folder) if word != str(folder)]
+    there = ("sh", "-c", 'cd "$0" && exec "$@" -- -1.wav 0.wav', str(folder), *words)
+    package = os.path.dirname(os.path.dirname(elsa_unscripted.__file__))
+    outcome = run(*there, ELSA_API_TOKEN=TOKEN, PYTHONPATH=package)
+    assert (outcome.status, results(folder).count("0.wav")) == (3, 1)
+    assert going_on(outcome)[-4:] == ["--retry-failed", "--", "-1.wav", "0.wav"]
+
+
 def test_what_is_no_secret_is_repeated(sandbox: Sandbox, folder: Path) -> None:
     """A token file and a proxy without a password belong to the command to repeat."""
     (folder.parent / "token.txt").write_text(TOKEN)

@@ -219,14 +219,14 @@ class _Run:
                 say(line, lead="")
             table = "" if self._table is None else f", the table in {options.csv}"
             say(f"The results are in {options.output}{table}.", lead="")
-        words, left_out = _command(options)
-        with_token = f" (give {' and '.join(left_out)} again)" if left_out else ""
-        retry = " --retry-failed" if tally.again and not options.retry_failed else ""
-        if self._presses or self._status is not None:
-            # That they weren't reached is in the journal, and nobody would want it to be the last word.
-            say(f"to go on{with_token}: {words}{retry if tally.unconnected else ''}")
-        elif tally.missing:
-            say(f"to try the others again{with_token}: {words}{retry}")
+        cut_short = self._presses or self._status is not None
+        if cut_short or tally.missing:
+            # Cut short, only where some weren't reached: that is in the journal, and nobody would want it to be the
+            # last word.
+            retry = tally.again and not options.retry_failed and (tally.unconnected or not cut_short)
+            words, left_out = _command(options, ["--retry-failed"] if retry else [])
+            with_token = f" (give {' and '.join(left_out)} again)" if left_out else ""
+            say(f"to {'go on' if cut_short else 'try the others again'}{with_token}: {words}")
         return status or 0
 
 
@@ -296,14 +296,15 @@ def _line(path: str, error: ElsaError) -> str:
     return f"error: {text}" if path in text else f"error: {path}: {text}"
 
 
-def _command(options: argparse.Namespace) -> Tuple[str, List[str]]:
-    """Returns the command to repeat, without secrets, and the options that were left out of it."""
+def _command(options: argparse.Namespace, more: Sequence[str]) -> Tuple[str, List[str]]:
+    """Returns the command to repeat with `more`, without secrets, and the options that were left out of it."""
     kept: List[str] = []
     left_out: List[str] = []
     words = iter(options.words)
     for word in words:
         if word == "--":
-            kept += [word, *words]
+            kept += [*more, word, *words]  # behind it, an option would be taken for a path
+            more = ()
             break
         name, equals, value = word.partition("=")
         secret = next((each for each in ("--token", "--proxy") if len(name) > 3 and each.startswith(name)), None)
@@ -315,5 +316,5 @@ def _command(options: argparse.Namespace) -> Tuple[str, List[str]]:
             kept += [word, *rest]
         else:
             left_out.append(secret)
-    every = [PROGRAM, *kept]
+    every = [PROGRAM, *kept, *more]
     return (subprocess.list2cmdline(every) if os.name == "nt" else shlex.join(every)), left_out
