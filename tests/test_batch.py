@@ -634,6 +634,14 @@ def test_what_the_callback_raises_comes_through(tmp_path: Path, journal: Path) -
         assert len(successes(outcomes)) == len(lines(journal)) == len(sandbox.exchanges) == 3
 
 
+def test_a_callback_does_not_end_it_quietly(tmp_path: Path) -> None:
+    """`StopIteration` of `on_progress` is an error, and no end of the batch."""
+    with Sandbox() as sandbox:
+        scores = batch(recordings(tmp_path, 9), sandbox, max_workers=3, on_progress=lambda _: next(iter(())))
+        with pytest.raises(RuntimeError, match="StopIteration"):
+            list(scores)
+
+
 def test_stop_from_another_thread(tmp_path: Path, journal: Path) -> None:
     """`stop()` wakes a batch that waits, starts no more, and lets those in flight finish."""
     paths = recordings(tmp_path, 20)

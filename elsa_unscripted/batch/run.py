@@ -213,6 +213,9 @@ class Batch(Iterator[Outcome]):
                 self._on_progress(progress)
             except Exception as error:  # noqa: BLE001 - whatever it is, it is the caller's
                 self._on_progress = None
+                if isinstance(error, StopIteration):  # by itself, it would look like the end of the batch
+                    stray, error = error, RuntimeError("on_progress raised StopIteration")
+                    error.__cause__ = stray
                 self._fatal = self._fatal or error
 
     # What begins.
