@@ -626,6 +626,35 @@ def test_dask_does_the_work(sandbox: Sandbox, folder: Path) -> None:
     assert sandbox.handshakes == RECORDINGS
 
 
+@posix
+def test_dask_has_not_the_last_word(folder: Path) -> None:
+    """When the scheduler is gone, status 4 and the last line says how to go on, whatever Dask has to say."""
+    (folder.parent / "cluster.py").write_text(CLUSTER)
+    with (
+        Sandbox("slow=60") as sandbox,
+        subprocess.Popen(
+            [sys.executable, str(folder.parent / "cluster.py")],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.DEVNULL,
+            env=environment(),
+            start_new_session=True,
+        ) as cluster,
+    ):
+        try:
+            assert cluster.stdout is not None
+            address = cluster.stdout.readline().decode().strip()
+            with started(*command(sandbox.url, folder, "--dask", address), ELSA_API_TOKEN=TOKEN) as process:
+                wait_for(lambda: any(exchange.heard for exchange in sandbox.exchanges))
+                os.killpg(cluster.pid, signal.SIGKILL)
+                out, err = process.communicate(timeout=PATIENCE)
+        finally:
+            with contextlib.suppress(ProcessLookupError):
+                os.killpg(cluster.pid, signal.SIGKILL)
+    assert (process.returncode, out) == (4, b"")
+    assert err.decode().splitlines()[-1].startswith("elsa-unscripted: to go on: elsa-unscripted batch ")
+
+
 def test_a_missing_extra_is_named(sandbox: Sandbox, folder: Path) -> None:
     """Without the extra, `--dask` says how to install it."""
     status, _, err = batch(sandbox, folder, "--dask", "tcp://x:1", **shadow(folder, "dask", "raise ImportError"))

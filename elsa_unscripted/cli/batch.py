@@ -72,7 +72,8 @@ class _Run:
         self._inputs = stack.enter_context(contextlib.closing(Inputs(options.paths, options.glob, options.from_file)))
         on_stdin = "the list" if options.from_file == "-" else None
         given = {"token": token(options, on_stdin=on_stdin), **exchange(options)}
-        executor = None if options.dask is None else _dask(options.dask, stack)
+        self._cluster = stack.enter_context(contextlib.ExitStack())
+        executor = None if options.dask is None else _dask(options.dask, self._cluster)
         shown = not (options.quiet or options.no_progress)
         total = self._inputs.count() if shown else None
         self._jobs = jobs
@@ -113,6 +114,9 @@ class _Run:
         self._end_table()
         self._meter.show(self._batch.progress, last=True)
         self._meter.close()
+        # What Dask logs at its end must not be the last word. Nobody waits for a cluster that is gone.
+        with contextlib.suppress(Exception, KeyboardInterrupt):
+            self._cluster.close()
         if self._problem is not None:
             self._fail(str(self._problem), USAGE)
         return self._conclude(time.monotonic() - began)
