@@ -207,6 +207,19 @@ def test_jobs_is_how_many_are_in_flight(folder: Path, jobs: int) -> None:
     assert all(later - earlier >= 0.2 for earlier, later in zip(moments, moments[jobs:]))
 
 
+@posix
+def test_there_are_no_more_than_files_can_be_opened(folder: Path) -> None:
+    """Where the system's limit of open files is too low for `--jobs`, fewer are sent at a time, and all are scored."""
+    for number in range(RECORDINGS, 20):
+        (folder / f"{number}.wav").write_bytes(recording(number))
+    with Sandbox("slow=0.2") as sandbox:
+        limited = ("sh", "-c", 'ulimit -n 14 && exec "$0" "$@"', *command(sandbox.url, folder, "--jobs", "20"))
+        outcome = run(*limited, ELSA_API_TOKEN=TOKEN)
+        assert (outcome.status, results(folder)) == (0, every(folder))
+        assert sum(exchange.heard > 0 for exchange in sandbox.exchanges) == 20
+    assert "warning: too many open files: " in outcome.err
+
+
 def test_a_budget_is_kept(sandbox: Sandbox, folder: Path) -> None:
     """`--max-audio-seconds` starts no recording beyond it: they are counted, not listed, and the status says so."""
     outcome = batch(sandbox, folder, "--max-audio-seconds", str(SECONDS * 2.5))
