@@ -268,6 +268,15 @@ def test_a_table_has_the_failed_ones_too(sandbox: Sandbox, folder: Path) -> None
     assert set(scores.error.dropna()) == {"AudioError"}
 
 
+def test_a_list_in_another_encoding_is_told(sandbox: Sandbox, folder: Path) -> None:
+    """A spreadsheet's table that isn't UTF-8 is scored, and a warning tells once why its names are wrong."""
+    rows = ["path,pupil", *(f"{path},Zoë" for path in sorted(folder.iterdir()))]
+    (folder.parent / "list.csv").write_text("\n".join(rows), encoding="cp1252")
+    status, _, err = batch(sandbox, folder, "--from-file", str(folder.parent / "list.csv"))
+    assert (status, results(folder)) == (0, every(folder))
+    assert err.count("save it as UTF-8") == 1
+
+
 def test_a_list_comes_from_stdin(sandbox: Sandbox, folder: Path) -> None:
     """`--from-file -` reads paths from standard input, beside those of the command line."""
     (folder.parent / "more.wav").write_bytes(recording(RECORDINGS))
