@@ -219,6 +219,8 @@ def read_file(path: Union[str, os.PathLike[str]]) -> bytes:
         raise AudioError(f"no such file: {name}; check the path, it is looked up from {os.getcwd()!r}") from error
     except (OSError, ValueError) as error:
         raise AudioError(f"{name} can't be read ({error}): check the path and its permissions") from error
+    except MemoryError as error:
+        raise AudioError(f"{name} is too large for this machine's memory: is it audio? If so, cut it up") from error
 
 
 def _read_file_object(file: Any) -> bytes:

@@ -14,6 +14,7 @@ import base64
 import contextlib
 import functools
 import io
+import json
 import math
 import re
 import select
@@ -137,9 +138,9 @@ class Wire:
         self._authorization: Optional[str] = f"Authorization: ELSA {token}\r\n"  # None once the request has left
         self._reading_until: Optional[Deadline] = deadline  # None after the handshake: shut_down() ends the waits
         self._sending_until: Optional[Deadline] = deadline
-        self._spellings = (
-            {token.encode("utf-8"), token.encode("latin-1")} if len(token) >= SHORTEST_MASKED_TOKEN else set()
-        )
+        in_json = json.dumps(token, ensure_ascii=False)[1:-1]
+        spellings = {token.encode("utf-8"), token.encode("latin-1"), in_json.encode("utf-8")}
+        self._spellings = spellings if len(token) >= SHORTEST_MASKED_TOKEN else set()
         self._hint = max(re.findall(rb"[0-9A-Za-z]*", token.encode("latin-1")), key=len)
         self._head = b""  # the rest of the HTTP answer, for recv() to give
         # The last frame of the reading thread, which never waits to send. One: RFC 6455, 5.5.3, lets a pong answer

@@ -5,6 +5,7 @@ from __future__ import annotations
 import copy
 import gc
 import itertools
+import json
 import logging
 import os
 import pickle
@@ -408,9 +409,9 @@ def test_a_journal_that_cannot_be_written(tmp_path: Path, journal: Path) -> None
     assert sorted(line["path"] for line in lines(journal)) == paths
 
 
-def test_the_token_is_not_in_the_journal(tmp_path: Path, journal: Path) -> None:
+@pytest.mark.parametrize("token", ["a-very-secret-token-1234", 'a-"secret"\\token/of-é-1234'])
+def test_the_token_is_not_in_the_journal(token: str, tmp_path: Path, journal: Path) -> None:
     """Not even a server that quotes the token gets it into the journal, an outcome, a log or a repr."""
-    token = "a-very-secret-token-1234"
     with watching_for(token) as leaks, Sandbox(f"failed=you sent {token}") as sandbox:
         scores = batch(recordings(tmp_path, 2), sandbox, journal=journal, token=token)
         for outcome in scores:
@@ -421,7 +422,7 @@ def test_the_token_is_not_in_the_journal(tmp_path: Path, journal: Path) -> None:
     assert leaks.lines > 10
     content = journal.read_text()
     assert "you sent" in content
-    assert token not in content
+    assert json.dumps(token)[1:-1] not in content
 
 
 # Turned away.
@@ -653,6 +654,14 @@ def test_what_the_callback_raises_comes_through(tmp_path: Path, journal: Path) -
                 batch(recordings(tmp_path, 9), sandbox, journal=journal, max_workers=3, on_progress=callback)
             )
         assert len(successes(outcomes)) == len(lines(journal)) == len(sandbox.exchanges) == 3
+
+
+def test_a_callback_does_not_end_it_quietly(tmp_path: Path) -> None:
+    """`StopIteration` of `on_progress` is an error, and no end of the batch."""
+    with Sandbox() as sandbox:
+        scores = batch(recordings(tmp_path, 9), sandbox, max_workers=3, on_progress=lambda _: next(iter(())))
+        with pytest.raises(RuntimeError, match="StopIteration"):
+            list(scores)
 
 
 def test_stop_from_another_thread(tmp_path: Path, journal: Path) -> None:

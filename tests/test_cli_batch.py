@@ -142,6 +142,18 @@ def test_one_error_stops_no_other(sandbox: Sandbox, folder: Path) -> None:
     assert results(folder) == every(folder)[1:]
 
 
+@pytest.mark.skipif(sys.platform != "linux", reason="elsewhere memory has no limit of its own")
+def test_a_recording_that_fits_no_memory_stops_no_other(sandbox: Sandbox, folder: Path) -> None:
+    """One that is larger than the memory is told by its name, and the others are scored."""
+    with open(folder / "3.wav", "r+b") as file:
+        file.truncate(2**42)  # 4 TB, which take no place on the disk
+    limited = ("sh", "-c", 'ulimit -v 8000000 && exec "$0" "$@"', *command(sandbox.url, folder))
+    outcome = run(*limited, ELSA_API_TOKEN=TOKEN)
+    assert outcome.status == 3
+    assert "3.wav' is too large" in outcome.err
+    assert results(folder) == [name for name in every(folder) if name != "3.wav"]
+
+
 def test_reasons_are_the_servers(folder: Path) -> None:
     """Rejected recordings are counted by the server's reason, and nothing that it says can move the cursor."""
     with Sandbox(f"failed={EVIL}") as sandbox:
@@ -195,6 +207,19 @@ def test_jobs_is_how_many_are_in_flight(folder: Path, jobs: int) -> None:
     assert all(later - earlier >= 0.2 for earlier, later in zip(moments, moments[jobs:]))
 
 
+@posix
+def test_there_are_no_more_than_files_can_be_opened(folder: Path) -> None:
+    """Where the system's limit of open files is too low for `--jobs`, fewer are sent at a time, and all are scored."""
+    for number in range(RECORDINGS, 20):
+        (folder / f"{number}.wav").write_bytes(recording(number))
+    with Sandbox("slow=0.2") as sandbox:
+        limited = ("sh", "-c", 'ulimit -n 14 && exec "$0" "$@"', *command(sandbox.url, folder, "--jobs", "20"))
+        outcome = run(*limited, ELSA_API_TOKEN=TOKEN)
+        assert (outcome.status, results(folder)) == (0, every(folder))
+        assert sum(exchange.heard > 0 for exchange in sandbox.exchanges) == 20
+    assert "warning: too many open files: " in outcome.err
+
+
 def test_a_budget_is_kept(sandbox: Sandbox, folder: Path) -> None:
     """`--max-audio-seconds` starts no recording beyond it: they are counted, not listed, and the status says so."""
     outcome = batch(sandbox, folder, "--max-audio-seconds", str(SECONDS * 2.5))
@@ -241,6 +266,15 @@ def test_a_table_has_the_failed_ones_too(sandbox: Sandbox, folder: Path) -> None
     assert outcome.status == 3
     assert sorted(map(os.path.basename, scores.path)) == every(folder)
     assert set(scores.error.dropna()) == {"AudioError"}
+
+
+def test_a_list_in_another_encoding_is_told(sandbox: Sandbox, folder: Path) -> None:
+    """A spreadsheet's table that isn't UTF-8 is scored, and a warning tells once why its names are wrong."""
+    rows = ["path,pupil", *(f"{path},Zoë" for path in sorted(folder.iterdir()))]
+    (folder.parent / "list.csv").write_text("\n".join(rows), encoding="cp1252")
+    status, _, err = batch(sandbox, folder, "--from-file", str(folder.parent / "list.csv"))
+    assert (status, results(folder)) == (0, every(folder))
+    assert err.count("save it as UTF-8") == 1
 
 
 def test_a_list_comes_from_stdin(sandbox: Sandbox, folder: Path) -> None:
@@ -344,6 +378,7 @@ def test_the_journal_is_one_runs(folder: Path) -> None:
         (["--jobs", "many"], "--jobs"),
         (["--max-audio-seconds", "-1"], "--max-audio-seconds"),
         (["--speed", "0"], "--speed"),
+        (["--sample-rate", "1" + 400 * "0"], "sample_rate"),
         (["--url", "http://127.0.0.1/"], "url"),
         (["--set", "key"], "--set"),
         (["--plan", "gold"], "--plan"),
@@ -402,6 +437,18 @@ def test_secrets_are_not_repeated(sandbox: Sandbox, folder: Path) -> None:
         outcome = batch(sandbox, folder, *given, "--retry-failed", "-o", str(folder.parent / "other.jsonl"))
         assert (outcome.status, "sesame" in outcome.err) == (4, False)
         assert "(give --proxy again)" in last_line(outcome)
+
+
+@posix
+def test_the_command_to_repeat_keeps_odd_names(sandbox: Sandbox, folder: Path) -> None:
+    """Where paths stand behind `--`, as one that begins with a dash must, `--retry-failed` stands before it."""
+    (folder / "-1.wav").write_bytes(b"no audio")
+    words = [word for word in command(sandbox.url, folder) if word != str(folder)]
+    there = ("sh", "-c", 'cd "$0" && exec "$@" -- -1.wav 0.wav', str(folder), *words)
+    package = os.path.dirname(os.path.dirname(elsa_unscripted.__file__))
+    outcome = run(*there, ELSA_API_TOKEN=TOKEN, PYTHONPATH=package)
+    assert (outcome.status, results(folder).count("0.wav")) == (3, 1)
+    assert going_on(outcome)[-4:] == ["--retry-failed", "--", "-1.wav", "0.wav"]
 
 
 def test_what_is_no_secret_is_repeated(sandbox: Sandbox, folder: Path) -> None:
@@ -601,6 +648,35 @@ def test_dask_does_the_work(sandbox: Sandbox, folder: Path) -> None:
     assert outcome.status == 0
     assert results(folder) == every(folder)
     assert sandbox.handshakes == RECORDINGS
+
+
+@posix
+def test_dask_has_not_the_last_word(folder: Path) -> None:
+    """When the scheduler is gone, status 4 and the last line says how to go on, whatever Dask has to say."""
+    (folder.parent / "cluster.py").write_text(CLUSTER)
+    with (
+        Sandbox("slow=60") as sandbox,
+        subprocess.Popen(
+            [sys.executable, str(folder.parent / "cluster.py")],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.DEVNULL,
+            env=environment(),
+            start_new_session=True,
+        ) as cluster,
+    ):
+        try:
+            assert cluster.stdout is not None
+            address = cluster.stdout.readline().decode().strip()
+            with started(*command(sandbox.url, folder, "--dask", address), ELSA_API_TOKEN=TOKEN) as process:
+                wait_for(lambda: any(exchange.heard for exchange in sandbox.exchanges))
+                os.killpg(cluster.pid, signal.SIGKILL)
+                out, err = process.communicate(timeout=PATIENCE)
+        finally:
+            with contextlib.suppress(ProcessLookupError):
+                os.killpg(cluster.pid, signal.SIGKILL)
+    assert (process.returncode, out) == (4, b"")
+    assert err.decode().splitlines()[-1].startswith("elsa-unscripted: to go on: elsa-unscripted batch ")
 
 
 def test_a_missing_extra_is_named(sandbox: Sandbox, folder: Path) -> None:

@@ -356,6 +356,28 @@ def test_what_is_no_file(name: str, complaint: str, tmp_path: Path) -> None:
             look(os.path.join(tmp_path, name))
 
 
+@posix
+def test_a_directory_that_can_only_be_written_to() -> None:
+    """A journal is begun where its user may make files, and not see which there are."""
+    code = """
+import os, shutil, tempfile
+from elsa_unscripted.journal import Journal
+
+folder = tempfile.mkdtemp()
+me = os.geteuid()
+os.chown(folder, me or 65534, -1)  # root may read everything
+os.chmod(folder, 0o300)
+os.seteuid(me or 65534)
+try:
+    Journal(os.path.join(folder, "scores.jsonl")).close()
+finally:
+    os.seteuid(me)
+    os.chmod(folder, 0o700)
+    shutil.rmtree(folder)
+"""
+    subprocess.run([sys.executable, "-c", code], cwd=ROOT, check=True, timeout=PATIENCE)
+
+
 def test_nothing_to_read(path: Path) -> None:
     """To read a journal that isn't there is an error; an empty one has no lines."""
     with pytest.raises(JournalError, match="No such file"):

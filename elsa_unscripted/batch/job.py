@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 from typing import Any, Iterable, List, Mapping, Optional
 
@@ -73,6 +74,17 @@ class Job:
     def length(self) -> Optional[float]:
         """How long the recording is, where that is known, in seconds."""
         return (self.ticket.done.audio_seconds if self.ticket.done else None) or self.audio_seconds or None
+
+
+def is_out_of_files(error: Optional[BaseException]) -> bool:
+    """Returns whether an exchange came to nothing only because too many files and sockets are open."""
+    if isinstance(error, ElsaError) and error.possibly_billed:
+        return False
+    while error is not None:
+        if isinstance(error, OSError) and error.errno in (errno.EMFILE, errno.ENFILE):
+            return True
+        error = error.__cause__
+    return False
 
 
 def record(journal: Optional[Journal], options: Mapping[str, Any], jobs: Iterable[Job]) -> List[Job]:

@@ -46,6 +46,16 @@ class Pace:
             self.concurrency += 1
             self._streak = 0
 
+    def limit(self, most: int) -> None:
+        """Lowers how many may run at most, for good, below what there was no room for."""
+        if most < self.most:
+            self.most = max(1, most - most // 8)
+            self.concurrency = min(self.concurrency, self.most)
+            logger.warning(
+                "too many open files: %d recordings at once from now on; the limit is the system's (ulimit -n)",
+                self.most,
+            )
+
     def refuse(self, started: float, retry_after: Optional[float]) -> None:
         """Takes note of a 429: nothing begins until a common back-off has passed."""
         now = time.monotonic()

@@ -13,6 +13,7 @@ from __future__ import annotations
 import contextlib
 import enum
 import hashlib
+import itertools
 import logging
 import math
 import os
@@ -40,7 +41,7 @@ from ..exceptions import (
     StreamClosedError,
 )
 from ..journal import Journal
-from .job import Job, record
+from .job import Job, is_out_of_files, record
 from .outcome import BatchProgress, Outcome, Resumed
 from .pace import Pace
 from .worker import Crew, Threads, Ticket, Wake
@@ -218,6 +219,9 @@ class Batch(Iterator[Outcome]):
                 self._on_progress(progress)
             except Exception as error:  # noqa: BLE001 - whatever it is, it is the caller's
                 self._on_progress = None
+                if isinstance(error, StopIteration):  # by itself, it would look like the end of the batch
+                    stray, error = error, RuntimeError("on_progress raised StopIteration")
+                    error.__cause__ = stray
                 self._fatal = self._fatal or error
 
     # What begins.
@@ -276,6 +280,10 @@ class Batch(Iterator[Outcome]):
         try:
             data = read_file(path)
         except AudioError as error:
+            if self._flying and is_out_of_files(error):
+                self._pace.limit(len(self._flying))
+                self._paths = itertools.chain([given], self._paths)
+                return None
             self._failed += 1
             self._ready.append(Outcome(given, error=error))
             return None
@@ -365,6 +373,8 @@ class Batch(Iterator[Outcome]):
             del self._flying[job]
             self._crew.forget(job.ticket)
             self._count(job, fate)
+        if any(fate is _Fate.CROWDED for _, fate in ended):
+            self._pace.limit(len(self._flying))
 
     def _fate(self, job: Job) -> _Fate:
         """Decides what follows on an exchange that has ended. Asked again, it says the same."""
@@ -376,6 +386,8 @@ class Batch(Iterator[Outcome]):
             return _Fate.AGAIN if refusals + 1 < MAX_REFUSALS else _Fate.YIELD
         if job.ticket.done is None:
             return _Fate.YIELD
+        if len(self._flying) > 1 and isinstance(self._crew, Threads) and is_out_of_files(error):
+            return _Fate.CROWDED
         if isinstance(error, ConnectError):  # also at the end: the next run goes on trying, as this one would have
             wait = wait_before_retry(error, job.connects)
             soon = wait is not None and wait < self._config.connect_timeout
@@ -397,7 +409,7 @@ class Batch(Iterator[Outcome]):
         if billed:
             sent = done.result.audio_seconds_sent if done and done.result else error.audio_seconds_sent if error else 0
             self._billable_seconds += max(1, math.ceil(sent / self._unit)) * self._unit
-        elif fate is not _Fate.AGAIN:
+        elif fate not in (_Fate.AGAIN, _Fate.CROWDED):
             self._reserved_seconds -= job.audio_seconds
         if isinstance(error, RateLimitedError):
             self._pace.refuse(job.started, error.retry_after)
@@ -406,12 +418,12 @@ class Batch(Iterator[Outcome]):
         if fate is _Fate.FATAL:
             self._given_up += 1
             self._fatal = self._fatal or error
-        elif fate is _Fate.AGAIN:
-            self._put_back(job)
+        elif fate in (_Fate.AGAIN, _Fate.CROWDED):
+            self._put_back(job, fate)
         else:
             self._yield(job)
 
-    def _put_back(self, job: Job) -> None:
+    def _put_back(self, job: Job, fate: _Fate) -> None:
         error, done = job.error, job.ticket.done
         assert done is not None
         job.attempts += done.began
@@ -423,7 +435,9 @@ class Batch(Iterator[Outcome]):
             job.passed = self._pace.passed
             self._again.appendleft(job)
             return
-        if isinstance(error, ConnectError):
+        if fate is _Fate.CROWDED:
+            pass
+        elif isinstance(error, ConnectError):
             job.not_before = time.monotonic() + (wait_before_retry(error, job.connects) or 0.0)
             job.connects += 1
         else:
@@ -460,6 +474,7 @@ class _Fate(enum.Enum):
 
     YIELD = "an outcome"
     AGAIN = "another exchange"
+    CROWDED = "another exchange, with fewer beside it"
     FATAL = "the end of the batch: every other would end like this one"
 
 

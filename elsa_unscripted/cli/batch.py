@@ -67,7 +67,8 @@ class _Run:
         self._inputs = stack.enter_context(contextlib.closing(Inputs(options.paths, options.glob, options.from_file)))
         on_stdin = "the list" if options.from_file == "-" else None
         given = {"token": token(options, on_stdin=on_stdin), **exchange(options)}
-        executor = None if options.dask is None else _dask(options.dask, stack)
+        self._cluster = stack.enter_context(contextlib.ExitStack())
+        executor = None if options.dask is None else _dask(options.dask, self._cluster)
         shown = not (options.quiet or options.no_progress)
         total = self._inputs.count() if shown else None
         self._jobs = jobs
@@ -108,6 +109,9 @@ class _Run:
         self._end_table()
         self._meter.show(self._batch.progress, last=True)
         self._meter.close()
+        # What Dask logs at its end must not be the last word. Nobody waits for a cluster that is gone.
+        with contextlib.suppress(Exception, KeyboardInterrupt):
+            self._cluster.close()
         if self._problem is not None:
             self._fail(str(self._problem), USAGE)
         return self._conclude(time.monotonic() - began)
@@ -203,14 +207,14 @@ class _Run:
                 say(line, lead="")
             table = "" if self._table is None else f", the table in {options.csv}"
             say(f"The results are in {options.output}{table}.", lead="")
-        words, left_out = _command(options)
-        with_token = f" (give {' and '.join(left_out)} again)" if left_out else ""
-        retry = " --retry-failed" if tally.again and not options.retry_failed else ""
-        if self._presses or self._status is not None:
-            # That they weren't reached is in the journal, and nobody would want it to be the last word.
-            say(f"to go on{with_token}: {words}{retry if tally.unconnected else ''}")
-        elif tally.missing:
-            say(f"to try the others again{with_token}: {words}{retry}")
+        cut_short = self._presses or self._status is not None
+        if cut_short or tally.missing:
+            # Cut short, only where some weren't reached: that is in the journal, and nobody would want it to be the
+            # last word.
+            retry = tally.again and not options.retry_failed and (tally.unconnected or not cut_short)
+            words, left_out = _command(options, ["--retry-failed"] if retry else [])
+            with_token = f" (give {' and '.join(left_out)} again)" if left_out else ""
+            say(f"to {'go on' if cut_short else 'try the others again'}{with_token}: {words}")
         return status or 0
 
 
@@ -280,14 +284,15 @@ def _line(path: str, error: ElsaError) -> str:
     return f"error: {text}" if path in text else f"error: {path}: {text}"
 
 
-def _command(options: argparse.Namespace) -> Tuple[str, List[str]]:
-    """Returns the command to repeat, without secrets, and the options that were left out of it."""
+def _command(options: argparse.Namespace, more: Sequence[str]) -> Tuple[str, List[str]]:
+    """Returns the command to repeat with `more`, without secrets, and the options that were left out of it."""
     kept: List[str] = []
     left_out: List[str] = []
     words = iter(options.words)
     for word in words:
         if word == "--":
-            kept += [word, *words]
+            kept += [*more, word, *words]  # behind it, an option would be taken for a path
+            more = ()
             break
         name, equals, value = word.partition("=")
         secret = next((each for each in ("--token", "--proxy") if len(name) > 3 and each.startswith(name)), None)
@@ -299,5 +304,5 @@ def _command(options: argparse.Namespace) -> Tuple[str, List[str]]:
             kept += [word, *rest]
         else:
             left_out.append(secret)
-    every = [PROGRAM, *kept]
+    every = [PROGRAM, *kept, *more]
     return (subprocess.list2cmdline(every) if os.name == "nt" else shlex.join(every)), left_out

@@ -6,6 +6,7 @@ import contextlib
 import csv
 import fnmatch
 import itertools
+import logging
 import os
 import queue
 import threading
@@ -14,6 +15,8 @@ from typing import IO, Dict, Iterable, Iterator, List, NamedTuple, Optional, Seq
 
 from ..exceptions import ConfigError
 from .options import stdin
+
+logger = logging.getLogger("elsa_unscripted")
 
 # What a folder is searched for: what the extra `formats` decodes, under its usual names, in lower case.
 EXTENSIONS = frozenset(
@@ -209,8 +212,12 @@ class Inputs:
         width = len(names)
 
         def recordings() -> Iterator[Recording]:
+            told = False
             with self._reading():
                 for row in rows:
+                    if not told and not _is_text(*names, *row):
+                        told = True
+                        logger.warning("the list %s isn't UTF-8, and comes out mangled: save it as UTF-8", self.named)
                     cells = (row + [""] * width)[:width]
                     path = cells.pop(at)
                     if path:
@@ -224,6 +231,15 @@ class Inputs:
             yield
         except (OSError, csv.Error) as error:
             raise ConfigError(f"can't read on in the list {self.named} ({error}); check --from-file") from error
+
+
+def _is_text(*cells: str) -> bool:
+    """Returns whether what was read was UTF-8; many spreadsheets save another encoding unless told."""
+    try:
+        "".join(cells).encode()
+    except UnicodeEncodeError:
+        return False
+    return True
 
 
 def _is_file(entry: os.DirEntry[str]) -> bool:

@@ -61,7 +61,7 @@ def number(name: str, text: str, kind: Callable[[str], Union[int, float]], what:
         value = kind(text)
     except ValueError:
         value = math.nan
-    if not (math.isfinite(value) and value > 0):
+    if not 0 < value < math.inf:  # math.isfinite() can't take a huge int
         raise ConfigError(f"{name} must be {what}, not {text!r}")
     return value
 

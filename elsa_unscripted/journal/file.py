@@ -332,12 +332,13 @@ def _check_regular(mode: int, name: str) -> None:
 def _sync_directory(path: str) -> None:
     """Puts the name of a new file on the disk as well, where the system can."""
     if os.name == "posix":
-        fd = os.open(os.path.dirname(path) or ".", os.O_RDONLY)
-        try:
-            with contextlib.suppress(OSError):  # some file systems can't
+        # Some file systems can't, and who may write to a directory need not be allowed to read it.
+        with contextlib.suppress(OSError):
+            fd = os.open(os.path.dirname(path), os.O_RDONLY)
+            try:
                 os.fsync(fd)
-        finally:
-            os.close(fd)
+            finally:
+                os.close(fd)
 
 
 def _canonical(options: Mapping[str, Any]) -> str:
