@@ -34,7 +34,7 @@ from commands import (
 )
 from rawserver import Connection, RawServer
 
-from elsa_unscripted.cli.score import _logging
+from elsa_unscripted.cli import logs
 from elsa_unscripted.sandbox import SCENARIOS, Exchange, Sandbox
 from elsa_unscripted.version import __version__
 
@@ -418,7 +418,7 @@ def test_server_can_not_forge_lines() -> None:
 
 def test_log_lines_stay_lines(capsys: pytest.CaptureFixture[str]) -> None:
     """Whatever text of the server were in a record, `-v` shows it on one line."""
-    with _logging(verbose=True):
+    with logs.everything():
         logging.getLogger("elsa_unscripted").info("%s", EVIL)
     err = capsys.readouterr().err
     assert err.count("\n") == 1
@@ -547,6 +547,16 @@ def test_help_tells_what_matters() -> None:
     assert re.findall(r"^  (\d+) ", text, re.MULTILINE) == ["0", "1", "2", "3", "4", "5", "130"]
     assert "with ps" in text
     assert "$ELSA_API_TOKEN" in text
+
+
+@full
+@pytest.mark.parametrize("arguments", [["--version"], ["--help"], ["sandbox", "--list"]])
+def test_what_can_not_be_printed_is_told(arguments: list[str]) -> None:
+    """A standard output that is full makes one line and exit status 2, whatever was to be printed."""
+    with FULL.open("wb") as device:
+        status, _, err = run(*COMMAND, *arguments, stdout=device)
+    assert (status, err.count("\n")) == (2, 1)
+    assert "can't write to standard output (No space left on device)" in err
 
 
 def test_version() -> None:

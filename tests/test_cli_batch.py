@@ -292,6 +292,15 @@ def test_stdin_holds_one_thing(sandbox: Sandbox, folder: Path) -> None:
     assert (status, err.count("\n"), sandbox.handshakes) == (2, 1, 0)
 
 
+def test_verbose_shows_the_exchanges(sandbox: Sandbox, folder: Path) -> None:
+    """`-v` logs every exchange, and never the token; without it, none."""
+    outcome = batch(sandbox, folder, "-v")
+    assert outcome.status == 0
+    assert outcome.err.count("DEBUG elsa_unscripted: < status 'success'") == RECORDINGS
+    assert TOKEN not in outcome.err
+    assert "DEBUG" not in batch(sandbox, folder).err
+
+
 @posix
 def test_a_list_is_read_as_it_comes(sandbox: Sandbox, folder: Path) -> None:
     """While a list gives no more lines, what has finished gets into the journal; Ctrl-C doesn't wait for its end."""
@@ -374,6 +383,7 @@ def test_the_journal_is_one_runs(folder: Path) -> None:
 @pytest.mark.parametrize(
     ("arguments", "named"),
     [
+        (["--jobs", "4", "one.wav", "--speed", "2", "another.wav"], "paths stand together"),
         (["--jobs", "0"], "--jobs"),
         (["--jobs", "many"], "--jobs"),
         (["--max-audio-seconds", "-1"], "--max-audio-seconds"),
@@ -696,7 +706,7 @@ def test_help_tells_what_matters() -> None:
     assert status == 0
     assert max(map(len, text.splitlines())) <= 80
     options = "from-file glob jobs retry-failed max-audio-seconds dask token token-file plan set speed timeout csv"
-    for option in [*map("--{}".format, options.split()), "-o", "-q"]:
+    for option in [*map("--{}".format, options.split()), "-o", "-q", "-v"]:
         assert re.search(rf"^  (\S+( \S+)?, )?{option}\b", text, re.MULTILINE), option
     assert re.findall(r"^  (\d+) ", text, re.MULTILINE) == ["0", "2", "3", "4", "130"]
     assert "with ps" in text

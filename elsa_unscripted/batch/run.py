@@ -13,7 +13,6 @@ from __future__ import annotations
 import contextlib
 import enum
 import hashlib
-import itertools
 import logging
 import math
 import os
@@ -78,6 +77,7 @@ class Batch(Iterator[Outcome]):
     ) -> None:
         """See `score_many()`."""
         self._paths = _checked_paths(audio)
+        self._put_back: List[PathLike] = []  # one that couldn't be read when it was drawn, but may be soon
         _check(isinstance(executor, Executor) or executor is None, "executor must be a concurrent.futures.Executor")
         _check(callable(on_progress) or on_progress is None, "on_progress must be callable")
         _check(isinstance(retry_failed, bool), "retry_failed must be True or False")
@@ -169,7 +169,8 @@ class Batch(Iterator[Outcome]):
     @property
     def unfinished(self) -> int:
         """How many recordings were taken from `audio` and have no outcome: under way, or given up at the end."""
-        return len(self._flying) + len(self._again) + len(self._held) + self._given_up
+        waiting = len(self._again) + len(self._held) + len(self._put_back)
+        return len(self._flying) + waiting + self._given_up
 
     def __enter__(self) -> Batch:
         return self
@@ -263,7 +264,7 @@ class Batch(Iterator[Outcome]):
     def _draw(self) -> Optional[Job]:
         """Takes the next path; returns it as a job if it is to be scored now."""
         try:
-            given = next(self._paths)
+            given = self._put_back.pop() if self._put_back else next(self._paths)
             if given is NOT_YET:
                 self._draw_after = time.monotonic() + PAUSE
                 return None
@@ -282,7 +283,7 @@ class Batch(Iterator[Outcome]):
         except AudioError as error:
             if self._flying and is_out_of_files(error):
                 self._pace.limit(len(self._flying))
-                self._paths = itertools.chain([given], self._paths)
+                self._put_back.append(given)
                 return None
             self._failed += 1
             self._ready.append(Outcome(given, error=error))
@@ -419,11 +420,11 @@ class Batch(Iterator[Outcome]):
             self._given_up += 1
             self._fatal = self._fatal or error
         elif fate in (_Fate.AGAIN, _Fate.CROWDED):
-            self._put_back(job, fate)
+            self._send_again(job, fate)
         else:
             self._yield(job)
 
-    def _put_back(self, job: Job, fate: _Fate) -> None:
+    def _send_again(self, job: Job, fate: _Fate) -> None:
         error, done = job.error, job.ticket.done
         assert done is not None
         job.attempts += done.began

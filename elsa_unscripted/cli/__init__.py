@@ -9,6 +9,7 @@ import argparse
 import contextlib
 import functools
 import os
+import re
 import sys
 from typing import TYPE_CHECKING, NoReturn, Optional, Sequence, TextIO
 
@@ -104,8 +105,7 @@ def main(arguments: Optional[Sequence[str]] = None) -> int:
             status: int = options.run(options)
             return status
         finally:
-            if sys.stdout is not None:
-                sys.stdout.flush()
+            _flush_stdout()
     except KeyboardInterrupt:
         say("interrupted")
         return INTERRUPTED
@@ -155,6 +155,18 @@ def say(text: str, lead: str = f"{PROGRAM}: ") -> None:
         print(line, file=sys.stderr, flush=True)
 
 
+def _flush_stdout() -> None:
+    try:
+        if sys.stdout is not None:
+            sys.stdout.flush()
+    except BrokenPipeError:
+        raise
+    except OSError as error:
+        say(f"error: can't write to standard output ({error.strerror})")
+        give_up(sys.stdout)
+        sys.exit(USAGE)
+
+
 def flush_stderr() -> None:
     """Sees to it that a standard error that nobody reads any more doesn't change the exit status."""
     try:
@@ -196,6 +208,8 @@ _LAYOUT = functools.partial(argparse.RawDescriptionHelpFormatter, max_help_posit
 class _Parser(argparse.ArgumentParser):
     def error(self, message: str) -> NoReturn:
         """Says what is wrong in one line, in place of the whole usage."""
+        if re.match(r"unrecognized arguments: [^-]", message):
+            message += "; paths stand together, before the options or behind them"
         say(f"error: {message}; see {self.prog} --help")
         self.exit(USAGE)
 
@@ -274,7 +288,11 @@ def _add_batch(commands: argparse._SubParsersAction[_Parser]) -> None:
     )
     output.add_argument("--csv", metavar="FILE", help="write a table, too: one row for each recording")
     output.add_argument("--no-progress", action="store_true", help="no bar, nor a line a minute without a terminal")
-    output.add_argument("-q", "--quiet", action="store_true", help="nothing but errors, and how to go on")
+    loudness = output.add_mutually_exclusive_group()
+    loudness.add_argument("-q", "--quiet", action="store_true", help="nothing but errors, and how to go on")
+    loudness.add_argument(
+        "-v", "--verbose", action="store_true", help="log all exchanges, without a bar; clearest with --jobs 1"
+    )
 
 
 def _add_shared(parser: argparse.ArgumentParser) -> None:

@@ -5,13 +5,11 @@ from __future__ import annotations
 import argparse
 import contextlib
 import errno
-import logging
 import os
 import re
 import shlex
 import signal
 import subprocess
-import threading
 import time
 from concurrent.futures import BrokenExecutor, Executor
 from types import FrameType
@@ -20,7 +18,7 @@ from typing import Any, Callable, Iterator, List, Optional, Sequence, Tuple, cas
 from ..api import score_many
 from ..batch import NOT_YET, Batch, BatchProgress, Outcome
 from ..exceptions import BudgetError, ConfigError, ConnectError, ElsaError, JournalError
-from . import INTERRUPTED, NOT_CONNECTED, PROGRAM, REJECTED, USAGE, exit_status, explain, say
+from . import INTERRUPTED, NOT_CONNECTED, PROGRAM, REJECTED, USAGE, exit_status, explain, logs, say
 from .inputs import Columns, Inputs
 from .meter import Meter
 from .options import exchange, number, token
@@ -69,11 +67,11 @@ class _Run:
         given = {"token": token(options, on_stdin=on_stdin), **exchange(options)}
         self._cluster = stack.enter_context(contextlib.ExitStack())
         executor = None if options.dask is None else _dask(options.dask, self._cluster)
-        shown = not (options.quiet or options.no_progress)
+        shown = not (options.quiet or options.no_progress or options.verbose)
         total = self._inputs.count() if shown else None
         self._jobs = jobs
         self._meter = stack.enter_context(contextlib.closing(Meter(total, shown=shown)))
-        stack.enter_context(_warnings(self._meter.say))
+        stack.enter_context(logs.everything() if options.verbose else logs.warnings(self._meter.say))
         self._batch: Batch = stack.enter_context(
             score_many(
                 self._draw(),
@@ -254,29 +252,6 @@ def _signals(handler: Callable[[int, Optional[FrameType]], None]) -> Iterator[No
     finally:
         for each in ours:
             signal.signal(each, before[each])
-
-
-class _Told(logging.Handler):
-    """Prints what is logged in this thread: of the journal, not of each exchange."""
-
-    def __init__(self, tell: Callable[[str], None]) -> None:
-        super().__init__(logging.WARNING)
-        self._tell = tell
-        self._thread = threading.get_ident()
-
-    def emit(self, record: logging.LogRecord) -> None:
-        if record.thread == self._thread:
-            self._tell(f"{record.levelname.lower()}: {record.getMessage()}")
-
-
-@contextlib.contextmanager
-def _warnings(tell: Callable[[str], None]) -> Iterator[None]:
-    logger, handler = logging.getLogger("elsa_unscripted"), _Told(tell)
-    logger.addHandler(handler)
-    try:
-        yield
-    finally:
-        logger.removeHandler(handler)
 
 
 def _line(path: str, error: ElsaError) -> str:

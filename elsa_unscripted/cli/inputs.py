@@ -24,6 +24,7 @@ EXTENSIONS = frozenset(
 )
 PATH_COLUMN = "path"  # the column that makes a list a table
 SEPARATORS = ",;\t"  # what spreadsheets write between columns, by the language that they are set to
+READER = "elsa-list"  # the thread that reads a pipe
 READ_AHEAD = 64  # rows of a list that comes through a pipe
 COUNT_SECONDS = 3.0  # s: what it may cost to know how many recordings there are before the first is begun
 
@@ -115,7 +116,7 @@ class Inputs:
 
         self._read_apart = True
         # A daemon: nothing can wake it while it waits for a line.
-        threading.Thread(target=read, name="elsa-list", daemon=True).start()
+        threading.Thread(target=read, name=READER, daemon=True).start()
         try:
             while True:
                 try:

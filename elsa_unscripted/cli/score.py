@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import argparse
 import contextlib
-import logging
 import os
 import sys
 import traceback
@@ -14,7 +13,7 @@ from ..client import Client, OnProgress, OnStatus
 from ..exceptions import ConfigError, ElsaError
 from ..result import ScoreResult
 from ..summary import printable
-from . import USAGE, exit_status, explain, say
+from . import USAGE, exit_status, explain, logs, say
 from .options import exchange, stdin, token
 from .result import formatted, print_result
 
@@ -24,7 +23,7 @@ BAR = f"{{n:5.1f}} of {{total:.1f}} s |{{bar:24}}| {{percentage:3.0f}} %  {{desc
 
 def run(options: argparse.Namespace) -> int:
     """Carries out the subcommand; returns the exit status."""
-    with _logging(options.verbose):
+    with logs.everything() if options.verbose else contextlib.nullcontext():
         try:
             _check_output(options.output, options.audio)
             source = _stdin_audio() if options.audio == "-" else options.audio
@@ -112,29 +111,6 @@ def _progress(options: argparse.Namespace) -> Iterator[Tuple[Optional[OnStatus],
                 bar.refresh()
 
         yield on_status, on_progress
-
-
-@contextlib.contextmanager
-def _logging(verbose: bool) -> Iterator[None]:
-    if not verbose:
-        yield
-        return
-    handler = logging.StreamHandler()
-    handler.setFormatter(_LineFormatter("%(relativeCreated)7d ms %(levelname)s %(name)s: %(message)s"))
-    package = logging.getLogger("elsa_unscripted")
-    package.addHandler(handler)
-    package.setLevel(logging.DEBUG)
-    try:
-        yield
-    finally:
-        package.removeHandler(handler)
-
-
-class _LineFormatter(logging.Formatter):
-    """Keeps each record on a line of its own, whatever text of the server is in it."""
-
-    def format(self, record: logging.LogRecord) -> str:
-        return printable(super().format(record))
 
 
 def _trace() -> None:
