@@ -316,6 +316,9 @@ class _Pacer:
 
 
 _pacers: Dict[int, _Pacer] = {}  # by process: a fork takes the object along, but not its thread
+if hasattr(os, "register_at_fork"):
+    # A child may have the number of a process that it descends from: numbers come again, and in a container soon.
+    os.register_at_fork(after_in_child=_pacers.clear)
 
 
 def _pacer() -> _Pacer:

@@ -394,6 +394,27 @@ def test_a_child_has_a_thread_of_its_own() -> None:
     assert line.taken == [*PACKETS, b"end"]
 
 
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="this system has no fork")
+@pytest.mark.filterwarnings("ignore:.*fork:DeprecationWarning")
+def test_a_child_may_have_the_number_of_its_parent(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Numbers of processes come again, and each container counts anew: a child's streams leave all the same."""
+    monkeypatch.setattr(os, "getpid", lambda: 1)
+    line = Line()
+    sender = line.sender(0.2)
+    sender.start()
+    assert line.events.get(timeout=LONG) == Progress(1)
+    child = os.fork()
+    if not child:
+        own = Line()
+        another = own.sender(0.01)
+        another.start()
+        whole = another.join(5) and own.taken == [*PACKETS, b"end"]
+        os._exit(0 if whole else 1)
+    assert os.waitpid(child, 0)[1] == 0
+    assert sender.join(LONG)
+    assert line.taken == [*PACKETS, b"end"]
+
+
 @settings(max_examples=25, deadline=None)
 @given(
     interval=st.one_of(st.none(), st.floats(0.0, 0.01)),
