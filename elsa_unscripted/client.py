@@ -48,6 +48,7 @@ OnProgress = Callable[[float, float], object]
 RETRIED_STATUS_CODES = frozenset({408, 425, 429, 500, 502, 503, 504})  # those that may pass
 MAX_WAITING_EVENTS = 1000  # on the queue
 FIRST_BACKOFF = 0.25  # s before the first retry; doubled for each after it
+SHORTEST_IDLING = 1.0  # s for which nobody closes a connection because it is not used
 SHORT_CLOSE_TIMEOUT = 0.5  # s for the closing handshake after Ctrl-C or bad audio, when somebody may be waiting
 # On Windows, Ctrl-C doesn't end a wait for a lock.
 LONGEST_WAIT = 0.5 if os.name == "nt" else 1e6  # s
@@ -240,6 +241,9 @@ class _Exchange:
         """Opens the WebSocket: the only thing that is tried again, since nothing is metered yet."""
         # The time that decoding took is not the connection's.
         self._deadline.extend(time.monotonic() - self._connecting_since)
+        if self._idled_out():
+            logger.info("the server closed the connection while the audio was being decoded; connecting again")
+            self._transport = None
         for attempt in itertools.count():
             if attempt or self._transport is None:
                 self._start_connecting()
@@ -252,6 +256,25 @@ class _Exchange:
             logger.info("%s; trying again in %.1f s", error, wait)
             with contextlib.suppress(queue.Empty):
                 self._take(Deadline(wait))  # nothing comes but a cancellation
+
+    def _idled_out(self) -> bool:
+        """Returns whether the early connection stood open unused until it was closed: then its events are dropped."""
+        transport = self._transport
+        if transport is None or not transport.ended or not transport.opened_at:
+            return False
+        if time.monotonic() - transport.opened_at < SHORTEST_IDLING:
+            return False  # a refusal, most likely, and the caller's to hear
+        events = []
+        with contextlib.suppress(queue.Empty):
+            while True:
+                events.append(self._queue.get_nowait())
+        if any(isinstance(event, messages.Status) and event.status == "success" for event in events):
+            for event in events:
+                self._queue.put(event)
+            return False
+        if self._cancelled:
+            self._queue.put(None)  # what wakes us may have been among them
+        return True
 
     def _start_connecting(self) -> None:
         if self._transport is None:

@@ -42,6 +42,7 @@ class Transport:
 
     Attributes:
         opened_at: When the WebSocket was open, on the monotonic clock; 0 before.
+        ended: Whether the connection is over, and `Closed` was put.
     """
 
     def __init__(
@@ -68,7 +69,7 @@ class Transport:
         self._error: Optional[BaseException] = None
         self._close_frame: Optional[Tuple[int, str]] = None
         # Not an Event: written in Python, with a lock, it would hang if Ctrl-C came at a bad moment in it.
-        self._ended = False
+        self.ended = False
         self._end: queue.SimpleQueue[None] = queue.SimpleQueue()  # wakes who waits for it
         # A daemon: a name look-up can't be ended, and must not keep the interpreter.
         self._thread = threading.Thread(target=self._run, name="elsa-websocket", daemon=True)
@@ -126,7 +127,7 @@ class Transport:
             Whether the thread has ended. If not, it is most likely in a name look-up, and ends after that.
         """
         deadline = Deadline(timeout)
-        if self.opened_at and self._wire is not None and not self._ended:
+        if self.opened_at and self._wire is not None and not self.ended:
             self._wire.bound_sending(Deadline(timeout / 2))  # the peer may have stopped reading
             if self._app is not None and not listen:
                 # Else websocket-client 1.9 would log the server's answer, a normal close, as an error.
@@ -139,7 +140,7 @@ class Transport:
             if not stuck:
                 self._wait(deadline.remaining())
         self.cut(deadline.remaining())
-        return self._ended
+        return self.ended
 
     def cut(self, timeout: float = 0.0) -> None:
         """Ends the connection without a handshake; waits moments for the thread, or `timeout` if that is longer."""
@@ -149,15 +150,15 @@ class Transport:
         self._wait(max(timeout, 0.5) if self._socket.dialled else 0.05)
 
     def _wait(self, timeout: float) -> None:
-        if not self._ended:
+        if not self.ended:
             with contextlib.suppress(queue.Empty):
                 self._end.get(timeout=timeout)
         # Not for the thread itself: up to Python 3.12, one whose join() is interrupted counts as ended while it runs.
-        if self._ended and self._thread.ident is not None:
+        if self.ended and self._thread.ident is not None:
             self._thread.join(0.5)
 
     def _set_ended(self) -> None:
-        self._ended = True
+        self.ended = True
         self._end.put(None)
 
     def _sending(self, call: Callable[..., T], *arguments: object) -> T:
