@@ -175,6 +175,7 @@ class _Exchange:
         self._on_progress = on_progress
         self._on_event = on_event
         self._began = time.monotonic()
+        self._process = os.getpid()
         # Not a Queue: written in Python, with a lock and a condition, it breaks if Ctrl-C comes at a bad moment in it.
         self._queue: queue.SimpleQueue[object] = queue.SimpleQueue()
         self._cancelled = False
@@ -422,6 +423,10 @@ class _Exchange:
         """Ends both threads: with a closing handshake, if the connection lets us."""
         deadline = Deadline(timeout)
         self._ending = True
+        if os.getpid() != self._process:  # a callback has forked, and the child leaves it
+            if self._transport is not None:
+                self._transport.abandon()
+            return
         try:
             if self._sender is not None:
                 self._sender.stop()

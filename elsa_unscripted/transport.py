@@ -149,6 +149,10 @@ class Transport:
         self._socket.shut_down()
         self._wait(max(timeout, 0.5) if self._socket.dialled else 0.05)
 
+    def abandon(self) -> None:
+        """In a child that was forked, closes its copy of the socket: the connection is the parent's, and goes on."""
+        self._socket.abandon()
+
     def _wait(self, timeout: float) -> None:
         if not self.ended:
             with contextlib.suppress(queue.Empty):
