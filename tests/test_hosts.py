@@ -14,7 +14,7 @@ import time
 from concurrent.futures import ProcessPoolExecutor, ThreadPoolExecutor
 from functools import partial
 from pathlib import Path
-from typing import Any, Callable, Dict, Optional
+from typing import Any, Callable, Dict, List, Optional
 from urllib.error import URLError
 from urllib.request import urlopen
 
@@ -117,7 +117,7 @@ def test_after_a_fork_in_mid_exchange(speech: Path, short: Path) -> None:
 def test_a_fork_in_a_callback(leave: Callable[[], object], speech: Path) -> None:
     """A child that is forked in a callback, and leaves it by an exception, doesn't end the parent's exchange."""
     parent = os.getpid()
-    children = []
+    children: List[int] = []
 
     def fork(*_: object) -> None:
         if not children:
@@ -128,7 +128,7 @@ def test_a_fork_in_a_callback(leave: Callable[[], object], speech: Path) -> None
     with Sandbox() as sandbox:
         try:
             result = score(speech, "any", url=sandbox.url, speed=10, on_progress=fork)
-        except BaseException as error:  # noqa: BLE001 - the child's
+        except BaseException as error:  # the child's
             if os.getpid() != parent:
                 os._exit(0 if isinstance(error, (SystemExit, ZeroDivisionError)) else 1)
             raise
