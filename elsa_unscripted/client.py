@@ -45,6 +45,8 @@ AudioSource = Union[str, "os.PathLike[str]", bytes, bytearray, memoryview, Binar
 OnStatus = Callable[[messages.Status], object]
 OnProgress = Callable[[float, float], object]
 
+NO_AUDIO = Audio(b"", 1, 1, 1)
+
 RETRIED_STATUS_CODES = frozenset({408, 425, 429, 500, 502, 503, 504})  # those that may pass
 MAX_WAITING_EVENTS = 1000  # on the queue
 FIRST_BACKOFF = 0.25  # s before the first retry; doubled for each after it
@@ -181,7 +183,7 @@ class _Exchange:
         self._cancelled = False
         self._ending = False
         self._protocol = protocol.Protocol()
-        self._audio = Audio(b"", 1, 1, 1)
+        self._audio = NO_AUDIO
         self._transport: Optional[Transport] = None
         self._sender: Optional[sender.Sender] = None
         self._deadline = Deadline(0)
@@ -201,10 +203,13 @@ class _Exchange:
 
     def run(self, source: AudioSource) -> ScoreResult:
         try:
-            verdict = self._verdict(source)
+            return self._result(self._verdict(source))
         except _CallbackFailed as failed:
             raise failed.error from failed.error.__cause__
-        return self._result(verdict)
+        finally:
+            # Large, and its objects refer to each other: they would wait for the garbage collector, which may not
+            # come before a thousand recordings are held.
+            self._audio, self._sender = NO_AUDIO, None
 
     def _verdict(self, source: AudioSource) -> messages.Status:
         """Makes the exchange; when it leaves, in whatever way, the connection and the threads have ended."""

@@ -194,6 +194,8 @@ class Sender:
             self._threads = [*(other for other in self._threads if other.is_alive()), thread]
 
     def _set_finished(self) -> None:
+        # What is left of the audio, which would wait for the garbage collector.
+        self._schedule, self._packets, self._message = iter(()), (), None
         self._finished = True
         self._finish.put(None)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import io
 import json
 import pickle
@@ -200,6 +201,34 @@ def test_cancel_while_it_decodes(monkeypatch: pytest.MonkeyPatch) -> None:
         client = Client(TOKEN, url=server.url, timeout=10)
         with pytest.raises(ScoreCancelledError):
             client.score(_slow_to_decode(monkeypatch, closed))
+
+
+# What is left of the audio.
+
+
+@pytest.mark.skipif(sys.implementation.name != "cpython", reason="counts references")
+@pytest.mark.parametrize("speed", [None, 20])
+@pytest.mark.parametrize("end", ["after the audio", "amid the audio"])
+def test_audio_is_not_kept(end: str, speed: Optional[float], austen: Path) -> None:
+    """Recordings are large: when `score()` has returned, nothing of it waits for the garbage collector."""
+    audio = austen.read_bytes()
+
+    def script(connection: Connection) -> None:
+        connection.start()
+        if end == "after the audio":
+            connection.read_until_end()
+        else:
+            connection.read_frame()
+        connection.send(SUCCESS)
+        connection.finish()
+
+    gc.disable()
+    try:
+        before = sys.getrefcount(audio)
+        assert scored(script, audio, speed=speed).status == "success"
+        assert sys.getrefcount(audio) == before
+    finally:
+        gc.enable()
 
 
 # The result.
