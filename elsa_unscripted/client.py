@@ -360,7 +360,10 @@ class _Exchange:
                 self._timings["verdict"] = self._elapsed()
                 return command.verdict
             else:
-                raise command.error
+                try:
+                    raise command.error
+                finally:
+                    del command  # its error holds this frame, and so the caller's, with the recording
         return None
 
     def _send_failure(self, error: BaseException) -> Union[protocol.TimeOver, protocol.SendFailed]:
