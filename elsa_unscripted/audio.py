@@ -56,7 +56,7 @@ _INSTALL = "pip install 'elsa-unscripted[formats]'"
 
 _CODEC_DELAY = 0.2  # s: lengths in headers may count what decoders cut away again at both ends
 
-_pydub_import = threading.Lock()
+_pydub_import = threading.RLock()  # a signal handler that interrupts the import must not wait for it
 
 
 @dataclass(frozen=True)

@@ -45,9 +45,12 @@ AudioSource = Union[str, "os.PathLike[str]", bytes, bytearray, memoryview, Binar
 OnStatus = Callable[[messages.Status], object]
 OnProgress = Callable[[float, float], object]
 
+NO_AUDIO = Audio(b"", 1, 1, 1)
+
 RETRIED_STATUS_CODES = frozenset({408, 425, 429, 500, 502, 503, 504})  # those that may pass
 MAX_WAITING_EVENTS = 1000  # on the queue
 FIRST_BACKOFF = 0.25  # s before the first retry; doubled for each after it
+SHORTEST_IDLING = 1.0  # s for which nobody closes a connection because it is not used
 SHORT_CLOSE_TIMEOUT = 0.5  # s for the closing handshake after Ctrl-C or bad audio, when somebody may be waiting
 # On Windows, Ctrl-C doesn't end a wait for a lock.
 LONGEST_WAIT = 0.5 if os.name == "nt" else 1e6  # s
@@ -174,12 +177,13 @@ class _Exchange:
         self._on_progress = on_progress
         self._on_event = on_event
         self._began = time.monotonic()
+        self._process = os.getpid()
         # Not a Queue: written in Python, with a lock and a condition, it breaks if Ctrl-C comes at a bad moment in it.
         self._queue: queue.SimpleQueue[object] = queue.SimpleQueue()
         self._cancelled = False
         self._ending = False
         self._protocol = protocol.Protocol()
-        self._audio = Audio(b"", 1, 1, 1)
+        self._audio = NO_AUDIO
         self._transport: Optional[Transport] = None
         self._sender: Optional[sender.Sender] = None
         self._deadline = Deadline(0)
@@ -199,10 +203,13 @@ class _Exchange:
 
     def run(self, source: AudioSource) -> ScoreResult:
         try:
-            verdict = self._verdict(source)
+            return self._result(self._verdict(source))
         except _CallbackFailed as failed:
             raise failed.error from failed.error.__cause__
-        return self._result(verdict)
+        finally:
+            # Large, and its objects refer to each other: they would wait for the garbage collector, which may not
+            # come before a thousand recordings are held.
+            self._audio, self._sender = NO_AUDIO, None
 
     def _verdict(self, source: AudioSource) -> messages.Status:
         """Makes the exchange; when it leaves, in whatever way, the connection and the threads have ended."""
@@ -240,6 +247,9 @@ class _Exchange:
         """Opens the WebSocket: the only thing that is tried again, since nothing is metered yet."""
         # The time that decoding took is not the connection's.
         self._deadline.extend(time.monotonic() - self._connecting_since)
+        if self._idled_out():
+            logger.info("the server closed the connection while the audio was being decoded; connecting again")
+            self._transport = None
         for attempt in itertools.count():
             if attempt or self._transport is None:
                 self._start_connecting()
@@ -252,6 +262,25 @@ class _Exchange:
             logger.info("%s; trying again in %.1f s", error, wait)
             with contextlib.suppress(queue.Empty):
                 self._take(Deadline(wait))  # nothing comes but a cancellation
+
+    def _idled_out(self) -> bool:
+        """Returns whether the early connection stood open unused until it was closed: then its events are dropped."""
+        transport = self._transport
+        if transport is None or not transport.ended or not transport.opened_at:
+            return False
+        if time.monotonic() - transport.opened_at < SHORTEST_IDLING:
+            return False  # a refusal, most likely, and the caller's to hear
+        events = []
+        with contextlib.suppress(queue.Empty):
+            while True:
+                events.append(self._queue.get_nowait())
+        if any(isinstance(event, messages.Status) and event.status == "success" for event in events):
+            for event in events:
+                self._queue.put(event)
+            return False
+        if self._cancelled:
+            self._queue.put(None)  # what wakes us may have been among them
+        return True
 
     def _start_connecting(self) -> None:
         if self._transport is None:
@@ -331,7 +360,10 @@ class _Exchange:
                 self._timings["verdict"] = self._elapsed()
                 return command.verdict
             else:
-                raise command.error
+                try:
+                    raise command.error
+                finally:
+                    del command  # its error holds this frame, and so the caller's, with the recording
         return None
 
     def _send_failure(self, error: BaseException) -> Union[protocol.TimeOver, protocol.SendFailed]:
@@ -399,6 +431,10 @@ class _Exchange:
         """Ends both threads: with a closing handshake, if the connection lets us."""
         deadline = Deadline(timeout)
         self._ending = True
+        if os.getpid() != self._process:  # a callback has forked, and the child leaves it
+            if self._transport is not None:
+                self._transport.abandon()
+            return
         try:
             if self._sender is not None:
                 self._sender.stop()

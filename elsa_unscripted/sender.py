@@ -16,7 +16,7 @@ import queue
 import threading
 import time
 from dataclasses import dataclass
-from typing import Callable, Dict, Iterable, Iterator, List, Optional, Tuple
+from typing import Callable, Dict, Iterable, Iterator, List, Optional, Set, Tuple
 
 
 @dataclass(frozen=True)
@@ -104,10 +104,8 @@ class Sender:
         """
         self._begins = True  # first: after Ctrl-C nobody knows how far it came
         try:
-            if self._interval is None:
+            if self._interval is None or not _pacer().add(self):
                 self._go_alone(None)
-            else:
-                _pacer().add(self)
         except RuntimeError:
             self._begins = False
             raise
@@ -206,6 +204,8 @@ class Sender:
             self._threads = [*(other for other in self._threads if other.is_alive()), thread]
 
     def _set_finished(self) -> None:
+        # What is left of the audio, which would wait for the garbage collector.
+        self._schedule, self._packets, self._message = iter(()), (), None
         self._finished = True
         self._finish.put(None)
 
@@ -260,31 +260,50 @@ class _Pacer:
         self._inbox: queue.SimpleQueue[Sender] = queue.SimpleQueue()  # new ones, and those that were stopped
         self._lock = threading.Lock()  # guards the next, so that nothing comes into the inbox of a thread that ends
         self._thread: Optional[threading.Thread] = None
+        # Threads that are in here: a signal handler or a finalizer that interrupts one can't wait for it.
+        self._inside: Set[int] = set()
 
-    def add(self, sender: Sender) -> None:
-        with self._lock:
+    def add(self, sender: Sender) -> bool:
+        """Takes a sender; returns `False` if the calling thread would wait for itself."""
+        if threading.get_ident() in self._inside:
+            return False
+        with self._entered(), self._lock:
             if self._thread is None:
                 thread = threading.Thread(target=self._run, name="elsa-audio", daemon=True)
                 thread.start()  # Ctrl-C in here leaves open whether it will ever run: `_run` tells, if so
                 self._thread = thread
             self._inbox.put(sender)
+        return True
 
     def wake(self, sender: Sender) -> None:
         """Lets the thread see that a sender was stopped."""
-        with self._lock:
+        with self._entered(), self._lock:
             if self._thread is not None:
                 self._inbox.put(sender)
             else:  # it has left, or Ctrl-C kept it from being added
                 sender.give_up()
 
+    @contextlib.contextmanager
+    def _entered(self) -> Iterator[None]:
+        thread = threading.get_ident()
+        self._inside.add(thread)
+        try:
+            yield
+        finally:
+            self._inside.discard(thread)
+
     def is_run_by(self, thread: threading.Thread) -> bool:
         return self._thread is thread
 
     def _run(self) -> None:
-        with self._lock:
-            if self._thread not in (None, threading.current_thread()):
-                return  # one that nobody knows of, and too late
-            self._thread = threading.current_thread()
+        with self._entered():
+            with self._lock:
+                if self._thread not in (None, threading.current_thread()):
+                    return  # one that nobody knows of, and too late
+                self._thread = threading.current_thread()
+            self._pace()
+
+    def _pace(self) -> None:
         turns: List[Tuple[float, int, Sender]] = []  # a heap: who comes when; the number keeps equals in order
         numbers = itertools.count()
         left: List[Sender] = []
@@ -326,6 +345,9 @@ class _Pacer:
 
 
 _pacers: Dict[int, _Pacer] = {}  # by process: a fork takes the object along, but not its thread
+if hasattr(os, "register_at_fork"):
+    # A child may have the number of a process that it descends from: numbers come again, and in a container soon.
+    os.register_at_fork(after_in_child=_pacers.clear)
 
 
 def _pacer() -> _Pacer:

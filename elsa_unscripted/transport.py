@@ -10,6 +10,7 @@ import contextlib
 import functools
 import json
 import logging
+import queue
 import socket
 import ssl
 import struct
@@ -41,6 +42,7 @@ class Transport:
 
     Attributes:
         opened_at: When the WebSocket was open, on the monotonic clock; 0 before.
+        ended: Whether the connection is over, and `Closed` was put.
     """
 
     def __init__(
@@ -66,7 +68,9 @@ class Transport:
         self.opened_at = 0.0
         self._error: Optional[BaseException] = None
         self._close_frame: Optional[Tuple[int, str]] = None
-        self._ended = threading.Event()
+        # Not an Event: written in Python, with a lock, it would hang if Ctrl-C came at a bad moment in it.
+        self.ended = False
+        self._end: queue.SimpleQueue[None] = queue.SimpleQueue()  # wakes who waits for it
         # A daemon: a name look-up can't be ended, and must not keep the interpreter.
         self._thread = threading.Thread(target=self._run, name="elsa-websocket", daemon=True)
 
@@ -79,7 +83,7 @@ class Transport:
         try:
             self._thread.start()
         except RuntimeError:
-            self._ended.set()
+            self._set_ended()
             raise
 
     @staticmethod
@@ -123,7 +127,7 @@ class Transport:
             Whether the thread has ended. If not, it is most likely in a name look-up, and ends after that.
         """
         deadline = Deadline(timeout)
-        if self.opened_at and self._wire is not None and not self._ended.is_set():
+        if self.opened_at and self._wire is not None and not self.ended:
             self._wire.bound_sending(Deadline(timeout / 2))  # the peer may have stopped reading
             if self._app is not None and not listen:
                 # Else websocket-client 1.9 would log the server's answer, a normal close, as an error.
@@ -136,7 +140,7 @@ class Transport:
             if not stuck:
                 self._wait(deadline.remaining())
         self.cut(deadline.remaining())
-        return self._ended.is_set()
+        return self.ended
 
     def cut(self, timeout: float = 0.0) -> None:
         """Ends the connection without a handshake; waits moments for the thread, or `timeout` if that is longer."""
@@ -145,10 +149,21 @@ class Transport:
         self._socket.shut_down()
         self._wait(max(timeout, 0.5) if self._socket.dialled else 0.05)
 
+    def abandon(self) -> None:
+        """In a child that was forked, closes its copy of the socket: the connection is the parent's, and goes on."""
+        self._socket.abandon()
+
     def _wait(self, timeout: float) -> None:
+        if not self.ended:
+            with contextlib.suppress(queue.Empty):
+                self._end.get(timeout=timeout)
         # Not for the thread itself: up to Python 3.12, one whose join() is interrupted counts as ended while it runs.
-        if self._ended.wait(timeout) and self._thread.ident is not None:
+        if self.ended and self._thread.ident is not None:
             self._thread.join(0.5)
+
+    def _set_ended(self) -> None:
+        self.ended = True
+        self._end.put(None)
 
     def _sending(self, call: Callable[..., T], *arguments: object) -> T:
         try:
@@ -171,7 +186,7 @@ class Transport:
         logger.debug("< closed %d", code)
         error_to_tell = None if self._close_frame else self._translated(self._error)
         self._put(Closed(code, reason, error_to_tell))
-        self._ended.set()
+        self._set_ended()
 
     def _connect_and_read(self) -> None:
         url = str(self._config.url)

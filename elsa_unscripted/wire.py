@@ -91,6 +91,12 @@ class Socket:
             if self._socket is not None:
                 self._socket.close()
 
+    def abandon(self) -> None:
+        """Closes a child's copy of the socket after a fork."""
+        # Without the lock: a thread of the parent's may have held it. There is no other here.
+        if self._socket is not None:
+            self._socket.close()
+
     def _reach(self, host: str, port: int) -> socket.socket:
         addresses = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)
         failure: OSError = OSError(f"{host!r} has no address")

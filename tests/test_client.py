@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+import gc
 import io
 import json
 import pickle
@@ -9,6 +11,7 @@ import socket
 import sys
 import threading
 import time
+import wave
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any, Callable, List, Optional, Tuple
@@ -35,6 +38,7 @@ from elsa_unscripted import (
     StreamClosedError,
     score,
 )
+from elsa_unscripted import audio as decoder
 from elsa_unscripted.sandbox import Sandbox
 
 TOKEN = "the-secret-token"
@@ -119,6 +123,114 @@ def test_connects_while_it_decodes(long_flac: bytes) -> None:
     assert result.timings.start is not None
     assert result.timings.connect < 0.5 * result.timings.start
     assert result.audio_seconds == pytest.approx(600)
+
+
+def _slow_to_decode(monkeypatch: pytest.MonkeyPatch, closed: threading.Event) -> bytes:
+    """Returns a WAV whose decoding lasts until a while after the server closed."""
+    widen = decoder._widen
+
+    def slowly(samples: bytes) -> bytes:
+        assert closed.wait(10)
+        time.sleep(1.2)
+        return widen(samples)
+
+    monkeypatch.setattr(decoder, "_widen", slowly)
+    file = io.BytesIO()
+    with wave.open(file, "wb") as target:
+        target.setnchannels(1)
+        target.setsampwidth(3)
+        target.setframerate(16000)
+        target.writeframes(bytes(3 * 1600))
+    return file.getvalue()
+
+
+@pytest.mark.parametrize("how", ["close", "reset", "failed"])
+def test_connection_that_is_closed_while_it_decodes(how: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A server that closes what stands idle during a long decoding has lost nothing: a new connection is made."""
+    closed = threading.Event()
+
+    def script(connection: Connection) -> None:
+        connection.handshake()
+        if not closed.is_set():
+            if how == "failed":
+                connection.send({"status": "failed", "reason": "no config came"})
+            connection.reset() if how == "reset" else connection.send_close(1001)
+            closed.set()
+            return
+        connection.read_frame()
+        connection.send(STREAM_ID)
+        connection.read_until_end()
+        connection.send(SUCCESS)
+        connection.finish()
+
+    with RawServer(script) as server:
+        source = _slow_to_decode(monkeypatch, closed)
+        result = score(source, TOKEN, url=server.url, speed=None, connect_retries=0, timeout=10)
+    assert [status["status"] for status in result.statuses] == ["processing", "success"]
+    assert len(server.connections) == 2
+
+
+def test_verdict_while_it_decodes(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A result that came with the close of an idle connection is a result."""
+    closed = threading.Event()
+
+    def script(connection: Connection) -> None:
+        connection.handshake()
+        connection.send(SUCCESS)
+        connection.send_close()
+        closed.set()
+
+    with RawServer(script) as server:
+        source = _slow_to_decode(monkeypatch, closed)
+        assert score(source, TOKEN, url=server.url, timeout=10).status == "success"
+    assert len(server.connections) == 1
+
+
+def test_cancel_while_it_decodes(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A cancellation counts, though the connection it came to was closed."""
+    closed = threading.Event()
+
+    def script(connection: Connection) -> None:
+        if not closed.is_set():
+            connection.handshake()
+            connection.send_close()
+            client.cancel()
+            closed.set()
+        connection.wait(20)  # the next one is left hanging
+
+    with RawServer(script) as server:
+        client = Client(TOKEN, url=server.url, timeout=10)
+        with pytest.raises(ScoreCancelledError):
+            client.score(_slow_to_decode(monkeypatch, closed))
+
+
+# What is left of the audio.
+
+
+@pytest.mark.skipif(sys.implementation.name != "cpython", reason="counts references")
+@pytest.mark.parametrize("speed", [None, 20])
+@pytest.mark.parametrize("end", ["after the audio", "amid the audio", "failed"])
+def test_audio_is_not_kept(end: str, speed: Optional[float], austen: Path) -> None:
+    """Recordings are large: when `score()` has ended, nothing of it waits for the garbage collector."""
+    audio = austen.read_bytes()
+
+    def script(connection: Connection) -> None:
+        connection.start()
+        if end == "after the audio":
+            connection.read_until_end()
+        else:
+            connection.read_frame()
+        connection.send({"status": "failed"} if end == "failed" else SUCCESS)
+        connection.finish()
+
+    gc.disable()
+    try:
+        before = sys.getrefcount(audio)
+        with contextlib.suppress(ScoringFailedError):
+            scored(script, audio, speed=speed)
+        assert sys.getrefcount(audio) == before
+    finally:
+        gc.enable()
 
 
 # The result.

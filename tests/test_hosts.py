@@ -14,7 +14,7 @@ import time
 from concurrent.futures import ProcessPoolExecutor, ThreadPoolExecutor
 from functools import partial
 from pathlib import Path
-from typing import Any, Dict, Optional
+from typing import Any, Callable, Dict, List, Optional
 from urllib.error import URLError
 from urllib.request import urlopen
 
@@ -109,6 +109,35 @@ def test_after_a_fork_in_mid_exchange(speech: Path, short: Path) -> None:
             _, waited = os.waitpid(child, 0)
             assert waited == 0
             assert ours.result(GUARD).audio_seconds_sent == 3.28
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="needs os.fork")
+@pytest.mark.filterwarnings("ignore:.*multi-threaded, use of fork:DeprecationWarning")
+@pytest.mark.parametrize("leave", [lambda: sys.exit(3), lambda: 1 // 0])
+def test_a_fork_in_a_callback(leave: Callable[[], object], speech: Path) -> None:
+    """A child that is forked in a callback, and leaves it by an exception, doesn't end the parent's exchange."""
+    parent = os.getpid()
+    children: List[int] = []
+
+    def fork(*_: object) -> None:
+        if not children:
+            children.append(os.fork())
+            if not children[0]:
+                leave()
+
+    with Sandbox() as sandbox:
+        try:
+            result = score(speech, "any", url=sandbox.url, speed=10, on_progress=fork)
+        except BaseException as error:  # the child's
+            if os.getpid() != parent:
+                os._exit(0 if isinstance(error, (SystemExit, ZeroDivisionError)) else 1)
+            raise
+        finally:
+            if os.getpid() != parent:
+                os._exit(2)
+        assert os.waitpid(children[0], 0)[1] == 0
+        assert result.audio_seconds_sent == 3.28
+        assert sandbox.exchanges[-1].close_code == 1000
 
 
 def test_gevent(speech: Path) -> None:

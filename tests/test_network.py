@@ -351,3 +351,57 @@ def test_interrupts_at_random_moments_leave_no_connection(short: Path) -> None:
             check=False,
         )
     assert done.stdout.split() == ["True", "success"], done.stderr
+
+
+INTERRUPTED_IN_THE_CLOSE = """
+import sys, threading, time
+from elsa_unscripted import score
+from elsa_unscripted.transport import Transport
+
+class Interrupt:
+    def __init__(self, number):
+        self.left = number
+
+    def __call__(self, frame, event, argument):
+        if self.left and event == "return":
+            caller = frame
+            while caller is not None and caller.f_code is not Transport.close.__code__:
+                caller = caller.f_back
+            self.left -= caller is not None
+            if not self.left:
+                sys.settrace(None)
+                raise KeyboardInterrupt
+        return self
+
+number, slow = 0, []
+while True:
+    number += 1
+    interrupt = Interrupt(number)
+    began = time.monotonic()
+    sys.settrace(interrupt)
+    try:
+        score(sys.argv[1], speed=100)
+    except KeyboardInterrupt:
+        pass
+    sys.settrace(None)
+    if interrupt.left:
+        break
+    if time.monotonic() - began > 5 or threading.active_count() > 1:
+        slow.append(number)
+print(number > 10, slow)
+"""
+
+
+def test_interrupts_at_each_step_of_the_close(short: Path) -> None:
+    """Ctrl-C where any function in the closing handshake returns ends the call soon, and no thread goes on."""
+    with Sandbox() as sandbox:
+        url = {"ELSA_UNSCRIPTED_URL": sandbox.url, "ELSA_API_TOKEN": "any"}
+        done = subprocess.run(
+            [sys.executable, "-c", INTERRUPTED_IN_THE_CLOSE, str(short)],
+            env={**os.environ, **url},
+            capture_output=True,
+            text=True,
+            timeout=60,
+            check=False,
+        )
+    assert done.stdout == "True []\n", done.stderr

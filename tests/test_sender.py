@@ -420,6 +420,27 @@ def test_a_child_has_a_thread_of_its_own() -> None:
     assert line.taken == [*PACKETS, b"end"]
 
 
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="this system has no fork")
+@pytest.mark.filterwarnings("ignore:.*fork:DeprecationWarning")
+def test_a_child_may_have_the_number_of_its_parent(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Numbers of processes come again, and each container counts anew: a child's streams leave all the same."""
+    monkeypatch.setattr(os, "getpid", lambda: 1)
+    line = Line()
+    sender = line.sender(0.2)
+    sender.start()
+    assert line.events.get(timeout=LONG) == Progress(1)
+    child = os.fork()
+    if not child:
+        own = Line()
+        another = own.sender(0.01)
+        another.start()
+        whole = another.join(5) and own.taken == [*PACKETS, b"end"]
+        os._exit(0 if whole else 1)
+    assert os.waitpid(child, 0)[1] == 0
+    assert sender.join(LONG)
+    assert line.taken == [*PACKETS, b"end"]
+
+
 @settings(max_examples=25, deadline=None)
 @given(
     interval=st.one_of(st.none(), st.floats(0.0, 0.01)),
@@ -474,3 +495,68 @@ def test_interrupted_start_ends_no_later_sender() -> None:
     """Ctrl-C at the worst moment of starting the shared thread: that thread never runs; the next sender's does."""
     done = subprocess.run([sys.executable, "-c", INTERRUPTED], capture_output=True, text=True, timeout=60, check=False)
     assert done.stdout == "True [] [b'a', b'b', b'end']\n", done.stderr
+
+
+def test_a_finalizer_in_the_shared_thread() -> None:
+    """What the garbage collector runs in the shared thread may send and wait for it: not by that thread, then."""
+    line, other = Line(), Line()
+    joined = []
+
+    def finalize() -> Iterator[bytes]:
+        yield b"a"
+        sender = line.sender(0.01)
+        sender.start()
+        joined.append(sender.join(10))
+        yield b"b"
+
+    outer = other.sender(0.01, finalize())
+    outer.start()
+    assert outer.join(LONG)
+    assert joined == [True]
+    assert line.taken == [*PACKETS, b"end"]
+    assert other.taken == [b"a", b"b", b"end"]
+    assert audio_threads() == []
+
+
+HANDLED = """
+import faulthandler, sys, threading
+from elsa_unscripted.sender import Sender, _Pacer
+
+faulthandler.dump_traceback_later(20, exit=True)
+
+def sender(taken):
+    def begin(message):
+        taken.append(message)
+    return Sender([b"a", b"b"], b"end", begin, begin, lambda event: None, 0.001)
+
+def trace(frame, event, argument):
+    # Where a signal would be handled, with the lock taken: as the shared thread is being made, or is told of a stop.
+    where = {"add": "__init__", "wake": "leave"}[sys.argv[1]]
+    caller = frame.f_back
+    if event == "call" and frame.f_code.co_name == where and caller and caller.f_code in (
+        _Pacer.add.__code__, _Pacer.wake.__code__
+    ):
+        sys.settrace(None)
+        inner = sender(second)
+        inner.start()
+        print(inner.join(10), second)
+
+first, second = [], []
+outer = sender(first)
+sys.settrace(trace if sys.argv[1] == "add" else None)
+outer.start()
+outer.join(10)
+outer._finished = sys.argv[1] == "add"
+sys.settrace(trace)
+outer.stop()
+sys.settrace(None)
+print(first)
+"""
+
+
+@pytest.mark.parametrize("where", ["add", "wake"])
+def test_a_signal_handler_amid_the_shared_threads_lock(where: str) -> None:
+    """A signal handler that sends, wherever it interrupts a sender of its own thread, doesn't wait for itself."""
+    command = [sys.executable, "-c", HANDLED, where]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
+    assert done.stdout == "True [b'a', b'b', b'end']\n[b'a', b'b', b'end']\n", done.stderr
