@@ -531,7 +531,7 @@ def sender(taken):
 
 def trace(frame, event, argument):
     # Where a signal would be handled, with the lock taken: as the shared thread is being made, or is told of a stop.
-    where = {"add": "__init__", "wake": "leave"}[sys.argv[1]]
+    where = {"add": "__init__", "wake": "give_up"}[sys.argv[1]]
     caller = frame.f_back
     if event == "call" and frame.f_code.co_name == where and caller and caller.f_code in (
         _Pacer.add.__code__, _Pacer.wake.__code__
