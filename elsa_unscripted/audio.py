@@ -12,15 +12,15 @@ import logging
 import os
 import shutil
 import stat
-import struct
 import sys
 import threading
 import warnings
 from dataclasses import dataclass, field, replace
 from fractions import Fraction
-from typing import Any, BinaryIO, Callable, Dict, Iterator, List, NamedTuple, Optional, Tuple, Type, Union
+from typing import Any, BinaryIO, Callable, Dict, Iterator, List, Optional, Tuple, Type, Union
 
 from .exceptions import AudioError
+from .wav import find_pcm, header
 
 __all__ = ["Audio", "load"]
 
@@ -30,12 +30,6 @@ DECODED_RATE = 16_000  # Hz: what the server converts everything to; more would 
 
 # Hz. Beyond these, which only a broken header gives, to resample a short file can take minutes, or all memory.
 LOWEST_RATE, HIGHEST_RATE = 1_000, 1_000_000
-
-# A data chunk that claims this many bytes or more has an unknown length: so ffmpeg, SoX and arecord write to a pipe.
-_UNKNOWN_SIZE = 0x7FFF_F000
-
-_PCM, _EXTENSIBLE = 1, 0xFFFE
-_PCM_GUID = bytes.fromhex("0100000000001000800000aa00389b71")
 
 _FLIP_SIGN = bytes(value ^ 0x80 for value in range(256))
 _LOWEST_BYTE = bytes(0xFF if highest > 0x7F else 0x00 for highest in range(256))  # pydub's, of a widened sample
@@ -117,8 +111,15 @@ class Audio:
             for index in range(self.packet_count(chunk_seconds)):
                 pcm = view[index * frames // parts * width : (index + 1) * frames // parts * width]
                 if len(pcm) not in headers:
-                    headers[len(pcm)] = _wav_header(self, len(pcm))
+                    headers[len(pcm)] = self._header(len(pcm))
                 yield headers[len(pcm)] + pcm
+
+    def to_wav(self) -> bytes:
+        """Returns all of it as a WAV file."""
+        return self._header(len(self.pcm)) + self.pcm
+
+    def _header(self, size: int) -> bytes:
+        return header(self.sample_rate, self.channels, self.sample_width, size)
 
     def _frames_per_packet(self, chunk_seconds: float) -> Fraction:
         # Through its decimal digits 0.1 is exactly a tenth: no boundary shifts, however long the audio.
@@ -151,7 +152,7 @@ def load(
         recognized()
     else:
         name, data = _read(source)
-        wav = _find_pcm(data, name)
+        wav = find_pcm(data, name)
         if wav is None:
             audio = _decode(data, sample_rate or DECODED_RATE, name, recognized)
         else:
@@ -177,7 +178,7 @@ def seconds_in(data: bytes) -> float:
     Raises:
         AudioError: It holds no audio, or nothing installed decodes it.
     """
-    wav = _find_pcm(data, "the given bytes")
+    wav = find_pcm(data, "the given bytes")
     if wav is None:
         return load(data).seconds
     return (wav.stop - wav.start) / (wav.channels * wav.bits // 8) / wav.sample_rate
@@ -238,88 +239,7 @@ def _read_file_object(file: Any) -> bytes:
     return bytes(data)
 
 
-# PCM WAV
-
-
-class _WavPcm(NamedTuple):
-    """Where a WAV file holds its PCM (from byte `start` to `stop`), of what kind, and what is wrong with it."""
-
-    start: int
-    stop: int
-    sample_rate: int
-    channels: int
-    bits: int
-    warnings: Tuple[str, ...]
-
-
-def _find_pcm(data: bytes, name: str) -> Optional[_WavPcm]:
-    """Finds the PCM in a WAV file; returns `None` if it isn't a WAV, or not of 8, 16, 24 or 32 bit PCM.
-
-    pydub's own search gives up after ten chunks, takes float for PCM, and knows nothing of pad bytes and of lengths
-    that lie.
-
-    Raises:
-        AudioError: It is a WAV that is cut off before its audio, or its header makes no sense.
-    """
-    if data[:4] != b"RIFF" or data[8:12] != b"WAVE":
-        return None
-    layout = b""
-    for kind, start, size in _chunks(data, 12):
-        if kind == b"fmt ":
-            layout = data[start : start + size]
-        if kind == b"data":
-            break
-    else:
-        raise AudioError(f"{name} is a WAV file that is cut off before its audio: record or copy it again")
-    if len(layout) < 16:
-        raise AudioError(f"{name} is a WAV file that doesn't say what its audio is like: export it again")
-    tag, channels, sample_rate, _, frame_width, bits = struct.unpack_from("<HHIIHH", layout)
-    is_pcm = tag == _PCM or (tag == _EXTENSIBLE and layout[24:40] == _PCM_GUID)
-    if not is_pcm or bits not in (8, 16, 24, 32):
-        return None
-    if not channels or not sample_rate or frame_width != channels * bits // 8:
-        facts = f"{channels} channels, {sample_rate} Hz, {bits} bit, {frame_width} bytes in a frame"
-        raise AudioError(f"{name} has a WAV header that makes no sense ({facts}): export it again")
-    stop, problem = _end_of_pcm(data, start, size)
-    excess = (stop - start) % frame_width
-    if excess and not problem:
-        problem = f"its last frame is incomplete, {excess} bytes are left out"
-    found = (f"{name}: {problem}",) if problem else ()
-    return _WavPcm(start, stop - excess, sample_rate, channels, bits, found)
-
-
-def _chunks(data: bytes, position: int) -> Iterator[Tuple[bytes, int, int]]:
-    """Yields each RIFF chunk's kind, its start and its claimed length (both in bytes)."""
-    while position + 8 <= len(data):
-        kind, size = struct.unpack_from("<4sI", data, position)
-        yield kind, position + 8, size
-        position += 8 + size
-        # A zero pads an odd chunk, but some writers forget it; a kind never begins with zero.
-        if size % 2 and data[position : position + 1] == b"\0":
-            position += 1
-
-
-def _end_of_pcm(data: bytes, start: int, size: int) -> Tuple[int, str]:
-    """Returns where the PCM of a data chunk ends, and what is wrong with the chunk's length, if anything is."""
-    there = len(data) - start
-    if size > there:
-        problem = f"it is cut off, its header promises {size} bytes of audio; the {there} bytes there are sent"
-        return len(data), "" if size >= _UNKNOWN_SIZE else problem
-    if _only_chunks_follow(data, start + size):
-        return start + size, ""
-    if size == 0:
-        return len(data), f"its recorder never finished it (a length of 0); all {there} bytes there are sent"
-    return start + size, f"the {there - size} bytes behind the {size} that its header calls audio are left out"
-
-
-def _only_chunks_follow(data: bytes, position: int) -> bool:
-    """Returns whether nothing but whole chunks lies from `position` to the end, and no more audio."""
-    position += data[position : position + 1] == b"\0"
-    for kind, start, size in _chunks(data, position):
-        if kind == b"data" or not kind.decode("latin-1").isprintable():
-            return False
-        position = start + size
-    return len(data) - position in (0, 1) and not any(data[position:])
+# WAV, by pydub
 
 
 def _pydub_samples(view: memoryview, bits: int) -> Union[bytes, memoryview]:
@@ -343,15 +263,6 @@ def _widen(samples: bytes) -> bytes:
     wide = bytearray(4 * len(lowest))
     wide[0::4], wide[1::4], wide[2::4], wide[3::4] = highest.translate(_LOWEST_BYTE), lowest, middle, highest
     return bytes(wide)
-
-
-def _wav_header(audio: Audio, size: int) -> bytes:
-    rate, width, bits = audio.sample_rate, audio.frame_width, 8 * audio.sample_width
-    layout = struct.pack("<HHIIHH", _PCM, audio.channels, rate, rate * width, width, bits)
-    return struct.pack("<4sI4s4sI16s4sI", b"RIFF", 36 + size, b"WAVE", b"fmt ", 16, layout, b"data", size)
-
-
-# pydub
 
 
 def _import_audio_segment() -> Any:
@@ -427,7 +338,7 @@ def _resample(audio: Audio, rate: int, name: str) -> Audio:
     av = _import_pyav()
     if av is None:
         raise AudioError(f"resampling {name} to {rate} Hz needs PyAV: {_INSTALL}")
-    resampled = _decode_with_pyav(av, _wav_header(audio, len(audio.pcm)) + audio.pcm, rate, name, lambda: None)
+    resampled = _decode_with_pyav(av, audio.to_wav(), rate, name, lambda: None)
     return replace(resampled, warnings=audio.warnings + resampled.warnings)
 
 

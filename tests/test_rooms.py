@@ -28,14 +28,16 @@ ROOMS: dict[str, list[str]] = {
     # `report`, which is below it: `ScoreResult.to_html()` imports it when it is called.
     "result": ["assessment", "exceptions", "report"],
     "protocol": ["messages", "result", "exceptions"],
-    "audio": ["config", "exceptions"],
+    # Not in the table: the container that `audio` reads and writes.
+    "wav": ["exceptions"],
+    "audio": ["config", "exceptions", "wav"],
     "sender": [],
     # Not in the table: the part of `transport`'s job below the WebSocket; `deadline` is there for every wait.
     "wire": ["deadline", "exceptions"],
     "transport": ["messages", "config", "exceptions", "deadline", "wire"],
     "client": [
         *BELOW_ALL,
-        *["config", "messages", "assessment", "result", "protocol", "audio", "sender", "wire", "transport"],
+        *["config", "messages", "assessment", "result", "protocol", "wav", "audio", "sender", "wire", "transport"],
     ],
     "journal": ["result", "exceptions", "version"],
     # `audio` for how long a recording is, `result` and `exceptions` for what a batch yields, beside the table's.
@@ -48,7 +50,19 @@ ROOMS: dict[str, list[str]] = {
     # "The above", and `sandbox`, which is beside it: `elsa-unscripted sandbox` has to start it.
     "cli": [
         *BELOW_ALL,
-        *["config", "messages", "assessment", "result", "protocol", "audio", "sender", "wire", "transport", "client"],
+        *[
+            "config",
+            "messages",
+            "assessment",
+            "result",
+            "protocol",
+            "wav",
+            "audio",
+            "sender",
+            "wire",
+            "transport",
+            "client",
+        ],
         *["journal", "batch", "api", "summary", "report", "sandbox"],
     ],
     "sandbox": [],

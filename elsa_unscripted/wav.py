@@ -1,0 +1,109 @@
+"""The RIFF WAV container: where a file holds its PCM, and the header that goes before a packet's. Used by `audio`."""
+
+from __future__ import annotations
+
+import struct
+from typing import Iterator, NamedTuple, Optional, Tuple
+
+from .exceptions import AudioError
+
+# A data chunk that claims this many bytes or more has an unknown length: so ffmpeg, SoX and arecord write to a pipe.
+_UNKNOWN_SIZE = 0x7FFF_F000
+
+_PCM, _EXTENSIBLE = 1, 0xFFFE
+_PCM_GUID = bytes.fromhex("0100000000001000800000aa00389b71")
+
+
+class Pcm(NamedTuple):
+    """Where a WAV file holds its PCM (from byte `start` to `stop`), of what kind, and what is wrong with it."""
+
+    start: int
+    stop: int
+    sample_rate: int
+    channels: int
+    bits: int
+    warnings: Tuple[str, ...]
+
+
+def find_pcm(data: bytes, name: str) -> Optional[Pcm]:
+    """Finds the PCM in a WAV file; returns `None` if it isn't a WAV, or not of 8, 16, 24 or 32 bit PCM.
+
+    pydub's own search gives up after ten chunks, takes float for PCM, and knows nothing of pad bytes and of lengths
+    that lie.
+
+    Raises:
+        AudioError: It is a WAV that is cut off before its audio, or its header makes no sense.
+    """
+    if data[:4] != b"RIFF" or data[8:12] != b"WAVE":
+        return None
+    layout = b""
+    for kind, start, size in _chunks(data, 12):
+        if kind == b"fmt ":
+            layout = data[start : start + size]
+        if kind == b"data":
+            break
+    else:
+        raise AudioError(f"{name} is a WAV file that is cut off before its audio: record or copy it again")
+    if len(layout) < 16:
+        raise AudioError(f"{name} is a WAV file that doesn't say what its audio is like: export it again")
+    tag, channels, sample_rate, _, frame_width, bits = struct.unpack_from("<HHIIHH", layout)
+    is_pcm = tag == _PCM or (tag == _EXTENSIBLE and layout[24:40] == _PCM_GUID)
+    if not is_pcm or bits not in (8, 16, 24, 32):
+        return None
+    if not channels or not sample_rate or frame_width != channels * bits // 8:
+        facts = f"{channels} channels, {sample_rate} Hz, {bits} bit, {frame_width} bytes in a frame"
+        raise AudioError(f"{name} has a WAV header that makes no sense ({facts}): export it again")
+    stop, problem = _end_of_pcm(data, start, size)
+    excess = (stop - start) % frame_width
+    if excess and not problem:
+        problem = f"its last frame is incomplete, {excess} bytes are left out"
+    found = (f"{name}: {problem}",) if problem else ()
+    return Pcm(start, stop - excess, sample_rate, channels, bits, found)
+
+
+def _chunks(data: bytes, position: int) -> Iterator[Tuple[bytes, int, int]]:
+    """Yields each RIFF chunk's kind, its start and its claimed length (both in bytes)."""
+    while position + 8 <= len(data):
+        kind, size = struct.unpack_from("<4sI", data, position)
+        yield kind, position + 8, size
+        position += 8 + size
+        # A zero pads an odd chunk, but some writers forget it; a kind never begins with zero.
+        if size % 2 and data[position : position + 1] == b"\0":
+            position += 1
+
+
+def _end_of_pcm(data: bytes, start: int, size: int) -> Tuple[int, str]:
+    """Returns where the PCM of a data chunk ends, and what is wrong with the chunk's length, if anything is."""
+    there = len(data) - start
+    if size > there:
+        problem = f"it is cut off, its header promises {size} bytes of audio; the {there} bytes there are sent"
+        return len(data), "" if size >= _UNKNOWN_SIZE else problem
+    if _only_chunks_follow(data, start + size):
+        return start + size, ""
+    if size == 0:
+        return len(data), f"its recorder never finished it (a length of 0); all {there} bytes there are sent"
+    return start + size, f"the {there - size} bytes behind the {size} that its header calls audio are left out"
+
+
+def _only_chunks_follow(data: bytes, position: int) -> bool:
+    """Returns whether nothing but whole chunks lies from `position` to the end, and no more audio."""
+    position += data[position : position + 1] == b"\0"
+    for kind, start, size in _chunks(data, position):
+        if kind == b"data" or not kind.decode("latin-1").isprintable():
+            return False
+        position = start + size
+    return len(data) - position in (0, 1) and not any(data[position:])
+
+
+def header(sample_rate: int, channels: int, sample_width: int, size: int) -> bytes:
+    """Returns the 44 bytes that stand before PCM in a WAV file.
+
+    Args:
+        sample_rate: In Hz.
+        channels: How many.
+        sample_width: Bytes of a sample.
+        size: Bytes of PCM.
+    """
+    width = channels * sample_width
+    layout = struct.pack("<HHIIHH", _PCM, channels, sample_rate, sample_rate * width, width, 8 * sample_width)
+    return struct.pack("<4sI4s4sI16s4sI", b"RIFF", 36 + size, b"WAVE", b"fmt ", 16, layout, b"data", size)
