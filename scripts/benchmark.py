@@ -77,10 +77,12 @@ def rerun_in_venv() -> int:
 def benchmark(options: argparse.Namespace) -> int:
     """Measures the rows and prints what comes; returns the exit status."""
     found = head(options.package)
+    used_before = machine_seconds()
     lines = []
     failed = []
     if not options.json:
-        print_head(found)
+        print_facts(found)
+        print(f"\n{'':<45}{'median':>7}{'p99':>7}{'worst':>7}  {'':<3}{'× bare':>7}  target")
     for name, row in ROWS.items():
         if options.only and name not in options.only:
             continue
@@ -99,11 +101,16 @@ def benchmark(options: argparse.Namespace) -> int:
             announce("")
             print(error, file=sys.stderr)
     announce("")
-    found["load average after"] = load_average()
+    after = {"load average after": load_average(), "stolen by the host": stolen(used_before, machine_seconds())}
     if options.json:
-        print(json.dumps({"head": found, "lines": lines, "not measured": failed}, indent=2, ensure_ascii=False))
+        print(
+            json.dumps(
+                {"head": {**found, **after}, "lines": lines, "not measured": failed}, indent=2, ensure_ascii=False
+            )
+        )
     else:
-        print(f"\nload average after {found['load average after']}")
+        print()
+        print_facts(after)
     if failed:
         print(f"could not be measured: {', '.join(failed)}", file=sys.stderr)
     return 1 if failed else 0
@@ -185,10 +192,24 @@ def load_average() -> str:
     return " ".join(f"{load:.2f}" for load in os.getloadavg())
 
 
-def print_head(found: dict[str, Any]) -> None:
+def machine_seconds() -> dict[str, float]:
+    """Returns how long all cores together have done what (see proc_stat(5)); empty if this isn't Linux."""
+    kinds = ("user", "nice", "system", "idle", "iowait", "irq", "softirq", "steal")
+    with contextlib.suppress(OSError), open("/proc/stat", encoding="ascii") as file:
+        return dict(zip(kinds, (int(jiffies) / os.sysconf("SC_CLK_TCK") for jiffies in file.readline().split()[1:])))
+    return {}
+
+
+def stolen(before: dict[str, float], after: dict[str, float]) -> str:
+    """Returns the share of the time in which this machine, a virtual one, wanted to run and its host didn't let it."""
+    spent = {kind: after[kind] - before[kind] for kind in after}
+    busy = sum(spent.values()) - spent.get("idle", 0.0) - spent.get("iowait", 0.0)
+    return f"{spent['steal'] / busy:.0%} of the time that was asked for" if busy else "unknown"
+
+
+def print_facts(found: dict[str, Any]) -> None:
     for name, value in found.items():
         print(textwrap.fill(f"{name:<20}{value}", COLUMNS, subsequent_indent=" " * 20))
-    print(f"\n{'':<45}{'median':>7}{'p99':>7}{'worst':>7}  {'':<3}{'× bare':>7}  target")
 
 
 def print_line(line: Line) -> None:
