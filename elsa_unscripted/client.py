@@ -30,6 +30,7 @@ from .exceptions import (
     ScoringFailedError,
     StreamClosedError,
 )
+from .mailbox import Mailbox
 from .result import ScoreResult, Timings
 from .transport import Transport
 from .version import __version__
@@ -178,8 +179,7 @@ class _Exchange:
         self._on_event = on_event
         self._began = time.monotonic()
         self._process = os.getpid()
-        # Not a Queue: written in Python, with a lock and a condition, it breaks if Ctrl-C comes at a bad moment in it.
-        self._queue: queue.SimpleQueue[object] = queue.SimpleQueue()
+        self._queue: Mailbox[object] = Mailbox()
         self._cancelled = False
         self._ending = False
         self._protocol = protocol.Protocol()
@@ -198,7 +198,7 @@ class _Exchange:
     def _put(self, event: object) -> None:
         """Takes the events of the other threads; makes them wait while a slow callback keeps ours from the queue."""
         self._queue.put(event)
-        while self._queue.qsize() > MAX_WAITING_EVENTS and not self._ending:
+        while len(self._queue) > MAX_WAITING_EVENTS and not self._ending:
             time.sleep(0.01)
 
     def run(self, source: AudioSource) -> ScoreResult:

@@ -18,6 +18,8 @@ import time
 from dataclasses import dataclass
 from typing import Callable, Dict, Iterable, Iterator, List, Optional, Set, Tuple
 
+from .mailbox import Mailbox
+
 
 @dataclass(frozen=True)
 class Progress:
@@ -90,8 +92,8 @@ class Sender:
         self._begins = False
         self._stopped = False
         self._finished = False
-        self._stop: queue.SimpleQueue[None] = queue.SimpleQueue()  # wakes the thread that runs it alone
-        self._finish: queue.SimpleQueue[None] = queue.SimpleQueue()  # wakes who waits for the end
+        self._stop: Mailbox[None] = Mailbox()  # wakes the thread that runs it alone
+        self._finish: Mailbox[None] = Mailbox()  # wakes who waits for the end
         self._rest: Optional[Callable[[], None]] = None  # of a packet, for a thread of its own, which is yet to start
         self._alone = False  # it has that thread, or is about to
         self._threads: List[threading.Thread] = []  # those that have run it
@@ -257,7 +259,7 @@ class _Pacer:
     """The thread that the paced streams of a process share; it runs while there are any, and owns their order."""
 
     def __init__(self) -> None:
-        self._inbox: queue.SimpleQueue[Sender] = queue.SimpleQueue()  # new ones, and those that were stopped
+        self._inbox: Mailbox[Sender] = Mailbox()  # new ones, and those that were stopped
         self._lock = threading.Lock()  # guards the next, so that nothing comes into the inbox of a thread that ends
         self._thread: Optional[threading.Thread] = None
         # Threads that are in here: a signal handler or a finalizer that interrupts one can't wait for it.
@@ -331,7 +333,7 @@ class _Pacer:
         """Waits for whoever is new, was stopped, or is due."""
         try:
             wait = turns[0][0] - time.monotonic() if turns else 0.0
-            return self._inbox.get(timeout=wait) if wait > 0 else self._inbox.get_nowait()
+            return self._inbox.get(max(wait, 0.0))
         except queue.Empty:
             return heapq.heappop(turns)[2]
 
@@ -339,7 +341,7 @@ class _Pacer:
         if turns:
             return True
         with self._lock:
-            if self._inbox.empty():
+            if not self._inbox:
                 self._thread = None
         return self._thread is not None
 

@@ -24,6 +24,7 @@ import websocket
 from .config import Config, is_loopback, parse_proxy
 from .deadline import Deadline
 from .exceptions import ConfigError, ConnectError, ElsaError, ProtocolError, StreamClosedError
+from .mailbox import Mailbox
 from .messages import Closed, Event, Malformed, Message, Opened, describe, parse
 from .wire import MessageTooLongError, Socket, Wire
 
@@ -70,7 +71,7 @@ class Transport:
         self._close_frame: Optional[Tuple[int, str]] = None
         # Not an Event: written in Python, with a lock, it would hang if Ctrl-C came at a bad moment in it.
         self.ended = False
-        self._end: queue.SimpleQueue[None] = queue.SimpleQueue()  # wakes who waits for it
+        self._end: Mailbox[None] = Mailbox()  # wakes who waits for it
         # A daemon: a name look-up can't be ended, and must not keep the interpreter.
         self._thread = threading.Thread(target=self._run, name="elsa-websocket", daemon=True)
 

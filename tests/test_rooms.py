@@ -17,11 +17,13 @@ import elsa_unscripted
 ROOT = pathlib.Path(elsa_unscripted.__file__).parent
 
 # DESIGN.md's table, top to bottom. Where it says "the above", every room further up is listed.
-BELOW_ALL = ["version", "exceptions", "deadline"]
+BELOW_ALL = ["version", "exceptions", "deadline", "mailbox"]
 ROOMS: dict[str, list[str]] = {
     "version": [],
     "exceptions": [],
     "deadline": [],
+    # Not in the table: beside `deadline`, the other half of every wait for another thread.
+    "mailbox": ["deadline"],
     "config": ["exceptions"],
     "messages": ["exceptions"],
     "assessment": [],
@@ -31,17 +33,17 @@ ROOMS: dict[str, list[str]] = {
     # Not in the table: the container that `audio` reads and writes.
     "wav": ["exceptions"],
     "audio": ["config", "exceptions", "wav"],
-    "sender": [],
+    "sender": ["mailbox"],
     # Not in the table: the part of `transport`'s job below the WebSocket; `deadline` is there for every wait.
     "wire": ["deadline", "exceptions"],
-    "transport": ["messages", "config", "exceptions", "deadline", "wire"],
+    "transport": ["messages", "config", "exceptions", "deadline", "mailbox", "wire"],
     "client": [
         *BELOW_ALL,
         *["config", "messages", "assessment", "result", "protocol", "wav", "audio", "sender", "wire", "transport"],
     ],
     "journal": ["result", "exceptions", "version"],
     # `audio` for how long a recording is, `result` and `exceptions` for what a batch yields, beside the table's.
-    "batch": ["journal", "client", "config", "audio", "deadline", "result", "exceptions"],
+    "batch": ["journal", "client", "config", "audio", "deadline", "mailbox", "result", "exceptions"],
     # `messages` and `result` beside the table's: they name the types of its signature and nothing else.
     "api": ["client", "batch", "config", "messages", "result"],
     "summary": ["assessment", "result"],

@@ -40,10 +40,11 @@ from ..exceptions import (
     StreamClosedError,
 )
 from ..journal import Journal
+from ..mailbox import Mailbox
 from .job import Job, is_out_of_files, record
 from .outcome import BatchProgress, Outcome, Resumed
 from .pace import Pace
-from .worker import Crew, Threads, Ticket, Wake
+from .worker import Crew, Threads, Ticket
 
 logger = logging.getLogger("elsa_unscripted")
 
@@ -106,7 +107,7 @@ class Batch(Iterator[Outcome]):
         self._audio_seconds = self._billable_seconds = 0.0
         self._reserved_seconds = 0.0  # of the budget
 
-        self._wake: Wake[None] = queue.SimpleQueue()
+        self._wake: Mailbox[None] = Mailbox()
         # The batch has a common back-off, so that no exchange waits on its own for a place to connect.
         plain = replace(config, connect_retries=0)
         self._crew = Threads(plain, self._wake) if executor is None else Crew(executor, plain, self._wake)
@@ -250,7 +251,7 @@ class Batch(Iterator[Outcome]):
                 self._start(job)
             elif self._ready:
                 return  # yields it first: a million may be in the journal already
-            if time.monotonic() > patience and not self._wake.empty():
+            if time.monotonic() > patience and self._wake:
                 return  # what has ended gets into the journal first: `audio` may be slow
 
     def _due(self) -> Optional[Job]:

@@ -1,7 +1,7 @@
 """Where the exchanges of a batch run: in threads of its own, or on any `concurrent.futures.Executor`. Used by `run`.
 
-A `Ticket` stands for one exchange. The batch's thread hands it over with `start()`, looks at it after each token on
-the queue `wake`, and shares no lock with those who fill it in: Ctrl-C in the batch's thread could leave one locked.
+A `Ticket` stands for one exchange. The batch's thread hands it over with `start()`, looks at it after each token in
+the mailbox `wake`, and shares no lock with those who fill it in: Ctrl-C in the batch's thread could leave one locked.
 """
 
 from __future__ import annotations
@@ -9,7 +9,6 @@ from __future__ import annotations
 import contextlib
 import functools
 import hashlib
-import queue
 import threading
 import time
 from concurrent.futures import Executor, Future
@@ -21,9 +20,8 @@ from ..client import Client
 from ..config import Config
 from ..deadline import Deadline
 from ..exceptions import AudioError, ConfigError, ConnectError, ElsaError
+from ..mailbox import Mailbox
 from ..result import ScoreResult
-
-Wake = queue.SimpleQueue  # of None; its put() may interrupt itself, as a signal handler's does
 
 THREADS_END = 3.0  # s beyond `close_timeout`: for exchanges that were cancelled to end
 
@@ -115,7 +113,7 @@ class Threads:
     the interpreter from ending.
     """
 
-    def __init__(self, config: Config, wake: Wake[None]) -> None:
+    def __init__(self, config: Config, wake: Mailbox[None]) -> None:
         self._client = Client(config=config)
         self._close_timeout = config.close_timeout
         self._wake = wake
@@ -152,7 +150,7 @@ class Threads:
                 thread.join(deadline.remaining())
 
 
-def _work(client: Client, ticket: Ticket, wake: Wake[None]) -> None:
+def _work(client: Client, ticket: Ticket, wake: Mailbox[None]) -> None:
     try:
         ticket.done = score_file(client, ticket.path)
     except BaseException as error:  # noqa: BLE001 - told to the batch, whatever it is
@@ -163,7 +161,7 @@ def _work(client: Client, ticket: Ticket, wake: Wake[None]) -> None:
 class Crew:
     """Somebody else's executor: it is never shut down here."""
 
-    def __init__(self, executor: Executor, config: Config, wake: Wake[None]) -> None:
+    def __init__(self, executor: Executor, config: Config, wake: Mailbox[None]) -> None:
         self._executor = executor
         self._config = config
         self._wake = wake
@@ -193,7 +191,7 @@ class Crew:
                 future.cancel()
 
 
-def _deliver(ticket: Ticket, wake: Wake[None], future: Future[Done]) -> None:
+def _deliver(ticket: Ticket, wake: Mailbox[None], future: Future[Done]) -> None:
     """Runs in some thread of the executor."""
     try:
         ticket.done = future.result(0)
