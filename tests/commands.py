@@ -58,6 +58,15 @@ def environment(**variables: str) -> Mapping[str, str]:
     return {**inherited, "TERM": "xterm", "PYTHONUTF8": "1", **variables}
 
 
+def unmeasured(**variables: str) -> Mapping[str, str]:
+    """Returns the environment without coverage, for programs that are interrupted at any moment.
+
+    With it, Ctrl-C may come while coverage.py holds its own lock, which is then never released.
+    """
+    kept = {name: value for name, value in environment().items() if not name.startswith("COVERAGE_PROCESS_")}
+    return {**kept, **variables}
+
+
 def run(*command: str, stdin: bytes = b"", stdout: Any = subprocess.PIPE, **variables: Any) -> Outcome:
     """Runs a command to its end, with pipes."""
     done = subprocess.run(

@@ -21,7 +21,7 @@ from typing import Any, Callable, Dict, Iterator, List, Tuple
 
 import pytest
 import trustme
-from commands import interrupt, posix, started
+from commands import interrupt, posix, started, unmeasured
 from faults import reach
 from rawserver import CLOSE, SUCCESS, Connection, RawServer
 
@@ -341,10 +341,9 @@ print(interrupted > 50, score(sys.argv[1], speed=100, timeout=20).status)
 def test_interrupts_at_random_moments_leave_no_connection(short: Path) -> None:
     """Real signals, wherever they come: each connection is cut, and the next recording is scored all the same."""
     with Sandbox() as sandbox:
-        url = {"ELSA_UNSCRIPTED_URL": sandbox.url, "ELSA_API_TOKEN": "any"}
         done = subprocess.run(
             [sys.executable, "-c", INTERRUPTED_AT_RANDOM, str(short)],
-            env={**os.environ, **url},
+            env=unmeasured(ELSA_UNSCRIPTED_URL=sandbox.url, ELSA_API_TOKEN="any"),
             capture_output=True,
             text=True,
             timeout=90,
@@ -395,10 +394,9 @@ print(number > 10, slow)
 def test_interrupts_at_each_step_of_the_close(short: Path) -> None:
     """Ctrl-C where any function in the closing handshake returns ends the call soon, and no thread goes on."""
     with Sandbox() as sandbox:
-        url = {"ELSA_UNSCRIPTED_URL": sandbox.url, "ELSA_API_TOKEN": "any"}
         done = subprocess.run(
             [sys.executable, "-c", INTERRUPTED_IN_THE_CLOSE, str(short)],
-            env={**os.environ, **url},
+            env=unmeasured(ELSA_UNSCRIPTED_URL=sandbox.url, ELSA_API_TOKEN="any"),
             capture_output=True,
             text=True,
             timeout=60,
