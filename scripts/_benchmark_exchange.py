@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import json
 import statistics
 import threading
@@ -27,25 +28,20 @@ PACING_TARGET = "p99 ≤ 3, worst ≤ 20"
 
 
 def pacing(folder: Path, quick: bool) -> Iterator[Line]:
-    """How late each packet is, and whether that grows; the bare loop runs at the same time, in a process of its own."""
+    """How late each packet is, and whether that grows; the bare loop runs at the same time, each in its own process."""
     seconds = 8 if quick else 150
     path = speech(folder, seconds)
 
-    def ours(server: LeanServer, speed: float) -> list[float]:
-        score(path, TOKEN, url=server.url, speed=speed)
-        return lateness(server.records(1)[0], speed)
-
-    def plain(server: LeanServer, speed: float) -> list[float]:
-        errors = run(Load(server.url, str(path), 1, bare=True, speed=speed)).errors
-        if errors:
-            raise RuntimeError(f"the bare loop failed: {errors}")
-        return lateness(server.records(2)[1], speed)  # the first was its warm-up
+    def paced(speed: float, bare: bool) -> list[float]:
+        with LeanServer() as server:
+            errors = run(Load(server.url, str(path), 1, bare=bare, speed=speed)).errors
+            if errors:
+                raise RuntimeError(f"no verdict: {errors}")
+            return lateness(server.records(2)[1], speed)  # the first was its warm-up
 
     for speed in (1.0, 10.0):
-        with LeanServer() as server, LeanServer() as other, ThreadPoolExecutor() as pool:
-            warm_up(server)
-            found = pool.submit(plain, other, speed)
-            late, bare_late = ours(server, speed), found.result()
+        with ThreadPoolExecutor() as pool:
+            late, bare_late = pool.map(functools.partial(paced, speed), (False, True))
         yield line(f"pacing, {seconds} s at speed {speed:g}: lateness", "ms", late, bare_late, target=PACING_TARGET)
         yield single("  of the last packet", "ms", late[-1], target="≤ 3")
         yield line("  the bare loop", "ms", bare_late)
