@@ -8,7 +8,6 @@ is left a negative one, which means "for ever"; a lock's `acquire()` takes care 
 
 from __future__ import annotations
 
-import contextlib
 import queue
 import threading
 from collections import deque
@@ -31,8 +30,12 @@ class Mailbox(Generic[T]):
         """Adds an item; never waits."""
         self._items.append(item)
         if self._arrival.locked():
-            with contextlib.suppress(RuntimeError):  # another one has rung since
+            try:
                 self._arrival.release()
+            except RuntimeError as error:
+                # Another one has rung since. What a signal handler raises in here is its own matter, though.
+                if type(error) is not RuntimeError or "release" not in str(error):
+                    raise
 
     def get(self, timeout: float) -> T:
         """Takes an item; waits for it, `timeout` seconds at most.

@@ -343,15 +343,18 @@ class _Pacer:
         with self._lock:
             if not self._inbox:
                 self._thread = None
-        return self._thread is not None
+                return False  # whatever becomes of `_thread` once the lock is free: that is another thread's
+        return True
 
 
-_pacers: Dict[int, _Pacer] = {}  # by process: a fork takes the object along, but not its thread
+# By process: a fork takes the object along, but not its thread. By the kind of lock: gevent's patching replaces that,
+# and one from before would block all greenlets.
+_pacers: Dict[Tuple[int, object], _Pacer] = {}
 if hasattr(os, "register_at_fork"):
     # A child may have the number of a process that it descends from: numbers come again, and in a container soon.
     os.register_at_fork(after_in_child=_pacers.clear)
 
 
 def _pacer() -> _Pacer:
-    process = os.getpid()
-    return _pacers.get(process) or _pacers.setdefault(process, _Pacer())
+    here = os.getpid(), threading.Lock
+    return _pacers.get(here) or _pacers.setdefault(here, _Pacer())

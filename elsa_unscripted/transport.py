@@ -39,7 +39,7 @@ ABNORMAL_CLOSURE = 1006  # RFC 6455, 7.4.1: no close frame
 class Transport:
     """One connection: opens it, gives what happens on it to `put`, sends, closes.
 
-    The thread's last event is always `Closed`. Any thread may call any method.
+    The thread's last event is always `Closed`. Any thread may send; one thread, always the same, closes and cuts.
 
     Attributes:
         opened_at: When the WebSocket was open, on the monotonic clock; 0 before.

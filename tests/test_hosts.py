@@ -159,6 +159,25 @@ print(len({job.value.stream_id for job in jobs}), time.monotonic() - started < 1
     assert done.stdout.split() == ["20", "True"], done.stderr
 
 
+def test_gevent_after_a_first_exchange(speech: Path) -> None:
+    """Patched late, which gevent warns about, exchanges still run at once in one thread."""
+    script = """
+import sys
+from elsa_unscripted import score
+audio, url = AUDIO, URL
+score(audio, "any", url=url, speed=50)
+from gevent import monkey
+monkey.patch_all()
+import gevent
+jobs = [gevent.spawn(score, audio, "any", url=url, speed=10) for _ in range(5)]
+gevent.joinall(jobs, timeout=30, raise_error=True)
+print(len({job.value.stream_id for job in jobs}))
+"""
+    with Sandbox() as sandbox:
+        done = run(script.replace("AUDIO", repr(str(speech))).replace("URL", repr(sandbox.url)))
+    assert done.stdout.split() == ["5"], done.stderr
+
+
 def test_asyncio_to_thread(speech: Path) -> None:
     """In a running event loop, asyncio.to_thread(score, …) leaves the loop free."""
 

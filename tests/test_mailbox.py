@@ -142,3 +142,39 @@ print(interrupted > 1000, wrong)
 def test_it_works_after_ctrl_c_at_any_moment() -> None:
     done = run(INTERRUPTED)
     assert done.stdout.split() == ["True", "0"], done.stderr
+
+
+RAISED = """
+import signal
+from elsa_unscripted.mailbox import Mailbox
+
+raised = caught = unrung = 0
+
+def handler(number, frame):
+    global raised
+    raised += 1
+    raise RuntimeError("too slow")
+
+signal.signal(signal.SIGALRM, handler)
+for number in range(40_000):
+    mailbox = Mailbox()
+    try:
+        try:
+            signal.setitimer(signal.ITIMER_REAL, 3e-6 + number % 40 * 2e-7)
+            for _ in range(50):
+                mailbox.put(1)
+                unrung += mailbox._arrival.locked()
+                mailbox.get(1)
+                mailbox._arrival.acquire(False)
+        finally:
+            signal.setitimer(signal.ITIMER_REAL, 0)
+    except RuntimeError:
+        caught += 1
+print(raised > 1000, raised - caught, unrung)
+"""
+
+
+@pytest.mark.skipif(not hasattr(signal, "setitimer"), reason="needs POSIX signals")
+def test_what_a_signal_handler_raises_amid_a_put_comes_through() -> None:
+    done = run(RAISED)
+    assert done.stdout.split() == ["True", "0", "0"], done.stderr

@@ -13,6 +13,7 @@ from collections.abc import Callable, Iterator
 from typing import Any
 
 import pytest
+from commands import unmeasured
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -495,6 +496,40 @@ def test_interrupted_start_ends_no_later_sender() -> None:
     """Ctrl-C at the worst moment of starting the shared thread: that thread never runs; the next sender's does."""
     done = subprocess.run([sys.executable, "-c", INTERRUPTED], capture_output=True, text=True, timeout=60, check=False)
     assert done.stdout == "True [] [b'a', b'b', b'end']\n", done.stderr
+
+
+PAUSED = """
+import sys, threading, time
+from elsa_unscripted.sender import Sender, _Pacer, _pacer
+
+def sender(packets):
+    return Sender([b"a"] * packets, b"end", lambda message: None, lambda message: None, lambda event: None, 0.02)
+
+paused = threading.Event()
+
+def trace(frame, event, argument):
+    # Where the shared thread has decided to end, and the next sender doesn't find it any more.
+    if event == "line" and frame.f_code is _Pacer._goes_on.__code__ and not paused.is_set():
+        pacer = frame.f_locals["self"]
+        if pacer._thread is None and not pacer._lock.locked():
+            paused.set()
+            time.sleep(0.2)
+    return trace
+
+threading.settrace(trace)
+first, second = sender(1), sender(20)
+first.start()
+paused.wait(1)
+second.start()
+print(first.join(20), second.join(20))
+"""
+
+
+def test_a_shared_thread_that_ends_minds_no_other() -> None:
+    """It ends at its word: a sender that comes meanwhile has a thread of its own, and one thread is enough for it."""
+    command = [sys.executable, "-c", PAUSED]
+    done = subprocess.run(command, env=unmeasured(), capture_output=True, text=True, timeout=60, check=False)
+    assert (done.stdout, done.stderr) == ("True True\n", "")
 
 
 def test_a_finalizer_in_the_shared_thread() -> None:
