@@ -53,8 +53,6 @@ MAX_WAITING_EVENTS = 1000  # on the queue
 FIRST_BACKOFF = 0.25  # s before the first retry; doubled for each after it
 SHORTEST_IDLING = 1.0  # s for which nobody closes a connection because it is not used
 SHORT_CLOSE_TIMEOUT = 0.5  # s for the closing handshake after Ctrl-C or bad audio, when somebody may be waiting
-# On Windows, Ctrl-C doesn't end a wait for a lock.
-LONGEST_WAIT = 0.5 if os.name == "nt" else 1e6  # s
 
 
 class Client:
@@ -414,16 +412,10 @@ class _Exchange:
             queue.Empty: The deadline has passed, and there is none.
             ScoreCancelledError: `cancel()` was called.
         """
-        while True:
-            try:
-                event = self._queue.get(timeout=min(deadline.remaining(), LONGEST_WAIT))
-            except queue.Empty:
-                if deadline.expired():
-                    raise
-                continue
-            if self._cancelled:
-                raise ScoreCancelledError("cancelled by Client.cancel() or Client.close()")
-            return event
+        event = self._queue.get(deadline.remaining())
+        if self._cancelled:
+            raise ScoreCancelledError("cancelled by Client.cancel() or Client.close()")
+        return event
 
     # The end.
 

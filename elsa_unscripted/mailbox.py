@@ -17,6 +17,10 @@ from .deadline import Deadline
 
 T = TypeVar("T")
 
+# In the main thread, where signals are handled. One that comes in the moment before the wait doesn't end it, on Windows
+# none does: Ctrl-C is seen after it only.
+LONGEST_WAIT = 0.5  # s
+
 
 class Mailbox(Generic[T]):
     """Any thread or signal handler puts; one thread takes, in the same order. Its length is what wasn't taken yet."""
@@ -44,9 +48,11 @@ class Mailbox(Generic[T]):
             queue.Empty: None has come.
         """
         until = Deadline(timeout)
+        in_main_thread = threading.get_ident() == threading.main_thread().ident
+        longest = LONGEST_WAIT if in_main_thread else threading.TIMEOUT_MAX
         while not self._items:
             # It may have been rung for an item that was taken long ago.
-            if not self._arrival.acquire(timeout=min(until.remaining(), threading.TIMEOUT_MAX)):
+            if not self._arrival.acquire(timeout=min(until.remaining(), longest)) and until.expired():
                 break
         return self.get_nowait()
 
