@@ -10,12 +10,12 @@ from __future__ import annotations
 import functools
 import re
 import unicodedata
-from typing import Dict, Iterator, List, Mapping, Match, NamedTuple, Optional, Pattern, Sequence, Tuple
+from typing import Any, Dict, Iterator, List, Mapping, Match, NamedTuple, Optional, Pattern, Sequence, Tuple, Union
 
 from .assessment import Assessment, Score, Speaker, Word
 from .result import ScoreResult
 
-__all__ = ["find_words", "is_short", "printable", "summarize"]
+__all__ = ["find_words", "is_by_sandbox", "is_short", "measured", "printable", "reason", "summarize"]
 
 MIN_WIDTH = 40  # columns; below it there is no room for a bar and its number
 LABEL_WIDTH = 15  # columns of the left-hand labels
@@ -38,11 +38,11 @@ IN_ASCII = str.maketrans({"█": "#", "░": "-", "…": "~", "→": ">"})
 
 ENOUGH_SECONDS = 20.0  # s of speech; documented
 ENOUGH_SPEECH = "The metrics need more than about 20 s of speech; grammar and vocabulary have minimums of their own."
-TIED = ENOUGH_SPEECH.replace("20 s", f"20{TIE}s")
 NO_ASSESSMENT = (
     "The server sent no assessment. The documented one comes with the premium plan, and with return_json on."
 )
 SANDBOX = 'The sandbox made this result, not ELSA. Only what is under "measured" was measured; any score is made up.'
+SANDBOX_SCORES = 'The sandbox can\'t assess speech; its scenario "example" has scores, made up.'
 
 Section = Sequence[str]
 
@@ -201,7 +201,7 @@ def _wrap(text: str, limit: int) -> Iterator[str]:
 
 def _sections(page: _Page, result: ScoreResult) -> Iterator[Section]:
     assessment = result.assessment
-    yield _sandbox(page, result, assessment)
+    yield _sandbox(page, result)
     if assessment is None:
         yield page.row("Assessment", f"{STRONG}none{PLAIN}", NO_ASSESSMENT)
     else:
@@ -213,11 +213,11 @@ def _sections(page: _Page, result: ScoreResult) -> Iterator[Section]:
 def _assessment(page: _Page, assessment: Assessment, result: ScoreResult) -> Iterator[Section]:
     speakers = assessment.speakers
     if not speakers:
-        yield _nothing_scored(page, "The server found no speaker.")
+        yield _nothing_scored(page, f"The server found no speaker. {reason(result)}")
     for speaker in speakers:
         if len(speakers) > 1:
             yield page.row("Speaker", f"{STRONG}{page.piece(speaker.speaker_id or 'unnamed', page.body)}{PLAIN}")
-        yield from _scores(page, speaker, is_short(speaker, result))
+        yield from _scores(page, speaker, result)
         yield _facts(page, speaker, result.audio_seconds)
         yield _transcript(page, speaker, assessment.transcript if len(speakers) == 1 else None)
         yield _sound_errors(page, speaker)
@@ -225,24 +225,37 @@ def _assessment(page: _Page, assessment: Assessment, result: ScoreResult) -> Ite
         yield page.row("Transcript", page.paragraph(assessment.transcript))
 
 
-def _sandbox(page: _Page, result: ScoreResult, assessment: Optional[Assessment]) -> Section:
-    holders = [result] if assessment is None else [result, assessment.raw]
-    if not any(holder.get("sandbox") is True for holder in holders):
+def _sandbox(page: _Page, result: ScoreResult) -> Section:
+    if not is_by_sandbox(result):
         return ()
     lines = page.row("Sandbox", f"{MIDDLING}{SANDBOX}{PLAIN}")
-    for measured in (holder.get("measured") for holder in holders):
-        if isinstance(measured, Mapping):
-            facts = [(key, value) for key, value in measured.items() if isinstance(value, (str, int, float))]
-            named = (f"{page.piece(key, 30)} {page.piece(_plain(value), 30)}" for key, value in facts[:MAX_MEASURED])
-            return [*lines, *page.row("  measured", ", ".join(named).replace("_", " "))]
-    return lines
+    facts = measured(result)
+    if not facts:
+        return lines
+    named = (f"{page.piece(key, 30)} {page.piece(_plain(value), 30)}" for key, value in facts)
+    return [*lines, *page.row("  measured", ", ".join(named).replace("_", " "))]
 
 
-def _scores(page: _Page, speaker: Speaker, short: bool) -> Iterator[Section]:
+def is_by_sandbox(result: ScoreResult) -> bool:
+    """Whether the result says of itself that the sandbox made it."""
+    return any(holder.get("sandbox") is True for holder in _holders(result))
+
+
+def measured(result: ScoreResult) -> Sequence[Tuple[str, Union[str, float]]]:
+    """Returns what the sandbox measured: names and values, as they came."""
+    found = next((m for m in (holder.get("measured") for holder in _holders(result)) if isinstance(m, Mapping)), {})
+    return [(key, value) for key, value in found.items() if isinstance(value, (str, int, float))][:MAX_MEASURED]
+
+
+def _holders(result: ScoreResult) -> Sequence[Mapping[str, Any]]:
+    return [result.raw] if result.assessment is None else [result.raw, result.assessment.raw]
+
+
+def _scores(page: _Page, speaker: Speaker, result: ScoreResult) -> Iterator[Section]:
     scores = speaker.scores
     if not scores.any_scored:
-        lead = "There was" if short else "The server gave no score: as a rule, there was"
-        yield _nothing_scored(page, f"{lead} not enough speech.")
+        lead = "" if is_short(speaker, result) else "The server gave no score. "
+        yield _nothing_scored(page, lead + reason(result, speaker))
         return
     overall = scores.overall
     parts = (_percent(overall.value), page.piece(overall.cefr, 6), page.piece(overall.decision, page.body - 18))
@@ -254,7 +267,7 @@ def _scores(page: _Page, speaker: Speaker, short: bool) -> Iterator[Section]:
         for line in page.row(name.capitalize(), _bar(page, score, cefr_width))
     ]
     if any(score.value is None for score in scores.skills.values()):
-        bars += page.row("", f"{DIM}{TIED}{PLAIN}")
+        bars += page.row("", f"{DIM}{_tied(reason(result, speaker))}{PLAIN}")
     yield bars
 
 
@@ -264,8 +277,19 @@ def is_short(speaker: Speaker, result: ScoreResult) -> bool:
     return result.partial_error == "too_short" or (seconds is not None and seconds < ENOUGH_SECONDS)
 
 
-def _nothing_scored(page: _Page, reason: str) -> Section:
-    return page.row("Overall", f"{STRONG}not scored{PLAIN}", f"{reason} {TIED}")
+def reason(result: ScoreResult, speaker: Optional[Speaker] = None) -> str:
+    """Returns why something was not scored, as far as anybody knows."""
+    if result.partial_error == "too_short" if speaker is None else is_short(speaker, result):
+        return f"There was not enough speech. {ENOUGH_SPEECH}"
+    return SANDBOX_SCORES if is_by_sandbox(result) else ENOUGH_SPEECH
+
+
+def _nothing_scored(page: _Page, why: str) -> Section:
+    return page.row("Overall", f"{STRONG}not scored{PLAIN}", _tied(why))
+
+
+def _tied(sentence: str) -> str:
+    return sentence.replace(" s of", f"{TIE}s of")
 
 
 def _bar(page: _Page, score: Score, cefr_width: int) -> str:

@@ -186,6 +186,14 @@ def test_the_reason_is_a_reason(audio_seconds: float, total_time: Optional[float
     assert ("The server gave no score" in text) != short
 
 
+def test_the_sandbox_gives_its_own_reason() -> None:
+    """It doesn't blame the recording for what it can't do, unless that is too short."""
+    sandboxed = {"sandbox": True, "speakers": [{}]}
+    assert "not enough speech" not in summarize(ScoreResult(sandboxed, audio_seconds=24.7)).replace("\n", " ")
+    assert "can't assess speech" in summarize(ScoreResult(sandboxed, audio_seconds=24.7))
+    assert "There was not enough speech." in summarize(ScoreResult(sandboxed, audio_seconds=4.0))
+
+
 def test_no_assessment() -> None:
     """Without an assessment the text says what would bring one, and shows the links."""
     assert summarize(ScoreResult({"status": "success", "result_link": "https://elsa.example/r/1"})) == ABSENT_TEXT

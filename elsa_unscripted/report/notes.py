@@ -2,19 +2,17 @@
 
 from __future__ import annotations
 
-from typing import Iterator, List, Mapping, NamedTuple, Optional, Sequence, Tuple
+from typing import Iterator, List, NamedTuple, Optional, Sequence, Tuple
 
-from ..assessment import Speaker
 from ..result import ScoreResult
-from ..summary import ENOUGH_SPEECH, SANDBOX, is_short
+from ..summary import SANDBOX, is_by_sandbox, measured
 from .sound import Recording
 from .transcript import cut
 
-__all__ = ["Moment", "Sandbox", "facts", "moments", "reason", "sandbox", "warnings"]
+__all__ = ["Moment", "Sandbox", "facts", "moments", "sandbox", "warnings"]
 
 MAX_TEXT = 300  # characters of a warning
 MAX_WORD = 60  # characters of a value
-MAX_MEASURED = 20
 DIFFERENT = 0.5  # s by which another recording than the scored one is known
 
 
@@ -34,28 +32,14 @@ class Sandbox(NamedTuple):
 
 def sandbox(result: ScoreResult) -> Optional[Sandbox]:
     """Returns the notice that a result of the sandbox carries; `None` for one of the service."""
-    assessment = result.assessment
-    holders = [result.raw] if assessment is None else [result.raw, assessment.raw]
-    if not any(holder.get(name) is True for holder in holders for name in ("sandbox", "made_up")):
+    if not is_by_sandbox(result):
         return None
-    measured = next((m for m in (holder.get("measured") for holder in holders) if isinstance(m, Mapping)), {})
-    told = [
-        (cut(str(key).replace("_", " "), MAX_WORD), _plain(value))
-        for key, value in measured.items()
-        if isinstance(value, (str, int, float))
-    ]
-    return Sandbox(SANDBOX, told[:MAX_MEASURED])
+    return Sandbox(SANDBOX, [(cut(key.replace("_", " "), MAX_WORD), _plain(value)) for key, value in measured(result)])
 
 
 def warnings(result: ScoreResult, recording: Optional[Recording]) -> List[str]:
     """Returns sentences on what is wrong with the result, its recording and the one in the page."""
     return list(_warnings(result, recording))
-
-
-def reason(result: ScoreResult, speaker: Optional[Speaker] = None) -> str:
-    """Returns why something was not scored, as far as anybody knows."""
-    short = result.partial_error == "too_short" if speaker is None else is_short(speaker, result)
-    return f"There was not enough speech. {ENOUGH_SPEECH}" if short else ENOUGH_SPEECH
 
 
 def moments(result: ScoreResult) -> List[Moment]:

@@ -7,7 +7,7 @@ from typing import Any, Iterator, List, Mapping, NamedTuple, Optional, Sequence,
 
 from ..assessment import PhonemeError, Score, Speaker, Word
 from ..result import ScoreResult
-from ..summary import NO_ASSESSMENT
+from ..summary import NO_ASSESSMENT, reason
 from . import notes, render, sound
 from .bands import Thresholds, band, check_thresholds
 from .drawing import LEVELS, Radar, level, radar
@@ -103,7 +103,7 @@ def result_page(
         data=_data(words, recording, limits),
         sandbox=notes.sandbox(result),
         warnings=notes.warnings(result, recording),
-        reason=notes.reason(result),
+        reason=reason(result),
         moments=notes.moments(result),
         facts=notes.facts(result),
         raw=_json(result.raw, result.text),
@@ -153,7 +153,7 @@ def _part(result: ScoreResult, speaker: Speaker, transcript: Optional[str], word
         named_equivalents,
         named_metrics,
         missing,
-        notes.reason(result, speaker),
+        reason(result, speaker),
     )
 
 

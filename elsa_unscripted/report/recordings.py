@@ -15,7 +15,7 @@ from typing import Any, Dict, Iterator, List, Mapping, NamedTuple, Optional, Seq
 from ..assessment import Assessment, Score, Speaker
 from ..journal import read
 from ..result import ScoreResult
-from ..summary import ENOUGH_SECONDS, ENOUGH_SPEECH, printable
+from ..summary import ENOUGH_SPEECH, is_by_sandbox, is_short, printable
 from . import render
 from .bands import BANDS, Thresholds, band, check_thresholds
 from .drawing import LEVELS, level
@@ -209,9 +209,7 @@ def _scored(known: Recording, line: Mapping[str, Any], result: ScoreResult, limi
     if assessment is None:
         problem = NOT_INCLUDED
     elif scores[0].value is None:
-        spoken = known.seconds if speaker.total_time is None else speaker.total_time
-        short = result.partial_error == "too_short" or (spoken is not None and spoken < ENOUGH_SECONDS)
-        problem = TOO_SHORT if short else NO_SCORE
+        problem = TOO_SHORT if is_short(speaker, result) else NO_SCORE
     # Views read anew at each look: a class has a million words.
     found_words = [(word.text, word.score) for utterance in speaker.utterances for word in utterance.words]
     words = [(_text(text, MAX_WORD), score) for text, score in found_words[:MAX_WORDS] if text]
@@ -229,7 +227,7 @@ def _scored(known: Recording, line: Mapping[str, Any], result: ScoreResult, limi
         marks=_marks(transcript, words, limits),
         weak_words=_weak_words(words, limits),
         sound_errors=_sound_errors(speaker),
-        by_sandbox=result.get("sandbox") is True or (assessment is not None and assessment.raw.get("sandbox") is True),
+        by_sandbox=is_by_sandbox(result),
     )
 
 
