@@ -633,7 +633,7 @@ import sys
 from distributed import LocalCluster
 
 if __name__ == "__main__":
-    with LocalCluster(n_workers=1, threads_per_worker=2, dashboard_address=None) as cluster:
+    with LocalCluster(n_workers=1, threads_per_worker=2, dashboard_address="localhost:0") as cluster:
         print(cluster.scheduler_address, flush=True)
         sys.stdin.readline()
 """
