@@ -1,0 +1,324 @@
+"""The parser of `elsa-unscripted`, with its help.
+
+Subcommands are imported when they are chosen, so that `--help` answers at once.
+"""
+
+from __future__ import annotations
+
+import argparse
+import functools
+import re
+from typing import NoReturn
+
+from . import EXIT_STATUSES, PROGRAM, USAGE, say
+
+TOKEN_EPILOG = """\
+The token is taken from --token-file or --token, else from $ELSA_API_TOKEN.
+What stands on a command line, everybody on this machine can read with ps:
+prefer a file or the variable.
+
+"""
+
+SCORE_EPILOG = """\
+examples:
+  elsa-unscripted score speech.wav --token-file token.txt
+  elsa-unscripted score speech.wav --plan premium --format json | jq .
+  elsa-unscripted score - --token-file token.txt -o result.txt < speech.wav
+
+"""
+
+SHOW_EPILOG = """\
+examples:
+  elsa-unscripted score speech.wav --format json -o result.json
+  elsa-unscripted show result.json
+"""
+
+REPORT_EPILOG = """\
+The page is one file that needs nothing else: no network, no other file.
+
+examples:
+  elsa-unscripted report result.json --audio speech.wav
+  elsa-unscripted report scores.jsonl -o class.html --title "Class 4b"
+"""
+
+BATCH_EPILOG = """\
+A folder is searched for audio files, folders in it too. A list has one path on
+each line; or it is a CSV whose first line names a column "path", and --csv has
+its other columns as well.
+
+The journal, -o, gets a line for each recording. The same command goes on from
+it: what has its result there is not sent again, nor what failed, unless you
+say --retry-failed.
+
+Ctrl-C, or SIGTERM: those in flight finish. A second one: stop now.
+
+examples:
+  elsa-unscripted batch answers/ --token-file token.txt --csv scores.csv
+  find . -name '*.mp3' | elsa-unscripted batch --from-file - --jobs 50
+  elsa-unscripted batch --from-file pupils.csv --max-audio-seconds 3600
+
+exit status:
+  0    every recording has its result
+  2    wrong usage, a bad option, no recordings, or a file that can't be
+       written: the journal is in use, for example
+  3    some recordings have no result
+  4    the token was refused, or no connection could be made
+  130  interrupted by Ctrl-C or SIGTERM
+"""
+
+SANDBOX_EPILOG = """\
+Any token is accepted. The token sandbox:NAME[=VALUE] chooses a scenario for
+one exchange, whatever --scenario says.
+"""
+
+
+def make_parser() -> argparse.ArgumentParser:
+    """Returns the parser of all subcommands; each sets `run` to the function that carries it out."""
+    parser = _Parser(
+        prog=PROGRAM,
+        description="Score unscripted English speech with ELSA's streaming API.",
+        epilog=EXIT_STATUSES,
+        formatter_class=_LAYOUT,
+    )
+    parser.add_argument("--version", action=_Version, nargs=0, help="print the version and exit")
+    commands = parser.add_subparsers(title="commands", metavar="COMMAND", required=True)
+    _add_score(commands)
+    _add_batch(commands)
+    _add_show(commands)
+    _add_report(commands)
+    _add_sandbox(commands)
+    return parser
+
+
+# Wide enough for an option and its explanation to stand on one line.
+_LAYOUT = functools.partial(argparse.RawDescriptionHelpFormatter, max_help_position=26)
+
+
+class _Parser(argparse.ArgumentParser):
+    def error(self, message: str) -> NoReturn:
+        """Says what is wrong in one line, in place of the whole usage."""
+        if re.match(r"unrecognized arguments: [^-]", message):
+            message += "; paths stand together, before the options or behind them"
+        say(f"error: {message}; see {self.prog} --help")
+        self.exit(USAGE)
+
+
+class _Version(argparse.Action):
+    def __call__(self, parser: argparse.ArgumentParser, *_: object) -> NoReturn:
+        from ..version import __version__
+
+        print(f"{PROGRAM} {__version__}")
+        parser.exit()
+
+
+def _add_score(commands: argparse._SubParsersAction[_Parser]) -> None:
+    parser = commands.add_parser(
+        "score",
+        usage=f"{PROGRAM} score AUDIO [options]",
+        help="stream a recording and print its assessment",
+        description="Stream a recording to the server, in real time, and print its assessment.",
+        epilog=TOKEN_EPILOG + SCORE_EPILOG + EXIT_STATUSES,
+        formatter_class=_LAYOUT,
+    )
+    parser.set_defaults(run=_score)
+    parser.add_argument(
+        "audio",
+        metavar="AUDIO",
+        help="a WAV file; with the extra 'formats' also mp3, flac, m4a, ogg, webm; - reads it from standard input",
+    )
+    _add_shared(parser)
+    output = parser.add_argument_group("the output")
+    output.add_argument(
+        "--format",
+        choices=("summary", "json"),
+        metavar="FORM",
+        default="summary",
+        help="summary, for people, or json, what the server sent, exactly; default: %(default)s",
+    )
+    output.add_argument("-o", "--output", metavar="FILE", help="write the result there, not to standard output")
+    output.add_argument("--no-progress", action="store_true", help="no progress bar; only terminals get one anyway")
+    loudness = output.add_mutually_exclusive_group()
+    loudness.add_argument("-q", "--quiet", action="store_true", help="nothing but the result and errors")
+    loudness.add_argument("-v", "--verbose", action="store_true", help="log the exchange, and trace errors")
+
+
+def _add_batch(commands: argparse._SubParsersAction[_Parser]) -> None:
+    parser = commands.add_parser(
+        "batch",
+        usage=f"{PROGRAM} batch [PATH ...] [options]",
+        help="score many recordings, and go on where it stopped",
+        description="Score many recordings at once. Interrupted, the same command goes on.",
+        epilog=TOKEN_EPILOG + BATCH_EPILOG,
+        formatter_class=_LAYOUT,
+    )
+    parser.set_defaults(run=_batch)
+    parser.add_argument("paths", metavar="PATH", nargs="*", help="a recording, or a folder of recordings")
+    parser.add_argument("--from-file", metavar="LIST", help="a list of more recordings; - reads it from standard input")
+    parser.add_argument(
+        "--glob",
+        metavar="PATTERN",
+        action="append",
+        default=[],
+        help="take the files of folders whose names match, such as '*.wav'; can be repeated",
+    )
+    work = parser.add_argument_group("the work")
+    work.add_argument("--jobs", metavar="N", default="16", help="recordings at a time, at most; default: %(default)s")
+    work.add_argument("--retry-failed", action="store_true", help="try again what failed, by the journal")
+    work.add_argument(
+        "--max-audio-seconds", metavar="N", help="begin no recording that would take the sum of this run beyond N"
+    )
+    work.add_argument(
+        "--dask", metavar="ADDRESS", help="let the workers of this Dask scheduler do it, such as tcp://host:8786"
+    )
+    _add_shared(parser)
+    output = parser.add_argument_group("the output")
+    output.add_argument(
+        "-o", "--output", metavar="FILE", default="scores.jsonl", help="the journal; default: %(default)s"
+    )
+    output.add_argument("--csv", metavar="FILE", help="write a table, too: one row for each recording")
+    output.add_argument("--no-progress", action="store_true", help="no bar, nor a line a minute without a terminal")
+    loudness = output.add_mutually_exclusive_group()
+    loudness.add_argument("-q", "--quiet", action="store_true", help="nothing but errors, and how to go on")
+    loudness.add_argument(
+        "-v", "--verbose", action="store_true", help="log all exchanges, without a bar; clearest with --jobs 1"
+    )
+
+
+def _add_shared(parser: argparse.ArgumentParser) -> None:
+    """Adds the options of `score` and `batch` alike: the token, and the exchange."""
+    token = parser.add_argument_group("the token").add_mutually_exclusive_group()
+    token.add_argument("--token-file", metavar="F", help="the file that holds it; - reads a line of standard input")
+    token.add_argument("--token", metavar="T", help="the token itself, visible in ps; - is --token-file -")
+
+    exchange = parser.add_argument_group("the exchange")
+    exchange.add_argument(
+        "--plan",
+        choices=("standard", "premium"),
+        metavar="PLAN",
+        default="standard",
+        help="standard or premium; default: %(default)s",
+    )
+    exchange.add_argument(
+        "--set",
+        metavar="KEY=JSON",
+        action="append",
+        default=[],
+        help="one more key for the config message; can be repeated",
+    )
+    exchange.add_argument(
+        "--speed",
+        metavar="N",
+        default="1",
+        help="seconds of audio sent in a second, or max; default: %(default)s, real time",
+    )
+    exchange.add_argument(
+        "--timeout",
+        metavar="S",
+        help="seconds for the server's answers, beside the time that the audio takes; default: 150",
+    )
+    exchange.add_argument(
+        "--sample-rate",
+        metavar="HZ",
+        help="resample to mono 16 bit at this rate (extra 'formats'); default: as recorded",
+    )
+    exchange.add_argument("--url", metavar="U", help="default: $ELSA_UNSCRIPTED_URL, else the vendor's")
+    exchange.add_argument(
+        "--proxy", metavar="URL", help="http://[user:password@]host:port; default: $https_proxy, $no_proxy"
+    )
+    exchange.add_argument("--ca-bundle", metavar="FILE", help="certificates to trust in place of the system's")
+
+
+def _add_show(commands: argparse._SubParsersAction[_Parser]) -> None:
+    parser = commands.add_parser(
+        "show",
+        usage=f"{PROGRAM} show RESULT.json",
+        help="print the summary of a saved result",
+        description="Print the summary of a saved result, as score does.",
+        epilog=SHOW_EPILOG,
+        formatter_class=_LAYOUT,
+    )
+    parser.set_defaults(run=_show)
+    parser.add_argument("result", metavar="RESULT.json", help="a file of ScoreResult.save() or of score --format json")
+
+
+def _add_report(commands: argparse._SubParsersAction[_Parser]) -> None:
+    parser = commands.add_parser(
+        "report",
+        usage=f"{PROGRAM} report RESULT.json|JOURNAL.jsonl [options]",
+        help="make an HTML page of a saved result, or of a batch",
+        description="Make an HTML page of a saved result, or of the journal of a batch (extra 'report').",
+        epilog=REPORT_EPILOG,
+        formatter_class=_LAYOUT,
+    )
+    parser.set_defaults(run=_report)
+    parser.add_argument(
+        "source",
+        metavar="FILE",
+        help="a file of ScoreResult.save() or of score --format json, or the journal of a batch",
+    )
+    parser.add_argument("--audio", metavar="A.wav", help="the recording, to be seen and heard in the page of a result")
+    parser.add_argument("-o", "--output", metavar="PAGE.html", help="default: the name of FILE, with .html")
+    parser.add_argument(
+        "--thresholds",
+        metavar="LOW,HIGH",
+        default="60,80",
+        help="percent from which a score is fair, and from which it is good; default: %(default)s",
+    )
+    parser.add_argument("--title", metavar="T", help="the title of the page")
+
+
+def _add_sandbox(commands: argparse._SubParsersAction[_Parser]) -> None:
+    parser = commands.add_parser(
+        "sandbox",
+        usage=f"{PROGRAM} sandbox [options]",
+        help="run a local server to test against",
+        description="Run a local server that speaks the vendor's protocol, until Ctrl-C.",
+        epilog=SANDBOX_EPILOG,
+        formatter_class=_LAYOUT,
+    )
+    parser.set_defaults(run=_sandbox)
+    parser.add_argument(
+        "--host", default="127.0.0.1", help="address to listen on; default: %(default)s, this machine alone"
+    )
+    parser.add_argument("--port", type=_port, default=8765, help="0 takes a free one; default: %(default)s")
+    parser.add_argument(
+        "--scenario", metavar="NAME[=V]", default="success", help="what the server does; default: %(default)s"
+    )
+    parser.add_argument("--list", action="store_true", help="explain the scenarios and exit")
+
+
+def _port(text: str) -> int:
+    port = int(text) if text.isdecimal() else -1
+    if not 0 <= port <= 65535:
+        raise argparse.ArgumentTypeError(f"must be from 0 to 65535, not {text!r}")
+    return port
+
+
+def _score(options: argparse.Namespace) -> int:
+    from .score import run
+
+    return run(options)
+
+
+def _batch(options: argparse.Namespace) -> int:
+    from .batch import run
+
+    return run(options)
+
+
+def _show(options: argparse.Namespace) -> int:
+    from .show import run
+
+    return run(options)
+
+
+def _report(options: argparse.Namespace) -> int:
+    from .report import run
+
+    return run(options)
+
+
+def _sandbox(options: argparse.Namespace) -> int:
+    from .sandbox import run
+
+    return run(options)
