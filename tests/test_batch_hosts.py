@@ -75,8 +75,8 @@ if __name__ == "__main__":
     from elsa_unscripted import score_many
 
     url, journal, again, *paths = sys.argv[1:]
-    workers = {"n_workers": 2, "threads_per_worker": 4, "dashboard_address": "localhost:0"}
-    with LocalCluster(**workers, silence_logs=logging.CRITICAL) as cluster, Client(cluster) as client:
+    size = {"n_workers": 2, "threads_per_worker": 4, "dashboard_address": "localhost:0"}
+    with LocalCluster(**size, silence_logs=logging.CRITICAL) as cluster, Client(cluster) as client:
         workers = client.run(os.getpid)
         outcomes = []
         options = {"url": url, "journal": journal, "executor": client.get_executor(), "max_workers": 12}
