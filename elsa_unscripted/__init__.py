@@ -17,7 +17,6 @@ from .version import __version__
 if TYPE_CHECKING:
     from .api import score, score_many
     from .batch import Batch, BatchProgress, Outcome
-    from .client import Client
     from .config import Config
     from .exceptions import (
         AudioError,
@@ -35,7 +34,8 @@ if TYPE_CHECKING:
         ScoringFailedError,
         StreamClosedError,
     )
-    from .result import ScoreResult
+    from .exchange.client import Client
+    from .results.result import ScoreResult
 
 __all__ = [  # noqa: RUF022 - grouped by where they come from
     # .api
@@ -73,9 +73,9 @@ __all__ = [  # noqa: RUF022 - grouped by where they come from
 _HOMES = {
     **dict.fromkeys(["score", "score_many"], "api"),
     **dict.fromkeys(["Batch", "BatchProgress", "Outcome"], "batch"),
-    "Client": "client",
+    "Client": "exchange.client",
     "Config": "config",
-    "ScoreResult": "result",
+    "ScoreResult": "results.result",
 }
 
 logging.getLogger("elsa_unscripted").addHandler(logging.NullHandler())

@@ -6,7 +6,6 @@ from concurrent.futures import Executor
 from typing import Any, Callable, Iterable, Mapping, Optional
 
 from .batch import BILLABLE_UNIT_SECONDS, MAX_WORKERS, Batch, BatchProgress
-from .client import AudioSource, Client
 from .config import (
     BAD_QUALITY_GRACE,
     CHUNK_SECONDS,
@@ -19,8 +18,9 @@ from .config import (
     Config,
     PathLike,
 )
-from .messages import Status
-from .result import ScoreResult
+from .exchange.client import AudioSource, Client
+from .results.result import ScoreResult
+from .wire.messages import Status
 
 
 def score(

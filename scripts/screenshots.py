@@ -21,9 +21,9 @@ from PIL import Image
 from playwright.sync_api import Browser, sync_playwright
 
 from elsa_unscripted import ScoreResult, score
+from elsa_unscripted.cli.summary import summarize
 from elsa_unscripted.report import class_page
 from elsa_unscripted.sandbox import Sandbox
-from elsa_unscripted.summary import summarize
 
 sys.path.insert(0, str(ROOT / "tests"))
 

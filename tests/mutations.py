@@ -11,7 +11,7 @@ from typing import Dict, Optional
 
 from recordings import ENCODINGS, FLOAT_GUID, PCM_GUID, SPEECH, chunk, encoded, layout, wav
 
-from elsa_unscripted.audio import load
+from elsa_unscripted.audio.recording import load
 from elsa_unscripted.exceptions import AudioError
 
 TIME_LIMIT = 10.0  # s for a second of audio, on a machine that does other things as well

@@ -13,8 +13,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from elsa_unscripted import assessment as module
-from elsa_unscripted.assessment import Assessment, Score, find_assessment
+from elsa_unscripted.results import assessment as module
+from elsa_unscripted.results.assessment import Assessment, Score, find_assessment
 
 DOCUMENTED: Dict[str, Any] = {
     "recording_quality": "good",

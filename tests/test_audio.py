@@ -23,7 +23,7 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from recordings import AUSTEN, ENCODINGS, FLOAT_GUID, PCM_GUID, SPEECH, chunk, encoded, layout, wav
 
-from elsa_unscripted.audio import Audio, load
+from elsa_unscripted.audio.recording import Audio, load
 from elsa_unscripted.exceptions import AudioError
 
 DATA = Path(__file__).parent / "data"
@@ -37,7 +37,7 @@ def unpack(packet: bytes) -> Tuple[Any, bytes]:
 
 def run(code: str, **environment: str) -> str:
     """Runs code in a fresh interpreter where warnings are errors; returns what it prints."""
-    command = [sys.executable, "-W", "error", "-c", "from elsa_unscripted.audio import load\n" + code]
+    command = [sys.executable, "-W", "error", "-c", "from elsa_unscripted.audio.recording import load\n" + code]
     return subprocess.run(
         command, env={**os.environ, **environment}, check=True, capture_output=True, text=True, timeout=60
     ).stdout

@@ -10,9 +10,9 @@ import pytest
 from commands import COMMAND, SHORT, Outcome, on_terminal, posix, run
 
 from elsa_unscripted.api import score
-from elsa_unscripted.result import ScoreResult
+from elsa_unscripted.cli.summary import summarize
+from elsa_unscripted.results.result import ScoreResult
 from elsa_unscripted.sandbox import Sandbox
-from elsa_unscripted.summary import summarize
 
 EVIL = "\x1b[2J\x9b1A\r\u2028\u202e\x7f"
 

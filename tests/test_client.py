@@ -38,7 +38,7 @@ from elsa_unscripted import (
     StreamClosedError,
     score,
 )
-from elsa_unscripted import audio as decoder
+from elsa_unscripted.audio import recording as decoder
 from elsa_unscripted.sandbox import Sandbox
 
 TOKEN = "the-secret-token"

@@ -23,7 +23,7 @@ from elsa_unscripted.exceptions import (
     ScoringFailedError,
     StreamClosedError,
 )
-from elsa_unscripted.messages import Status
+from elsa_unscripted.wire.messages import Status
 
 KINDS: list[type[ElsaError]] = [getattr(exceptions, name) for name in exceptions.__all__]
 

@@ -20,8 +20,8 @@ from commands import PATIENCE, ROOT, posix
 
 from elsa_unscripted import ElsaError, JournalError, ScoreResult, ScoringFailedError, exceptions
 from elsa_unscripted.journal import Entry, Journal, describe, read
-from elsa_unscripted.messages import Status
-from elsa_unscripted.result import Timings
+from elsa_unscripted.results.result import Timings
+from elsa_unscripted.wire.messages import Status
 
 OPTIONS = {"url": "wss://x/y", "api_plan": "standard", "return_json": True, "extra": {}, "sample_rate": None}
 KINDS: list[type[ElsaError]] = [getattr(exceptions, name) for name in exceptions.__all__]

@@ -12,7 +12,7 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from elsa_unscripted.exceptions import ProtocolError
-from elsa_unscripted.messages import (
+from elsa_unscripted.wire.messages import (
     END_STREAM,
     MAX_DEPTH,
     Closed,

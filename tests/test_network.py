@@ -355,7 +355,7 @@ def test_interrupts_at_random_moments_leave_no_connection(short: Path) -> None:
 INTERRUPTED_IN_THE_CLOSE = """
 import sys, threading, time
 from elsa_unscripted import score
-from elsa_unscripted.transport import Transport
+from elsa_unscripted.wire.transport import Transport
 
 class Interrupt:
     def __init__(self, number):

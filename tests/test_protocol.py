@@ -10,7 +10,6 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
 
-from elsa_unscripted import protocol as module
 from elsa_unscripted.exceptions import (
     BadQualityError,
     ConnectError,
@@ -20,8 +19,8 @@ from elsa_unscripted.exceptions import (
     ScoringFailedError,
     StreamClosedError,
 )
-from elsa_unscripted.messages import Closed, Info, Malformed, Opened, Status
-from elsa_unscripted.protocol import (
+from elsa_unscripted.exchange import protocol as module
+from elsa_unscripted.exchange.protocol import (
     AudioSent,
     Command,
     Event,
@@ -39,6 +38,7 @@ from elsa_unscripted.protocol import (
     StopGrace,
     TimeOver,
 )
+from elsa_unscripted.wire.messages import Closed, Info, Malformed, Opened, Status
 
 STREAM_ID = Status({"status": "processing", "stream_id": "stream-1"})
 RECEIVED = Status({"status": "processing", "message": "Finished receiving audio"})

@@ -28,7 +28,7 @@ from typing import NamedTuple
 import pytest
 from commands import PATIENCE, ROOT, SCRIPT, SHORT, environment, interrupt, posix, started
 
-from elsa_unscripted.cli import EXIT_STATUSES
+from elsa_unscripted.cli.statuses import EXIT_STATUSES
 from elsa_unscripted.config import Config
 from elsa_unscripted.sandbox import Sandbox
 

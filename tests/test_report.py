@@ -20,12 +20,12 @@ from hypothesis import strategies as st
 from recordings import AUSTEN, SPEECH, encoded, wav
 
 from elsa_unscripted import AudioError
-from elsa_unscripted.assessment import Score, Speaker
 from elsa_unscripted.report import result_page, sound
 from elsa_unscripted.report.bands import band, check_thresholds
 from elsa_unscripted.report.drawing import BINS, gaps, joined, level, radar, shape, ticks
 from elsa_unscripted.report.transcript import cut, pieces
-from elsa_unscripted.result import ScoreResult
+from elsa_unscripted.results.assessment import Score, Speaker
+from elsa_unscripted.results.result import ScoreResult
 from elsa_unscripted.sandbox.verdict import example
 
 EXAMPLE = example()
@@ -467,5 +467,5 @@ def test_missing_extra_is_named(saved: Path, tmp_path: Path) -> None:
     status, _, err = report(saved, **variables)
     assert status == 2
     assert "pip install 'elsa-unscripted[report]'" in err
-    script = "import elsa_unscripted, elsa_unscripted.cli; from elsa_unscripted.result import ScoreResult"
+    script = "import elsa_unscripted, elsa_unscripted.cli; from elsa_unscripted.results.result import ScoreResult"
     assert run(sys.executable, "-c", script, **variables).status == 0

@@ -12,7 +12,7 @@ from browser import PHONE, WIDE, _axe, _browser, _playwright, broken_layout, ope
 from recordings import AUSTEN, SPEECH, wav
 
 from elsa_unscripted.report import result_page
-from elsa_unscripted.result import ScoreResult, Timings
+from elsa_unscripted.results.result import ScoreResult, Timings
 from elsa_unscripted.sandbox.verdict import example, honest
 
 if TYPE_CHECKING:

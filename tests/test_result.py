@@ -17,8 +17,8 @@ from typing import Any
 import pytest
 
 from elsa_unscripted.exceptions import ConnectError, ElsaError, ProtocolError
-from elsa_unscripted.messages import Status
-from elsa_unscripted.result import ScoreResult, Timings
+from elsa_unscripted.results.result import ScoreResult, Timings
+from elsa_unscripted.wire.messages import Status
 
 ASSESSMENT: dict[str, Any] = {"transcript": "I think so.", "speakers": [{"speaker_id": 0}]}
 RAW: dict[str, Any] = {"status": "success", "result_link": "https://r/1", "audio_link": "https://a/1", "new": [1, None]}

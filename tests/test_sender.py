@@ -17,7 +17,7 @@ from commands import unmeasured
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from elsa_unscripted.sender import Failed, Progress, Sender, Sent
+from elsa_unscripted.exchange.sender import Failed, Progress, Sender, Sent
 
 LONG = 30.0  # s: what no test waits out
 
@@ -464,7 +464,7 @@ def test_no_packet_leaves_before_its_time(interval: float | None, delays: list[f
 
 INTERRUPTED = """
 import sys, threading
-from elsa_unscripted.sender import Sender
+from elsa_unscripted.exchange.sender import Sender
 
 def sender(taken):
     def begin(message):
@@ -500,7 +500,7 @@ def test_interrupted_start_ends_no_later_sender() -> None:
 
 PAUSED = """
 import sys, threading, time
-from elsa_unscripted.sender import Sender, _Pacer, _pacer
+from elsa_unscripted.exchange.sender import Sender, _Pacer, _pacer
 
 def sender(packets):
     return Sender([b"a"] * packets, b"end", lambda message: None, lambda message: None, lambda event: None, 0.02)
@@ -555,7 +555,7 @@ def test_a_finalizer_in_the_shared_thread() -> None:
 
 HANDLED = """
 import faulthandler, sys, threading
-from elsa_unscripted.sender import Sender, _Pacer
+from elsa_unscripted.exchange.sender import Sender, _Pacer
 
 faulthandler.dump_traceback_later(20, exit=True)
 

@@ -17,7 +17,7 @@ from rawserver import CLOSE, SUCCESS, Connection, RawServer, frame
 
 from elsa_unscripted import Client, Config, ConfigError, ConnectError, ElsaError, score
 from elsa_unscripted.deadline import Deadline
-from elsa_unscripted.wire import Wire
+from elsa_unscripted.wire.wire import Wire
 
 TOKEN = "a-token/that=nobody-may-see"
 

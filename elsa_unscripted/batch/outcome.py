@@ -8,7 +8,7 @@ from typing import Any, Optional
 
 from ..exceptions import ElsaError
 from ..journal import Entry, Line
-from ..result import ScoreResult
+from ..results.result import ScoreResult
 
 
 @dataclass(frozen=True)

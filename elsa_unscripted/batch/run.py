@@ -24,8 +24,7 @@ from concurrent.futures import BrokenExecutor, CancelledError, Executor
 from dataclasses import replace
 from typing import Any, Callable, Deque, Dict, Iterable, Iterator, List, Mapping, Optional, Type, Union
 
-from ..audio import read_file, seconds_in
-from ..client import wait_before_retry
+from ..audio.recording import read_file, seconds_in
 from ..config import Config, PathLike
 from ..exceptions import (
     AudioError,
@@ -39,6 +38,7 @@ from ..exceptions import (
     ScoreTimeoutError,
     StreamClosedError,
 )
+from ..exchange.client import wait_before_retry
 from ..journal import Journal
 from ..mailbox import Mailbox
 from .job import Job, is_out_of_files, record

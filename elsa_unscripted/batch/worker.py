@@ -15,13 +15,13 @@ from concurrent.futures import Executor, Future
 from dataclasses import dataclass
 from typing import Dict, Optional
 
-from ..audio import read_file, seconds_in
-from ..client import Client
+from ..audio.recording import read_file, seconds_in
 from ..config import Config
 from ..deadline import Deadline
 from ..exceptions import AudioError, ConfigError, ConnectError, ElsaError
+from ..exchange.client import Client
 from ..mailbox import Mailbox
-from ..result import ScoreResult
+from ..results.result import ScoreResult
 
 THREADS_END = 3.0  # s beyond `close_timeout`: for exchanges that were cancelled to end
 

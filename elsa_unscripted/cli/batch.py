@@ -18,12 +18,14 @@ from typing import Any, Callable, Iterator, List, Optional, Sequence, Tuple, cas
 from ..api import score_many
 from ..batch import NOT_YET, Batch, BatchProgress, Outcome
 from ..exceptions import BudgetError, ConfigError, ConnectError, ElsaError, JournalError
-from . import INTERRUPTED, NOT_CONNECTED, PROGRAM, REJECTED, USAGE, exit_status, explain, logs, say
+from . import logs
 from .inputs import Columns, Inputs
 from .meter import Meter
 from .options import exchange, number, token
+from .statuses import INTERRUPTED, NOT_CONNECTED, REJECTED, USAGE, exit_status, explain
 from .table import Table
 from .tally import Tally
+from .terminal import PROGRAM, say
 
 MIN_UNCONNECTED = 5  # recordings that can't be sent, the first ones, before the rest isn't tried
 # Checked here: Dask takes 20 s to refuse another.

@@ -7,7 +7,7 @@ import logging
 import threading
 from typing import Callable, Iterator
 
-from ..summary import printable
+from ..results.facts import printable
 from .inputs import READER
 
 _package = logging.getLogger("elsa_unscripted")

@@ -6,7 +6,7 @@ import sys
 import time
 from typing import TYPE_CHECKING, List, NoReturn, Optional
 
-from . import say
+from .terminal import say
 
 if TYPE_CHECKING:
     from tqdm import tqdm

@@ -10,7 +10,8 @@ import functools
 import re
 from typing import NoReturn
 
-from . import EXIT_STATUSES, PROGRAM, USAGE, say
+from .statuses import EXIT_STATUSES, USAGE
+from .terminal import PROGRAM, say
 
 TOKEN_EPILOG = """\
 The token is taken from --token-file or --token, else from $ELSA_API_TOKEN.

@@ -9,8 +9,9 @@ import sys
 from typing import Tuple
 
 from ..exceptions import ConfigError, ElsaError
-from . import USAGE, exit_status, explain, give_up, say
 from .result import load_result
+from .statuses import USAGE, exit_status, explain
+from .terminal import give_up, say
 
 MAX_LINE = 64 * 2**20  # bytes of a journal's line: one verdict, and a verdict is no longer
 

@@ -11,9 +11,10 @@ import sys
 from typing import Any
 
 from ..exceptions import ConfigError
-from ..result import ScoreResult
-from ..summary import summarize
-from . import USAGE, give_up, say
+from ..results.result import ScoreResult
+from .statuses import USAGE
+from .summary import summarize
+from .terminal import give_up, say
 
 READABLE_WIDTH = 100  # columns of a summary, however wide the terminal is
 

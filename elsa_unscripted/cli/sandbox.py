@@ -11,8 +11,9 @@ import textwrap
 import time
 from typing import TYPE_CHECKING, Mapping
 
-from ..summary import printable
-from . import USAGE, say
+from ..results.facts import printable
+from .statuses import USAGE
+from .terminal import say
 
 if TYPE_CHECKING:
     from ..sandbox import Exchange

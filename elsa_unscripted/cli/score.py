@@ -9,13 +9,15 @@ import sys
 import traceback
 from typing import Any, BinaryIO, Iterator, Optional, Tuple
 
-from ..client import Client, OnProgress, OnStatus
 from ..exceptions import ConfigError, ElsaError
-from ..result import ScoreResult
-from ..summary import printable
-from . import USAGE, exit_status, explain, logs, say
+from ..exchange.client import Client, OnProgress, OnStatus
+from ..results.facts import printable
+from ..results.result import ScoreResult
+from . import logs
 from .options import exchange, stdin, token
 from .result import formatted, print_result
+from .statuses import USAGE, exit_status, explain
+from .terminal import say
 
 STATUS_WIDTH = 30  # columns beside the bar; what a terminal has no room for is cut off
 BAR = f"{{n:5.1f}} of {{total:.1f}} s |{{bar:24}}| {{percentage:3.0f}} %  {{desc:.{STATUS_WIDTH}}}"

@@ -5,8 +5,9 @@ from __future__ import annotations
 import argparse
 
 from ..exceptions import ConfigError
-from . import exit_status, say
 from .result import load_result, print_result
+from .statuses import exit_status
+from .terminal import say
 
 
 def run(options: argparse.Namespace) -> int:

@@ -12,10 +12,10 @@ import os
 import re
 from typing import IO, TYPE_CHECKING, Dict, Optional, Sequence, Union
 
-from ..assessment import Speaker
 from ..exceptions import ConfigError, ElsaError
-from ..result import ScoreResult
-from ..summary import printable
+from ..results.assessment import Speaker
+from ..results.facts import printable
+from ..results.result import ScoreResult
 
 if TYPE_CHECKING:
     from ..batch import Outcome

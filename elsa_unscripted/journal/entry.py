@@ -15,7 +15,7 @@ from typing import Any, Dict, Mapping, Optional, Tuple, Union
 
 from .. import exceptions
 from ..exceptions import ElsaError, JournalError
-from ..result import ScoreResult, Timings
+from ..results.result import ScoreResult, Timings
 from ..version import __version__
 
 logger = logging.getLogger("elsa_unscripted")

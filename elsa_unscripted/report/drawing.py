@@ -8,7 +8,7 @@ from __future__ import annotations
 import math
 from typing import Iterable, List, Mapping, NamedTuple, Optional, Sequence, Tuple
 
-from ..assessment import Score
+from ..results.assessment import Score
 
 __all__ = ["LEVELS", "Radar", "Span", "gaps", "joined", "level", "radar", "shape", "ticks"]
 

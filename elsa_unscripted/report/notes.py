@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import Iterator, List, NamedTuple, Optional, Sequence, Tuple
 
-from ..result import ScoreResult
-from ..summary import SANDBOX, is_by_sandbox, measured
+from ..results.facts import SANDBOX, is_by_sandbox, measured
+from ..results.result import ScoreResult
 from .sound import Recording
 from .transcript import cut
 

@@ -5,9 +5,9 @@ from __future__ import annotations
 import json
 from typing import Any, Iterator, List, Mapping, NamedTuple, Optional, Sequence, Tuple
 
-from ..assessment import PhonemeError, Score, Speaker, Word
-from ..result import ScoreResult
-from ..summary import NO_ASSESSMENT, reason
+from ..results.assessment import PhonemeError, Score, Speaker, Word
+from ..results.facts import NO_ASSESSMENT, reason
+from ..results.result import ScoreResult
 from . import notes, render, sound
 from .bands import Thresholds, band, check_thresholds
 from .drawing import LEVELS, Radar, level, radar

@@ -12,10 +12,10 @@ import re
 from statistics import median
 from typing import Any, Dict, Iterator, List, Mapping, NamedTuple, Optional, Sequence, Set, Tuple, Union
 
-from ..assessment import Assessment, Score, Speaker
 from ..journal import read
-from ..result import ScoreResult
-from ..summary import ENOUGH_SPEECH, is_by_sandbox, is_short, printable
+from ..results.assessment import Assessment, Score, Speaker
+from ..results.facts import ENOUGH_SPEECH, is_by_sandbox, is_short, printable
+from ..results.result import ScoreResult
 from . import render
 from .bands import BANDS, Thresholds, band, check_thresholds
 from .drawing import LEVELS, level

@@ -18,7 +18,7 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 from jinja2.utils import htmlsafe_json_dumps
 from markupsafe import Markup, escape
 
-from ..summary import printable
+from ..results.facts import printable
 from ..version import __version__
 from .bands import band
 

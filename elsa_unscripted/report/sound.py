@@ -10,7 +10,7 @@ import sys
 from dataclasses import dataclass, field
 from typing import Any, List, Optional, Sequence, Tuple
 
-from ..audio import Audio, load
+from ..audio.recording import Audio, load
 
 __all__ = ["Recording", "read"]
 

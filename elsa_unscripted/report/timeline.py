@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import NamedTuple, Optional, Sequence, Tuple
 
-from ..assessment import Word
-from ..result import ScoreResult
+from ..results.assessment import Word
+from ..results.result import ScoreResult
 from .bands import Thresholds, band
 from .drawing import Span, gaps, joined, shape, ticks
 from .notes import moments

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import List, NamedTuple, Optional, Sequence, Tuple
 
-from ..assessment import Speaker, Word
-from ..summary import find_words
+from ..results.assessment import Speaker, Word
+from ..results.facts import find_words
 
 __all__ = ["Piece", "cut", "pieces"]
 

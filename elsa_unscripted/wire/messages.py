@@ -11,7 +11,7 @@ import json
 from dataclasses import dataclass, field
 from typing import Any, Iterator, List, Mapping, Optional, Union
 
-from .exceptions import ProtocolError
+from ..exceptions import ProtocolError
 
 END_STREAM = '{"type": "ELSA:end_stream"}'  # R: with exactly this space
 

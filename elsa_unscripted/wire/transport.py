@@ -21,10 +21,10 @@ from urllib.parse import SplitResult, urlsplit
 
 import websocket
 
-from .config import Config, is_loopback, parse_proxy
-from .deadline import Deadline
-from .exceptions import ConfigError, ConnectError, ElsaError, ProtocolError, StreamClosedError
-from .mailbox import Mailbox
+from ..config import Config, is_loopback, parse_proxy
+from ..deadline import Deadline
+from ..exceptions import ConfigError, ConnectError, ElsaError, ProtocolError, StreamClosedError
+from ..mailbox import Mailbox
 from .messages import Closed, Event, Malformed, Message, Opened, describe, parse
 from .wire import MessageTooLongError, Socket, Wire
 

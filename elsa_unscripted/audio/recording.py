@@ -19,7 +19,7 @@ from dataclasses import dataclass, field, replace
 from fractions import Fraction
 from typing import Any, BinaryIO, Callable, Dict, Iterator, List, Optional, Tuple, Type, Union
 
-from .exceptions import AudioError
+from ..exceptions import AudioError
 from .wav import find_pcm, header
 
 __all__ = ["Audio", "load"]

@@ -16,8 +16,8 @@ from dataclasses import asdict, dataclass, field, replace
 from typing import Any, Dict, Iterator, List, Mapping, Optional, Tuple, Union
 from urllib.parse import urlsplit
 
+from ..exceptions import ConnectError, ProtocolError
 from .assessment import Assessment, Speaker, find_assessment
-from .exceptions import ConnectError, ProtocolError
 
 __all__ = ["ScoreResult", "Timings"]
 
@@ -143,7 +143,7 @@ class ScoreResult(Mapping[str, Any]):
             AudioError: The recording can't be read or decoded.
             ModuleNotFoundError: The extra isn't installed.
         """
-        from .report import result_page
+        from ..report import result_page
 
         return result_page(self, audio=audio, thresholds=thresholds, title=title)
 

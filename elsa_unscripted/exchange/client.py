@@ -17,11 +17,10 @@ import ssl
 import time
 from typing import TYPE_CHECKING, Any, BinaryIO, Callable, Dict, Optional, Set, Union
 
-from . import messages, protocol, sender
-from .audio import Audio, load
-from .config import Config
-from .deadline import Deadline
-from .exceptions import (
+from ..audio.recording import Audio, load
+from ..config import Config
+from ..deadline import Deadline
+from ..exceptions import (
     AudioError,
     ConfigError,
     ConnectError,
@@ -30,10 +29,12 @@ from .exceptions import (
     ScoringFailedError,
     StreamClosedError,
 )
-from .mailbox import Mailbox
-from .result import ScoreResult, Timings
-from .transport import Transport
-from .version import __version__
+from ..mailbox import Mailbox
+from ..results.result import ScoreResult, Timings
+from ..version import __version__
+from ..wire import messages
+from ..wire.transport import Transport
+from . import protocol, sender
 
 if TYPE_CHECKING:
     from types import TracebackType

@@ -24,7 +24,7 @@ import logging
 from dataclasses import dataclass
 from typing import Callable, Dict, List, Optional, Tuple, Union
 
-from .exceptions import (
+from ..exceptions import (
     BadQualityError,
     ElsaError,
     ProtocolError,
@@ -32,7 +32,7 @@ from .exceptions import (
     ScoringFailedError,
     StreamClosedError,
 )
-from .messages import Closed, Info, Malformed, Opened, Status, describe
+from ..wire.messages import Closed, Info, Malformed, Opened, Status, describe
 
 logger = logging.getLogger("elsa_unscripted")
 

@@ -18,7 +18,7 @@ import time
 from dataclasses import dataclass
 from typing import Callable, Dict, Iterable, Iterator, List, Optional, Set, Tuple
 
-from .mailbox import Mailbox
+from ..mailbox import Mailbox
 
 
 @dataclass(frozen=True)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import struct
 from typing import Iterator, NamedTuple, Optional, Tuple
 
-from .exceptions import AudioError
+from ..exceptions import AudioError
 
 # A data chunk that claims this many bytes or more has an unknown length: so ffmpeg, SoX and arecord write to a pipe.
 _UNKNOWN_SIZE = 0x7FFF_F000

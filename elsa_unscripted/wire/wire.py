@@ -26,8 +26,8 @@ from collections import deque
 from typing import Any, Callable, Deque, Iterator, Optional, Tuple
 from urllib.parse import SplitResult, unquote
 
-from .deadline import Deadline
-from .exceptions import AuthenticationError, ConnectError, RateLimitedError
+from ..deadline import Deadline
+from ..exceptions import AuthenticationError, ConnectError, RateLimitedError
 
 MAX_HEAD_BYTES = 64 * 1024  # of an HTTP answer; http.client allows as much to a single line
 CONTROL_FRAME = 0x08  # RFC 6455, 5.5: the bit of the opcode that close, ping and pong have

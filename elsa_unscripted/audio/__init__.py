@@ -1,0 +1,1 @@
+"""From anything that holds audio to the packets of the wire. For `exchange`."""

@@ -1,0 +1,51 @@
+"""The exit statuses of both command lines, which errors they stand for, and what an error says there."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from ..exceptions import ElsaError
+
+TIMED_OUT = 1
+USAGE = 2
+REJECTED = 3
+NOT_CONNECTED = 4
+BAD_AUDIO = 5
+INTERRUPTED = 130
+
+EXIT_STATUSES = """\
+exit status:
+  0    success
+  1    timed out waiting for the server
+  2    wrong usage, a bad option, or a file that could not be read or written
+  3    the server's verdict was failed or bad_quality
+  4    could not connect, refused, or cut off
+  5    the audio is missing, unreadable or empty
+  130  interrupted
+"""
+
+
+def exit_status(error: BaseException) -> int:
+    """Returns the exit status that stands for an error."""
+    from .. import exceptions
+
+    for kind, status in (
+        (exceptions.ScoreTimeoutError, TIMED_OUT),
+        (exceptions.ConfigError, USAGE),
+        (exceptions.JournalError, USAGE),
+        (exceptions.ScoringFailedError, REJECTED),
+        (exceptions.AudioError, BAD_AUDIO),
+        (exceptions.ElsaError, NOT_CONNECTED),
+    ):
+        if isinstance(error, kind):
+            return status
+    raise error
+
+
+def explain(error: ElsaError) -> str:
+    """Returns what an error says, and what it may cost. There may be text of the server in it."""
+    if not error.possibly_billed:
+        return str(error)
+    stream = f"; stream {error.stream_id}" if error.stream_id else ""
+    return f"{error} [{error.audio_seconds_sent:.1f} s were sent and may be billed{stream}]"

@@ -1,0 +1,54 @@
+"""Standard output and standard error, as people and other programs leave them: full, closed, or not there at all."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import sys
+from typing import TextIO
+
+from .statuses import USAGE
+
+PROGRAM = "elsa-unscripted"
+
+
+def say(text: str, lead: str = f"{PROGRAM}: ") -> None:
+    """Prints a line for people: to stderr, with whatever could move the cursor escaped."""
+    from ..results.facts import printable
+
+    if sys.stderr is None:
+        return
+    encoding = sys.stderr.encoding or "ascii"
+    line = f"{lead}{printable(text)}".encode(encoding, "backslashreplace").decode(encoding)
+    # Nobody may be there to read it: that must not change the exit status.
+    with contextlib.suppress(OSError):
+        print(line, file=sys.stderr, flush=True)
+
+
+def flush_stdout() -> None:
+    """Writes out what is buffered; ends the program with a message where that fails."""
+    try:
+        if sys.stdout is not None:
+            sys.stdout.flush()
+    except BrokenPipeError:
+        raise
+    except OSError as error:
+        say(f"error: can't write to standard output ({error.strerror})")
+        give_up(sys.stdout)
+        sys.exit(USAGE)
+
+
+def flush_stderr() -> None:
+    """Sees to it that a standard error that nobody reads any more doesn't change the exit status."""
+    try:
+        if sys.stderr is not None:
+            sys.stderr.flush()
+    except OSError:
+        give_up(sys.stderr)
+
+
+def give_up(stream: TextIO) -> None:
+    """Lets what is still buffered for a stream go nowhere: Python would try again to write it, and exit with 120."""
+    nowhere = os.open(os.devnull, os.O_WRONLY)
+    os.dup2(nowhere, stream.fileno())
+    os.close(nowhere)

@@ -1,0 +1,1 @@
+"""One exchange with the server: a recording goes out, a verdict comes back."""

@@ -1,0 +1,1 @@
+"""What came back from the server, and what can be said of it."""
