@@ -66,6 +66,7 @@ class Narrator:
     def __init__(self) -> None:
         self.opened = time.monotonic()
         self._stream_id = ""
+        self._packets = 0
         self._held: List[str] = []
 
     def event(self, event: object) -> None:
@@ -80,7 +81,8 @@ class Narrator:
             logging.info("%s", printable(event.type))
         self.release()
         if isinstance(event, Progress):
-            logging.info("Sending packet %d", event.packets - 1)
+            logging.info("Sending packet %d", self._packets)
+            self._packets += 1
         elif isinstance(event, Status):
             self._status(event)
 

@@ -1,4 +1,4 @@
-"""Damages audio files at random, and decodes them: an `Audio` or an `AudioError` must come of it, in time.
+"""Damages audio files at random, and decodes them: an `Recording` or an `AudioError` must come of it, in time.
 
 Used by `test_mutations.py`, briefly, and by `scripts/fuzz_audio.py`, for as long as one likes.
 """
@@ -65,7 +65,7 @@ def complaint_about(data: bytes, sample_rate: Optional[int]) -> Optional[str]:
     began = time.monotonic()
     try:
         audio = load(data, sample_rate)
-        packets = b"".join(packet[44:] for packet in audio.packets(0.5))
+        packets = b"".join(packet.data[44:] for packet in audio.packets(0.5))
         if packets != audio.pcm or not audio.frame_count:
             return "the packets are not the audio"
     except AudioError as error:

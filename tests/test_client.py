@@ -38,7 +38,7 @@ from elsa_unscripted import (
     StreamClosedError,
     score,
 )
-from elsa_unscripted.audio import recording as decoder
+from elsa_unscripted.audio import decoding as decoder
 from elsa_unscripted.sandbox import Sandbox
 
 TOKEN = "the-secret-token"
@@ -597,6 +597,23 @@ def test_close_in_mid_audio(austen: Path) -> None:
     assert error.code == 1011
     assert error.phase == "audio"
     assert 1.0 <= error.audio_seconds_sent <= 2.0
+
+
+def test_seconds_are_sums_of_frames(short: Path) -> None:
+    """However short the packets are asked for, the seconds that were sent are those that the server heard."""
+    heard: List[int] = []
+
+    def script(connection: Connection) -> None:
+        connection.start()
+        for _ in range(4960):
+            heard.append((len(connection.read_frame().payload) - 44) // 2)
+        connection.read_frame()
+        connection.send(SUCCESS)
+        connection.finish()
+
+    told: List[float] = []
+    result = scored(script, short, chunk_seconds=1e-5, speed=None, on_progress=lambda sent, total: told.append(sent))
+    assert result.audio_seconds_sent == result.audio_seconds == sum(heard) / 16000 == told[-1]
 
 
 @pytest.mark.parametrize("how", ["cut", "reset"])

@@ -17,6 +17,7 @@ from commands import unmeasured
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from elsa_unscripted.audio.packets import Packet
 from elsa_unscripted.exchange.sender import Failed, Progress, Sender, Sent
 
 LONG = 30.0  # s: what no test waits out
@@ -54,7 +55,9 @@ class Line:
         return None
 
     def sender(self, interval: float | None, packets: Any = PACKETS) -> Sender:
-        return Sender(packets, b"end", self.send, self.begin, self.events.put, interval)
+        whole = (packet if isinstance(packet, Packet) else Packet(packet, 1) for packet in packets)
+        rate = None if interval is None else 1 / interval
+        return Sender(whole, b"end", self.send, self.begin, self.events.put, rate)
 
     def put(self) -> list[Any]:
         return list(self.events.queue)
@@ -200,7 +203,7 @@ def test_an_exception_after_the_stop_is_nobodys() -> None:
         assert gate.wait(LONG)
         raise OSError("closed under it")
 
-    sender = Sender(PACKETS, b"end", send, line.begin, line.events.put, None)
+    sender = Sender((Packet(data, 1) for data in PACKETS), b"end", send, line.begin, line.events.put, None)
     sender.start()
     assert line.reached.wait(LONG)
     sender.stop()
@@ -364,7 +367,7 @@ def test_one_that_blocked_leaves_no_thread() -> None:
     """When one that ended in a thread of its own has been joined, the shared thread has gone as well."""
     line = Line()
     line.blocked[b"a"] = threading.Event()
-    sender = _HeldUp([b"a"], b"end", line.send, line.begin, line.events.put, 0.01)
+    sender = _HeldUp([Packet(b"a", 1)], b"end", line.send, line.begin, line.events.put, 100)
     sender.start()
     assert line.reached.wait(LONG)
     sender.stop()
@@ -444,7 +447,7 @@ def test_a_child_may_have_the_number_of_its_parent(monkeypatch: pytest.MonkeyPat
 
 @settings(max_examples=25, deadline=None)
 @given(
-    interval=st.one_of(st.none(), st.floats(0.0, 0.01)),
+    interval=st.one_of(st.none(), st.floats(1e-9, 0.01)),
     delays=st.lists(st.floats(0.0, 0.02), max_size=12),
 )
 def test_no_packet_leaves_before_its_time(interval: float | None, delays: list[float]) -> None:
@@ -464,12 +467,13 @@ def test_no_packet_leaves_before_its_time(interval: float | None, delays: list[f
 
 INTERRUPTED = """
 import sys, threading
+from elsa_unscripted.audio.packets import Packet
 from elsa_unscripted.exchange.sender import Sender
 
 def sender(taken):
     def begin(message):
         taken.append(message)
-    return Sender([b"a", b"b"], b"end", begin, begin, lambda event: None, 0.001)
+    return Sender([Packet(b"a", 1), Packet(b"b", 1)], b"end", begin, begin, lambda event: None, 1000)
 
 def trace(frame, event, argument):
     # Where the starting thread's lock has been taken, and nobody knows yet: that thread waits for it for ever.
@@ -500,10 +504,12 @@ def test_interrupted_start_ends_no_later_sender() -> None:
 
 PAUSED = """
 import sys, threading, time
+from elsa_unscripted.audio.packets import Packet
 from elsa_unscripted.exchange.sender import Sender, _Pacer, _pacer
 
 def sender(packets):
-    return Sender([b"a"] * packets, b"end", lambda message: None, lambda message: None, lambda event: None, 0.02)
+    send = lambda message: None
+    return Sender([Packet(b"a", 1)] * packets, b"end", send, send, lambda event: None, 50)
 
 paused = threading.Event()
 
@@ -555,6 +561,7 @@ def test_a_finalizer_in_the_shared_thread() -> None:
 
 HANDLED = """
 import faulthandler, sys, threading
+from elsa_unscripted.audio.packets import Packet
 from elsa_unscripted.exchange.sender import Sender, _Pacer
 
 faulthandler.dump_traceback_later(20, exit=True)
@@ -562,7 +569,7 @@ faulthandler.dump_traceback_later(20, exit=True)
 def sender(taken):
     def begin(message):
         taken.append(message)
-    return Sender([b"a", b"b"], b"end", begin, begin, lambda event: None, 0.001)
+    return Sender([Packet(b"a", 1), Packet(b"b", 1)], b"end", begin, begin, lambda event: None, 1000)
 
 def trace(frame, event, argument):
     # Where a signal would be handled, with the lock taken: as the shared thread is being made, or is told of a stop.

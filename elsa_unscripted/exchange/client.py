@@ -17,7 +17,8 @@ import ssl
 import time
 from typing import TYPE_CHECKING, Any, BinaryIO, Callable, Dict, Optional, Set, Union
 
-from ..audio.recording import Audio, load
+from ..audio.packets import Format, Packet
+from ..audio.recording import Recording, load
 from ..config import Config
 from ..deadline import Deadline
 from ..exceptions import (
@@ -47,7 +48,7 @@ AudioSource = Union[str, "os.PathLike[str]", bytes, bytearray, memoryview, Binar
 OnStatus = Callable[[messages.Status], object]
 OnProgress = Callable[[float, float], object]
 
-NO_AUDIO = Audio(b"", 1, 1, 1)
+NO_AUDIO = Recording(b"", Format(1, 1, 1))
 
 RETRIED_STATUS_CODES = frozenset({408, 425, 429, 500, 502, 503, 504})  # those that may pass
 MAX_WAITING_EVENTS = 1000  # on the queue
@@ -376,12 +377,12 @@ class _Exchange:
             self._deadline.extend(self._audio.seconds / speed)
         transport = self._open_transport()
         self._sender = sender.Sender(
-            map(transport.frame, self._audio.packets(chunk)),
+            (Packet(transport.frame(data), frames) for data, frames in self._audio.packets(chunk)),
             transport.frame(messages.END_STREAM),
             transport.send,
             transport.begin,
             self._queue.put,
-            None if speed is None else chunk / speed,
+            None if speed is None else self._audio.format.sample_rate * speed,
             tell_progress=self._on_progress is not None or self._on_event is not None,
         )
         try:
@@ -390,7 +391,7 @@ class _Exchange:
             raise _no_thread(no_thread) from no_thread
 
     def _progress(self, event: sender.Progress) -> None:
-        self._call(self._on_progress, self._seconds_in(event.packets), self._audio.seconds)
+        self._call(self._on_progress, event.frames / self._audio.format.sample_rate, self._audio.seconds)
 
     def _next_event(self) -> Any:
         if self._deadline.expired():
@@ -466,9 +467,7 @@ class _Exchange:
             timings=Timings(**self._timings, total=self._elapsed()),
             audio_seconds=self._audio.seconds,
             audio_seconds_sent=self._seconds_sent(),
-            sample_rate=self._audio.sample_rate,
-            channels=self._audio.channels,
-            sample_width=self._audio.sample_width,
+            **self._audio.format._asdict(),
             api_plan=self._config.api_plan,
             warnings=self._audio.warnings,
             client=f"elsa_unscripted {__version__}",
@@ -483,10 +482,7 @@ class _Exchange:
         return error
 
     def _seconds_sent(self) -> float:
-        return 0.0 if self._sender is None else self._seconds_in(self._sender.sent)
-
-    def _seconds_in(self, packets: int) -> float:
-        return min(packets * self._config.chunk_seconds, self._audio.seconds)
+        return 0.0 if self._sender is None else self._sender.sent / self._audio.format.sample_rate
 
     def _open_transport(self) -> Transport:
         assert self._transport is not None

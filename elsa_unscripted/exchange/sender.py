@@ -18,6 +18,7 @@ import time
 from dataclasses import dataclass
 from typing import Callable, Dict, Iterable, Iterator, List, Optional, Set, Tuple
 
+from ..audio.packets import Packet
 from ..mailbox import Mailbox
 
 
@@ -26,10 +27,10 @@ class Progress:
     """A packet has left.
 
     Attributes:
-        packets: How many have, so far.
+        frames: Frames of audio that have left so far.
     """
 
-    packets: int
+    frames: int
 
 
 @dataclass(frozen=True)
@@ -45,34 +46,34 @@ class Failed:
 
 
 class Sender:
-    """Sends packet k at t0 + k·interval on the monotonic clock: a late packet doesn't delay those after it.
+    """Sends each packet when the audio before it has been spoken: a late packet doesn't delay those after it.
 
     Attributes:
         begun: How many packets were given to the connection: one of them may have left in part.
-        sent: How many have left.
+        sent: Frames of audio that have left.
         first_sent: When the first had left, on the monotonic clock; `None` before.
     """
 
     def __init__(
         self,
-        packets: Iterable[bytes],
+        packets: Iterable[Packet],
         end: bytes,
         send: Callable[[bytes], None],
         begin: Callable[[bytes], Optional[Callable[[], None]]],
         put: Callable[[object], object],
-        interval: Optional[float],
+        frame_rate: Optional[float],
         tell_progress: bool = True,
     ) -> None:
         """Makes a sender; `start()` starts it.
 
         Args:
-            packets: What to send, in order, as it goes out; drawn in the audio thread, one ahead.
+            packets: What to send, in order, its data as it goes out; drawn in the audio thread, one ahead.
             end: What to send right after the last packet.
             send: Sends one of these; may block, and raise.
             begin: Sends what can be sent of one without blocking; returns `None` when that is all of it, else
                 what sends the rest, and may block. May raise.
             put: Takes the events; nothing any more once stopped. Must not block.
-            interval: Seconds from packet to packet; `None` sends as fast as `send` takes them.
+            frame_rate: Frames of audio that leave in a second; `None` sends as fast as `send` takes them.
             tell_progress: Whether to put a `Progress` for each packet, beside the `Sent` or `Failed` at the end.
         """
         self.begun = 0
@@ -83,7 +84,7 @@ class Sender:
         self._send = send
         self._begin = begin
         self._put = put
-        self._interval = interval
+        self._frame_rate = frame_rate
         self._tell_progress = tell_progress
         self._schedule = self._make_schedule()
         self._message: Optional[bytes] = None  # the next one
@@ -106,7 +107,7 @@ class Sender:
         """
         self._begins = True  # first: after Ctrl-C nobody knows how far it came
         try:
-            if self._interval is None or not _pacer().add(self):
+            if self._frame_rate is None or not _pacer().add(self):
                 self._go_alone(None)
         except RuntimeError:
             self._begins = False
@@ -136,9 +137,9 @@ class Sender:
     def _make_schedule(self) -> Iterator[Tuple[float, bytes]]:
         """Yields each message and when it is due on the monotonic clock; does the counting when it has been sent."""
         started = time.monotonic()
-        for number, packet in enumerate(self._packets):
-            yield (started if self._interval is None else started + number * self._interval), packet
-            self.sent += 1
+        for packet in self._packets:
+            yield (started if self._frame_rate is None else started + self.sent / self._frame_rate), packet.data
+            self.sent += packet.frames
             self.first_sent = self.first_sent or time.monotonic()
             if self._stopped:
                 return

@@ -6,7 +6,7 @@ from typing import Iterator, List, NamedTuple, Optional, Sequence, Tuple
 
 from ..results.facts import SANDBOX, is_by_sandbox, measured
 from ..results.result import ScoreResult
-from .sound import Recording
+from .sound import Sound
 from .transcript import cut
 
 __all__ = ["Moment", "Sandbox", "facts", "moments", "sandbox", "warnings"]
@@ -37,7 +37,7 @@ def sandbox(result: ScoreResult) -> Optional[Sandbox]:
     return Sandbox(SANDBOX, [(cut(key.replace("_", " "), MAX_WORD), _plain(value)) for key, value in measured(result)])
 
 
-def warnings(result: ScoreResult, recording: Optional[Recording]) -> List[str]:
+def warnings(result: ScoreResult, recording: Optional[Sound]) -> List[str]:
     """Returns sentences on what is wrong with the result, its recording and the one in the page."""
     return list(_warnings(result, recording))
 
@@ -79,7 +79,7 @@ def _plain(value: object) -> str:
     return f"{value:.4g}" if isinstance(value, float) else cut(str(value), MAX_WORD)
 
 
-def _warnings(result: ScoreResult, recording: Optional[Recording]) -> Iterator[str]:
+def _warnings(result: ScoreResult, recording: Optional[Sound]) -> Iterator[str]:
     if result.partial_error:
         reason = ": more than about 20 s of speech needed" if result.partial_error == "too_short" else ""
         yield f"Partial assessment ({cut(result.partial_error, MAX_WORD)}){reason}."

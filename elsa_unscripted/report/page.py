@@ -165,7 +165,7 @@ def _sound_errors(speaker: Speaker) -> Iterator[SoundError]:
         yield SoundError(cut(phoneme or "?", 12), error, list(examples))
 
 
-def _data(words: Sequence[Word], recording: Optional[sound.Recording], limits: Thresholds) -> Mapping[str, Any]:
+def _data(words: Sequence[Word], recording: Optional[sound.Sound], limits: Thresholds) -> Mapping[str, Any]:
     """Returns what the script needs: of each word its time, score, band, decision and sounds."""
     seconds = recording.seconds if recording else 0.0
     told = []

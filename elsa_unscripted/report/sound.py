@@ -10,9 +10,9 @@ import sys
 from dataclasses import dataclass, field
 from typing import Any, List, Optional, Sequence, Tuple
 
-from ..audio.recording import Audio, load
+from ..audio.recording import Recording, load
 
-__all__ = ["Recording", "read"]
+__all__ = ["Sound", "read"]
 
 STEP = 0.02  # s, or a little less, in whole frames
 FEWEST_STEPS = 360  # of a short recording, whose steps are shorter: as many as the drawing has bars
@@ -26,8 +26,8 @@ _MP3 = (b"ID3", b"\xff\xfb", b"\xff\xfa", b"\xff\xf3", b"\xff\xf2")
 
 
 @dataclass(frozen=True)
-class Recording:
-    """A decoded recording.
+class Sound:
+    """A recording as the page shows and plays it.
 
     Attributes:
         seconds: How long it is.
@@ -53,7 +53,7 @@ class Recording:
         return [(i * self.step, (i + 1) * self.step) for i, peak in enumerate(self.peaks) if peak > limit]
 
 
-def read(source: Any) -> Recording:
+def read(source: Any) -> Sound:
     """Decodes a recording, and takes its bytes as they are if browsers play them and they are not too many.
 
     Args:
@@ -64,15 +64,15 @@ def read(source: Any) -> Recording:
     """
     audio = load(source)
     found = None if audio.warnings else _playable(source)
-    kind, data = found or ("audio/wav", _wav(audio))
+    kind, data = found or ("audio/wav", audio.to_wav())
     if len(data) > MAX_PLAIN:
-        kind, data = "audio/wav", _wav(load(_wav(audio), PLAYED_RATE))
+        kind, data = "audio/wav", load(audio.to_wav(), PLAYED_RATE).to_wav()
     if len(data) > MAX_EMBEDDED:
         data = b""
-    frames = max(int(min(STEP, audio.seconds / FEWEST_STEPS) * audio.sample_rate), 1)
-    return Recording(
+    frames = max(int(min(STEP, audio.seconds / FEWEST_STEPS) * audio.format.sample_rate), 1)
+    return Sound(
         seconds=audio.seconds,
-        step=frames / audio.sample_rate,
+        step=frames / audio.format.sample_rate,
         peaks=_peaks(audio, frames),
         kind=kind,
         data=base64.b64encode(data).decode("ascii"),
@@ -101,17 +101,13 @@ def _playable(source: Any) -> Optional[Tuple[str, bytes]]:
     return None
 
 
-def _wav(audio: Audio) -> bytes:
-    return next(audio.packets(audio.seconds + 1))
-
-
-def _peaks(audio: Audio, frames: int) -> List[float]:
-    unsigned = audio.sample_width == 1
-    samples = array.array({1: "B", 2: "h", 4: "i"}[audio.sample_width])
+def _peaks(audio: Recording, frames: int) -> List[float]:
+    unsigned = audio.format.sample_width == 1
+    samples = array.array({1: "B", 2: "h", 4: "i"}[audio.format.sample_width])
     samples.frombytes(audio.pcm)
     if sys.byteorder == "big":
         samples.byteswap()
-    size = frames * audio.channels
-    middle, full = (128, 128) if unsigned else (0, 1 << (8 * audio.sample_width - 1))
+    size = frames * audio.format.channels
+    middle, full = (128, 128) if unsigned else (0, 1 << (8 * audio.format.sample_width - 1))
     parts = (samples[start : start + size] for start in range(0, len(samples), size))
     return [max(max(part) - middle, middle - min(part)) / full for part in parts]

@@ -9,7 +9,7 @@ from ..results.result import ScoreResult
 from .bands import Thresholds, band
 from .drawing import Span, gaps, joined, shape, ticks
 from .notes import moments
-from .sound import Recording
+from .sound import Sound
 
 __all__ = ["PAUSE", "Timeline", "span_of", "timeline"]
 
@@ -49,7 +49,7 @@ class Timeline(NamedTuple):
 
 
 def timeline(
-    result: ScoreResult, recording: Optional[Recording], words: Sequence[Word], limits: Thresholds
+    result: ScoreResult, recording: Optional[Sound], words: Sequence[Word], limits: Thresholds
 ) -> Optional[Timeline]:
     """Lays the recording and its exchange out; `None` if there is nothing to lay out.
 

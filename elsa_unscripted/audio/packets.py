@@ -1,0 +1,101 @@
+"""What the wire carries: packets, and the source that gives them. Drawn by `exchange.sender` from a `Recording`."""
+
+from __future__ import annotations
+
+from fractions import Fraction
+from typing import Dict, Iterator, NamedTuple, Optional, Protocol, Tuple, Union
+
+from .wav import header
+
+__all__ = ["Format", "Packet", "Source", "cut", "packet_count"]
+
+
+class Format(NamedTuple):
+    """How PCM is to be read: what a WAV header says of it.
+
+    Attributes:
+        sample_rate: Hz.
+        channels: Samples in a frame.
+        sample_width: Bytes in a sample: 1, 2 or 4. Samples of one byte are unsigned, wider ones signed, little-endian.
+    """
+
+    sample_rate: int
+    channels: int
+    sample_width: int
+
+    @property
+    def frame_width(self) -> int:
+        """Bytes in a frame."""
+        return self.sample_width * self.channels
+
+
+class Packet(NamedTuple):
+    """A piece of audio as it is sent.
+
+    Attributes:
+        data: A complete WAV file: a header of 44 bytes, then the PCM.
+        frames: Frames of audio in it.
+    """
+
+    data: bytes
+    frames: int
+
+
+class Source(Protocol):
+    """What packets are drawn from.
+
+    Attributes:
+        format: Of the PCM in the packets.
+        seconds: How long it is; `None` while nobody knows.
+        warnings: Sentences on audio that was promised but isn't there, or that is there but wasn't promised.
+    """
+
+    @property
+    def format(self) -> Format: ...
+
+    @property
+    def seconds(self) -> Optional[float]: ...
+
+    @property
+    def warnings(self) -> Tuple[str, ...]: ...
+
+    def packets(self, chunk_seconds: float) -> Iterator[Packet]:
+        """Yields the audio in packets of `chunk_seconds`, the last one shorter; each has at least one frame."""
+        ...
+
+    def close(self) -> None:
+        """Ends `packets()`, from any thread. Whoever opened a file or a device closes it."""
+        ...
+
+
+def packet_count(frames: int, sample_rate: int, chunk_seconds: float) -> int:
+    """Returns how many packets `cut()` makes of so many frames."""
+    return -(-frames // _frames_per_packet(sample_rate, chunk_seconds))
+
+
+def cut(pcm: Union[bytes, memoryview], audio_format: Format, chunk_seconds: float) -> Iterator[Packet]:
+    """Cuts PCM into packets, one at a time.
+
+    Packet k holds the frames from ⌊k·chunk_seconds·sample_rate⌋ up to where packet k+1 begins; the last one,
+    what is left. So cuts the reference client, but for the tail, which it rounds to milliseconds.
+
+    Args:
+        pcm: Whole frames.
+        audio_format: Of the PCM.
+        chunk_seconds: Seconds of audio in a packet; each has at least one frame, however short that makes them.
+    """
+    # In integers: fractions would take longer than all the rest.
+    frames, parts = _frames_per_packet(audio_format.sample_rate, chunk_seconds).as_integer_ratio()
+    width = audio_format.frame_width
+    headers: Dict[int, bytes] = {}
+    with memoryview(pcm) as view:
+        for index in range(packet_count(len(view) // width, audio_format.sample_rate, chunk_seconds)):
+            piece = view[index * frames // parts * width : (index + 1) * frames // parts * width]
+            if len(piece) not in headers:
+                headers[len(piece)] = header(*audio_format, len(piece))
+            yield Packet(headers[len(piece)] + piece, len(piece) // width)
+
+
+def _frames_per_packet(sample_rate: int, chunk_seconds: float) -> Fraction:
+    # Through its decimal digits 0.1 is exactly a tenth: no boundary shifts, however long the audio.
+    return max(Fraction(str(chunk_seconds)) * sample_rate, Fraction(1))
