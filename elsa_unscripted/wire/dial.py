@@ -1,40 +1,65 @@
-"""Makes a connection: names, addresses, a proxy's tunnel, TLS, all before one deadline. For `transport`, and `results`.
+"""Makes a connection: names, addresses, a proxy's tunnel, TLS, all before one deadline. For `transport` and `results`.
 
-But for looking up a name, nothing here waits without end: each wait has a deadline, or is ended by `shut_down()` from
-another thread. That is why the socket isn't left to `websocket-client`, whose connecting can be neither bounded nor
-ended.
+The operating system's name look-up can't be ended, and has a bound of its own. Nothing else here waits without end:
+each wait ends at the deadline, or when another thread calls `shut_down()`. `websocket-client` could connect by itself,
+but nothing bounds or ends its connecting; so it is given a socket from here.
+
+Of several addresses the first that answers wins (RFC 8305, "Happy Eyeballs"): the next one is tried 250 ms after the
+one before it, or as soon as that fails, and all that were begun go on meanwhile.
 """
 
 from __future__ import annotations
 
 import base64
 import contextlib
+import itertools
+import logging
+import os
 import socket
 import ssl
 import threading
-from typing import Optional
+from collections import deque
+from typing import Any, Dict, Iterable, List, Optional, Tuple
 from urllib.parse import SplitResult, unquote, urlsplit
 
-from ..config import Config, is_loopback, parse_proxy
+from ..config import is_loopback, parse_proxy
 from ..deadline import Deadline
 from ..exceptions import ConfigError, ConnectError
 from .handshake import parse_head, read_head
-from .waiting import READ, WRITE, without_blocking
+from .waiting import READ, WRITE, wait_for_any, without_blocking
+
+logger = logging.getLogger("elsa_unscripted")
+
+ATTEMPT_DELAY = 0.25  # s from the start of one connection attempt to the next: what RFC 8305, 5 recommends
+
+Address = Tuple[Any, ...]  # what `socket.connect()` takes
+AddressInfo = Tuple[int, int, int, str, Address]  # what `socket.getaddrinfo()` gives
+KnownAddresses = Dict[Tuple[str, int], Address]  # by host and port: the address that worked last
 
 
 class Socket:
-    """A connection as it is made step by step: TCP, proxy, TLS. Any thread may call `shut_down()` meanwhile."""
+    """A connection as it is made step by step: TCP, proxy, TLS. Any thread may call `shut_down()` meanwhile.
 
-    def __init__(self, deadline: Deadline) -> None:
+    Attributes:
+        dialled: Whether a socket was made: if not, a name is being looked up, which nothing can end.
+    """
+
+    def __init__(self, deadline: Deadline, known: Optional[KnownAddresses] = None) -> None:
+        """Makes no connection yet.
+
+        Args:
+            deadline: For all that `dial()` does.
+            known: The addresses to begin with. `worked()` and `failed()` change it. Threads share it without a lock:
+                each access is one step of a dict.
+        """
+        self.dialled = False
         self._deadline = deadline
+        self._known: KnownAddresses = {} if known is None else known
+        self._place = ("", 0)  # the host and port that were dialled: the proxy's, if there is one
+        self._address: Address = ()
         self._lock = threading.Lock()  # guards the next two
-        self._socket: Optional[socket.socket] = None
+        self._sockets: List[socket.socket] = []  # several while they are connecting, later one
         self._down = False
-
-    @property
-    def dialled(self) -> bool:
-        """Whether a socket exists: if not, a name is being looked up, which nothing can end."""
-        return self._socket is not None
 
     def dial(self, host: str, port: int, proxy: Optional[SplitResult], tls: Optional[ssl.SSLContext]) -> socket.socket:
         """Connects and shakes hands; returns the socket, which never blocks.
@@ -50,73 +75,161 @@ class Socket:
             _tunnel(sock, proxy, host, port, self._deadline)
         if tls is not None:
             encrypted = tls.wrap_socket(sock, server_hostname=host, do_handshake_on_connect=False)
-            sock = self._own(encrypted)
+            sock = self._keep_only(encrypted)
             without_blocking(sock, encrypted.do_handshake, READ, lambda: self._deadline)
         return sock
+
+    def worked(self) -> None:
+        """Lets the next connections to this host and port begin with this address."""
+        self._known[self._place] = self._address
+
+    def failed(self) -> None:
+        """Forgets the address: it may take connections and then be of no use, so the next may begin elsewhere."""
+        self._known.pop(self._place, None)
 
     def shut_down(self) -> None:
         """Cuts the connection: whatever waits for it wakes up and fails."""
         with self._lock:
             self._down = True
-            if self._socket is not None:
+            for sock in self._sockets:
                 with contextlib.suppress(OSError):
-                    # Not SSLSocket.shutdown(): it would make the reader's next recv() one of undecrypted bytes.
-                    socket.socket.shutdown(self._socket, socket.SHUT_RDWR)
+                    # Not SSLSocket.shutdown(): after that, the reading thread's next recv() would return bytes that
+                    # are still encrypted.
+                    socket.socket.shutdown(sock, socket.SHUT_RDWR)
 
     def close(self) -> None:
         """Closes the socket. No other thread may be in a call with it: its number could be another file's by then."""
         with self._lock:
-            if self._socket is not None:
-                self._socket.close()
+            for sock in self._sockets:
+                sock.close()
 
     def abandon(self) -> None:
-        """Closes a child's copy of the socket after a fork."""
-        # Without the lock: a thread of the parent's may have held it. There is no other here.
-        if self._socket is not None:
-            self._socket.close()
+        """In a child that was forked, closes its copy of the socket."""
+        # Without the lock: a thread of the parent may have held it during the fork. The child has one thread only.
+        for sock in self._sockets:
+            sock.close()
 
     def _reach(self, host: str, port: int) -> socket.socket:
-        addresses = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)
-        failure: OSError = OSError(f"{host!r} has no address")
-        for left, (family, kind, number, _, address) in zip(range(len(addresses), 0, -1), addresses):
-            try:
-                sock = self._own(socket.socket(family, kind, number))
-                # A share of the time for each address: a black hole on IPv6 must not starve IPv4.
-                sock.settimeout(max(self._deadline.remaining() / left, 0.001))
-                sock.connect(address)
-            except OSError as error:
-                failure = error
-                if self._down:
-                    break
-            else:
-                sock.setblocking(False)
-                sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-                sock.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
-                return sock
-        raise failure
-
-    def _own(self, new: socket.socket) -> socket.socket:
-        """Makes a socket the one that `shut_down()` cuts, in place of the one before it."""
-        with self._lock:
-            if self._socket is not None:
-                self._socket.close()
-            self._socket = new
+        """Connects to the address of a host that answers first."""
+        self._place = (host, port)
+        infos = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)
+        untried = deque(in_order(infos, self._known.get(self._place)))
+        connecting: Dict[socket.socket, Address] = {}
+        failures: List[OSError] = []
+        pause = Deadline(0)  # until the next attempt
+        while untried or connecting:
+            if untried and (pause.expired() or not connecting):
+                family, kind, number, _, address = untried.popleft()
+                try:
+                    connecting[self._begin_to_connect(family, kind, number, address)] = address
+                except OSError as error:
+                    if self._down:
+                        raise
+                    failures.append(_noted(error, address))
+                    pause = Deadline(0)
+                    continue
+                # With little time, each address gets its share: a black hole on IPv6 must not starve IPv4.
+                pause = Deadline(min(ATTEMPT_DELAY, self._deadline.remaining() / (len(untried) + 1)))
+            # In short waits: not every system lets shutdown() wake a socket that isn't connected yet.
+            longest = min(pause.remaining() if untried else ATTEMPT_DELAY, self._deadline.remaining())
+            answered = wait_for_any(connecting, WRITE, longest)
             if self._down:
                 raise TimeoutError("abandoned")
-        return new
+            for sock in answered:
+                address = connecting.pop(sock)
+                code = sock.getsockopt(socket.SOL_SOCKET, socket.SO_ERROR)
+                if code == 0:
+                    self._address = address
+                    return self._keep_only(sock)
+                failures.append(_noted(OSError(code, os.strerror(code)), address))
+                pause = Deadline(0)
+            if self._deadline.expired():
+                failures.append(TimeoutError("timed out"))
+                break
+        raise most_telling(failures) if failures else OSError(f"{host!r} has no address")
+
+    def _begin_to_connect(self, family: int, kind: int, number: int, address: Address) -> socket.socket:
+        sock = socket.socket(family, kind, number)
+        with self._lock:
+            self._sockets.append(sock)
+            self.dialled = True
+            if self._down:
+                raise TimeoutError("abandoned")
+        sock.setblocking(False)
+        sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        sock.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
+        with contextlib.suppress(BlockingIOError):
+            sock.connect(address)
+        return sock
+
+    def _keep_only(self, sock: socket.socket) -> socket.socket:
+        """Closes all sockets but this one, which `shut_down()` cuts from now on."""
+        with self._lock:
+            for other in self._sockets:
+                if other is not sock:
+                    other.close()
+            self._sockets = [sock]
+            if self._down:
+                raise TimeoutError("abandoned")
+        return sock
 
 
-def find_proxy(config: Config) -> Optional[SplitResult]:
-    if config.proxy is not None:
-        return parse_proxy(config.proxy)
-    parts = urlsplit(str(config.url))
+def in_order(infos: Iterable[AddressInfo], known: Optional[Address]) -> List[AddressInfo]:
+    """Returns addresses in the order in which they are tried.
+
+    Args:
+        infos: As the resolver gives them, which has sorted them by preference (RFC 6724).
+        known: The address that worked last: the first to be tried, if it is still among them.
+
+    Returns:
+        The families taking turns, from the first one's (RFC 8305, 4); none twice.
+    """
+    families: Dict[int, List[AddressInfo]] = {}
+    for info in dict.fromkeys(infos):
+        families.setdefault(info[0], []).append(info)
+    turns = itertools.zip_longest(*families.values())
+    mixed = [info for turn in turns for info in turn if info is not None]
+    return sorted(mixed, key=lambda info: info[4] != known)
+
+
+def most_telling(failures: List[OSError]) -> OSError:
+    """Returns the failure to report for a host when none of its addresses can be reached.
+
+    A refusal means that the host is there; a time-out that packets vanish; the others mostly that this machine lacks a
+    way, such as one for IPv6, which says least about the host. Among equals, the last.
+    """
+
+    def rank(error: OSError) -> int:
+        return 2 if isinstance(error, ConnectionError) else int(isinstance(error, (TimeoutError, socket.timeout)))
+
+    return max(reversed(failures), key=rank)
+
+
+def _noted(error: OSError, address: Address) -> OSError:
+    logger.debug("could not connect to %s: %s", address, error)
+    return error
+
+
+def find_proxy(url: str, proxy: Optional[str] = None) -> Optional[SplitResult]:
+    """Returns the proxy to reach a URL through.
+
+    Args:
+        url: Its scheme is `ws`, `wss`, `http` or `https`.
+        proxy: The caller's choice; `None` asks the environment ($https_proxy, $no_proxy), but for loopback.
+
+    Raises:
+        ConfigError: The proxy is none that we can use.
+    """
+    if proxy is not None:
+        return parse_proxy(proxy)
+    parts = urlsplit(url)
     if is_loopback(parts.hostname):
         return None
     from urllib.request import getproxies, proxy_bypass  # only where it is needed: it imports half of http
 
     if proxy_bypass(f"{parts.hostname}:{port_of(parts)}"):
         return None
-    found = getproxies().get("https" if parts.scheme == "wss" else "http")
+    found = getproxies().get("https" if parts.scheme in ("wss", "https") else "http")
     try:
         return parse_proxy(found) if found else None
     except ConfigError as error:
@@ -124,7 +237,8 @@ def find_proxy(config: Config) -> Optional[SplitResult]:
 
 
 def port_of(parts: SplitResult) -> int:
-    return parts.port or (443 if parts.scheme == "wss" else 80)
+    """Returns a URL's port, or the usual one of its scheme."""
+    return parts.port or (443 if parts.scheme in ("wss", "https") else 80)
 
 
 def _tunnel(sock: socket.socket, proxy: SplitResult, host: str, port: int, deadline: Deadline) -> None:

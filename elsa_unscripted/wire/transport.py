@@ -25,7 +25,7 @@ from ..config import Config
 from ..deadline import Deadline
 from ..exceptions import ConnectError, ElsaError, ProtocolError, StreamClosedError
 from ..mailbox import Mailbox
-from .dial import Socket, find_proxy, port_of
+from .dial import KnownAddresses, Socket, find_proxy, port_of
 from .messages import Closed, Event, Malformed, Message, Opened, describe, parse
 from .wire import MessageTooLongError, Wire
 
@@ -48,7 +48,12 @@ class Transport:
     """
 
     def __init__(
-        self, config: Config, tls: Optional[ssl.SSLContext], put: Callable[[Event], None], deadline: Deadline
+        self,
+        config: Config,
+        tls: Optional[ssl.SSLContext],
+        put: Callable[[Event], None],
+        deadline: Deadline,
+        known: Optional[KnownAddresses] = None,
     ) -> None:
         """Makes a transport; `start()` starts its thread.
 
@@ -57,13 +62,14 @@ class Transport:
             tls: For `wss://`.
             put: Takes the events, in the transport's thread.
             deadline: For everything up to the open WebSocket.
+            known: The addresses to begin with; what is learnt here is noted there.
         """
         self._config = config
         self._tls = tls
         self._put = put
         self._deadline = deadline
-        self._proxy = find_proxy(config)
-        self._socket = Socket(deadline)
+        self._proxy = find_proxy(str(config.url), config.proxy)
+        self._socket = Socket(deadline, known)
         self._wire: Optional[Wire] = None
         self._app: Optional[websocket.WebSocketApp] = None
         # The next three belong to the thread; the others may look whether it has opened.
@@ -183,6 +189,8 @@ class Transport:
         except BaseException as error:  # noqa: BLE001 - delivered as the last event, whatever it is
             self._error = self._error or error
         finally:
+            if not self.opened_at:
+                self._socket.failed()
             self._release()
         code, reason = self._close_frame or (ABNORMAL_CLOSURE, "")
         logger.debug("< closed %d", code)
@@ -219,6 +227,7 @@ class Transport:
 
     def _on_open(self, app: websocket.WebSocketApp) -> None:
         self.opened_at = time.monotonic()
+        self._socket.worked()
         self._put(Opened())
 
     def _on_control_frame(self, app: websocket.WebSocketApp, data: Union[str, bytes]) -> None:

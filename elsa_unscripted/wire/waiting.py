@@ -1,4 +1,4 @@
-"""Waits of a socket that never blocks, each with a bound; used by `dial`, `handshake` and `wire`."""
+"""Waits for sockets that never block, each with a bound; used by `dial`, `handshake` and `wire`."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import math
 import select
 import socket
 import ssl
-from typing import Any, Callable, Optional
+from typing import Any, Callable, Iterable, List, Optional
 
 from ..deadline import Deadline
 
@@ -17,7 +17,7 @@ WOULD_BLOCK = (BlockingIOError, InterruptedError, ssl.SSLWantReadError, ssl.SSLW
 def without_blocking(
     sock: socket.socket, call: Callable[[], Any], direction: int, until: Callable[[], Optional[Deadline]]
 ) -> Any:
-    """Calls until the socket is ready for it.
+    """Repeats a call, waiting in between for the socket to be ready, until the call no longer says that it would block.
 
     Args:
         sock: A socket that doesn't block.
@@ -42,10 +42,23 @@ def without_blocking(
 
 def is_ready(sock: socket.socket, direction: int, timeout: Optional[float]) -> bool:
     """Waits until a socket can be read from or written to, or is broken; `timeout` seconds at most."""
+    return bool(wait_for_any([sock], direction, timeout))
+
+
+def wait_for_any(socks: Iterable[socket.socket], direction: int, timeout: Optional[float]) -> List[socket.socket]:
+    """Waits until one or more sockets can be read from or written to, or are broken; `timeout` seconds at most.
+
+    Returns:
+        Those sockets; none of them after `timeout`.
+    """
     # Not a selector, which takes longer to make than most waits last; unlike select(), poll() takes any descriptor.
     if not hasattr(select, "poll"):
-        reading, writing = ([sock], []) if direction == READ else ([], [sock])
-        return any(select.select(reading, writing, [sock], timeout))
+        reading, writing = (socks, []) if direction == READ else ([], socks)
+        readable, writable, broken = select.select(reading, writing, socks, timeout)
+        return [sock for sock in socks if sock in readable or sock in writable or sock in broken]
+    by_descriptor = {sock.fileno(): sock for sock in socks}
     poll = select.poll()
-    poll.register(sock, select.POLLIN if direction == READ else select.POLLOUT)
-    return bool(poll.poll(None if timeout is None else math.ceil(timeout * 1000)))
+    for descriptor in by_descriptor:
+        poll.register(descriptor, select.POLLIN if direction == READ else select.POLLOUT)
+    ready = poll.poll(None if timeout is None else math.ceil(timeout * 1000))
+    return [by_descriptor[descriptor] for descriptor, _ in ready]
