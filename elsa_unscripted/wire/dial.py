@@ -117,22 +117,29 @@ class Socket:
         connecting: Dict[socket.socket, Address] = {}
         failures: List[OSError] = []
         pause = Deadline(0)  # until the next attempt
+        patience = self._deadline  # with those that are silent, once all are tried
+
+        def note(error: OSError, address: Address) -> None:
+            nonlocal pause, patience
+            logger.debug("could not connect to %s: %s", address, error)
+            failures.append(error)
+            pause = Deadline(0)
+            if isinstance(error, ConnectionError):
+                # The host is there: leave time to try again, rather than wait for what may never answer.
+                patience = Deadline(self._deadline.remaining() / 2)
+
         while untried or connecting:
             if untried and (pause.expired() or not connecting):
                 family, kind, number, _, address = untried.popleft()
+                # With little time, each address gets its share: a black hole on IPv6 must not starve IPv4.
+                pause = Deadline(min(ATTEMPT_DELAY, self._deadline.remaining() / (len(untried) + 1)))
                 try:
                     connecting[self._begin_to_connect(family, kind, number, address)] = address
                 except OSError as error:
-                    if self._down:
-                        raise
-                    failures.append(_noted(error, address))
-                    pause = Deadline(0)
-                    continue
-                # With little time, each address gets its share: a black hole on IPv6 must not starve IPv4.
-                pause = Deadline(min(ATTEMPT_DELAY, self._deadline.remaining() / (len(untried) + 1)))
+                    note(error, address)
             # In short waits: not every system lets shutdown() wake a socket that isn't connected yet.
             longest = min(pause.remaining() if untried else ATTEMPT_DELAY, self._deadline.remaining())
-            answered = wait_for_any(connecting, WRITE, longest)
+            answered = wait_for_any(connecting, WRITE, longest) if connecting else []
             if self._down:
                 raise TimeoutError("abandoned")
             for sock in answered:
@@ -141,9 +148,8 @@ class Socket:
                 if code == 0:
                     self._address = address
                     return self._keep_only(sock)
-                failures.append(_noted(OSError(code, os.strerror(code)), address))
-                pause = Deadline(0)
-            if self._deadline.expired():
+                note(OSError(code, os.strerror(code)), address)
+            if self._deadline.expired() or (patience.expired() and not untried):
                 failures.append(TimeoutError("timed out"))
                 break
         raise most_telling(failures) if failures else OSError(f"{host!r} has no address")
@@ -203,11 +209,6 @@ def most_telling(failures: List[OSError]) -> OSError:
         return 2 if isinstance(error, ConnectionError) else int(isinstance(error, (TimeoutError, socket.timeout)))
 
     return max(reversed(failures), key=rank)
-
-
-def _noted(error: OSError, address: Address) -> OSError:
-    logger.debug("could not connect to %s: %s", address, error)
-    return error
 
 
 def find_proxy(url: str, proxy: Optional[str] = None) -> Optional[SplitResult]:
