@@ -9,7 +9,6 @@ import multiprocessing
 import os
 import shutil
 import signal
-import socket
 import ssl
 import subprocess
 import sys
@@ -17,10 +16,11 @@ import threading
 import time
 from email.utils import formatdate
 from pathlib import Path
-from typing import Any, Callable, Dict, Iterator, List, Tuple
+from typing import Any, Callable, Dict, List, Tuple
 
 import pytest
 import trustme
+from addresses import black_hole, needs_black_holes
 from commands import interrupt, posix, started, unmeasured
 from faults import reach
 from rawserver import CLOSE, SUCCESS, Connection, RawServer
@@ -31,23 +31,7 @@ from elsa_unscripted.sandbox import Sandbox
 GUARD = 5.0  # s beyond what is promised, for a busy machine
 
 
-@contextlib.contextmanager
-def black_hole() -> Iterator[int]:
-    """A port whose backlog is full: the kernel drops every SYN."""
-    with socket.socket() as listener:
-        listener.bind(("127.0.0.1", 0))
-        listener.listen(0)
-        port: int = listener.getsockname()[1]
-        with contextlib.ExitStack() as stack:
-            for _ in range(4):
-                filler = stack.enter_context(socket.socket())
-                filler.setblocking(False)
-                filler.connect_ex(("127.0.0.1", port))
-            time.sleep(0.2)  # for the kernel to take them
-            yield port
-
-
-@pytest.mark.skipif(not sys.platform.startswith("linux"), reason="needs Linux, where a full backlog drops SYNs")
+@needs_black_holes
 def test_black_hole(short: Path) -> None:
     """A host that swallows packets costs connect_timeout, retries included, and leaves no thread."""
     with black_hole() as port:

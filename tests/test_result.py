@@ -7,7 +7,9 @@ import dataclasses
 import json
 import pathlib
 import pickle
+import signal
 import socket
+import ssl
 import threading
 import time
 from collections.abc import Iterator, Mapping
@@ -15,6 +17,9 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 
 import pytest
+import trustme
+from addresses import black_hole, black_holes, needs_black_holes, resolve
+from rawserver import Connection, RawServer
 
 from elsa_unscripted.exceptions import ConnectError, ElsaError, ProtocolError
 from elsa_unscripted.results.result import ScoreResult, Timings
@@ -292,6 +297,7 @@ def dribble() -> Iterator[Any]:
             thread.start()
             stack.callback(thread.join, 10)
             stack.callback(ended.set)
+            stack.callback(listener.shutdown, socket.SHUT_RDWR)  # nobody may have come
             return f"http://127.0.0.1:{listener.getsockname()[1]}/"
 
         yield serve
@@ -302,10 +308,10 @@ def result(link: object, **more: Any) -> ScoreResult:
 
 
 def refused(link: object, **options: Any) -> ElsaError:
-    """Returns why a download failed; checks that its clock is gone."""
+    """Returns why a download failed; checks that its thread has ended."""
     with pytest.raises(ElsaError) as caught:
         result(link).fetch(**options)
-    assert [thread for thread in threading.enumerate() if isinstance(thread, threading.Timer)] == []
+    assert [thread for thread in threading.enumerate() if thread.name == "elsa-download"] == []
     return caught.value
 
 
@@ -348,6 +354,90 @@ def test_no_proxy_stands_before_loopback(pages: Pages, monkeypatch: pytest.Monke
         monkeypatch.delenv(name, raising=False)
     pages.answers["/r"] = (200, {}, b"{}")
     assert result(pages.link("/r")).fetch().fetched == {}
+
+
+@pytest.fixture
+def trusted(monkeypatch: pytest.MonkeyPatch, tmp_path: pathlib.Path) -> trustme.CA:
+    """An authority that this process trusts as the system's."""
+    authority = trustme.CA()
+    authority.cert_pem.write_to_path(tmp_path / "ca.pem")
+    monkeypatch.setenv("SSL_CERT_FILE", str(tmp_path / "ca.pem"))
+    return authority
+
+
+def server_tls(authority: trustme.CA, name: str) -> ssl.SSLContext:
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    authority.issue_cert(name).configure_cert(context)
+    return context
+
+
+def serve(answer: bytes, requests: list[bytes]) -> Any:
+    """Returns the script of a server that gives one answer to each request."""
+
+    def script(connection: Connection) -> None:
+        requests.append(connection.read_request())
+        connection.send_raw(answer)
+
+    return script
+
+
+def test_fetch_over_tls_through_a_proxy(trusted: trustme.CA, monkeypatch: pytest.MonkeyPatch) -> None:
+    """$https_proxy is asked for the host of the link and sees nothing else; $no_proxy is heeded."""
+    requests: list[bytes] = []
+    inner = serve(b'HTTP/1.1 200 OK\r\nContent-Length: 8\r\n\r\n{"a": 1}', requests)
+    tls = server_tls(trusted, "results.example")
+
+    def script(connection: Connection) -> None:
+        connection.read_request()
+        connection.send_raw(b"HTTP/1.1 200 Yes\r\n\r\n")
+        inside = Connection(tls.wrap_socket(connection.sock, server_side=True))
+        inner(inside)
+        inside.cut()
+
+    with RawServer(script) as proxy:
+        monkeypatch.setenv("https_proxy", f"http://user:p%40ss@127.0.0.1:{proxy.port}")
+        monkeypatch.setenv("no_proxy", "other.invalid")
+        assert result("https://results.example/r?a=b#c").fetch().fetched == {"a": 1}
+        assert len(proxy.connections) == 1
+        assert "could not download" in str(refused("https://other.invalid/r"))
+        assert len(proxy.connections) == 1
+        asked = proxy.connections[0].request
+    assert asked.startswith(b"CONNECT results.example:443 HTTP/1.1\r\n")
+    assert b"\r\nProxy-Authorization: Basic dXNlcjpwQHNz\r\n" in asked
+    (request,) = requests
+    assert request.startswith(b"GET /r?a=b HTTP/1.1\r\nHost: results.example\r\n")
+    assert b"Proxy-Authorization" not in request
+
+
+def test_fetch_checks_certificates(trusted: trustme.CA, tmp_path: pathlib.Path) -> None:
+    """A certificate of another host, or of an authority that nobody trusts, ends the download before the request."""
+    requests: list[bytes] = []
+    script = serve(b"HTTP/1.1 200 OK\r\n\r\n{}", requests)
+    with RawServer(script, server_tls(trusted, "localhost")) as server:
+        assert result(f"https://localhost:{server.port}/").fetch().fetched == {}
+    for tls in (server_tls(trusted, "other.example"), server_tls(trustme.CA(), "localhost")):
+        with RawServer(script, tls) as server:
+            error = refused(f"https://localhost:{server.port}/")
+            assert isinstance(error.__cause__, ssl.SSLCertVerificationError)
+    assert len(requests) == 1
+
+
+def test_no_redirect_leads_from_https_to_http(trusted: trustme.CA, pages: Pages) -> None:
+    """Not even to loopback, which a link of http:// itself may lead to."""
+    script = serve(f"HTTP/1.1 302 Found\r\nLocation: {pages.link('/r')}\r\n\r\n".encode(), [])
+    with RawServer(script, server_tls(trusted, "localhost")) as server:
+        assert "only https://" in str(refused(f"https://localhost:{server.port}/"))
+    assert pages.requests == []
+
+
+@pytest.mark.parametrize("proxy", ["socks5://127.0.0.1:1080", "https://127.0.0.1:1080"])
+def test_a_proxy_of_another_kind_is_told(proxy: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A proxy that can't be used is a ConnectError that says so, rather than passed by."""
+    monkeypatch.setenv("https_proxy", proxy)
+    monkeypatch.setenv("no_proxy", "")
+    error = refused("https://results.example/r")
+    assert type(error) is ConnectError
+    assert "no_proxy" in str(error)
 
 
 @pytest.mark.parametrize("link", ["", None, 5])
@@ -394,20 +484,21 @@ def test_nobody_there() -> None:
     assert isinstance(error.__cause__, OSError)
 
 
-def test_a_cut_download_is_an_error(dribble: Any) -> None:
-    """An answer that ends before its end isn't taken for whole."""
+def test_a_cut_download_is_an_error() -> None:
+    """An answer that is shorter than its Content-Length isn't taken for whole, even if what came is JSON."""
     with socket.create_server(("127.0.0.1", 0)) as listener:
 
         def cut() -> None:
             connection, _ = listener.accept()
             with connection:
                 connection.recv(65536)
-                connection.sendall(b'HTTP/1.1 200 OK\r\nContent-Length: 100\r\n\r\n{"a":')
+                connection.sendall(b'HTTP/1.1 200 OK\r\nContent-Length: 100\r\n\r\n{"a": 1}')
 
         thread = threading.Thread(target=cut)
         thread.start()
-        refused(f"http://127.0.0.1:{listener.getsockname()[1]}/")
+        error = refused(f"http://127.0.0.1:{listener.getsockname()[1]}/")
         thread.join()
+    assert type(error) is ConnectError
 
 
 @pytest.mark.parametrize(
@@ -427,12 +518,89 @@ def test_a_cut_download_is_an_error(dribble: Any) -> None:
 )
 def test_the_download_ends_in_time(dribble: Any, head: bytes, piece: bytes) -> None:
     """However slowly a server dribbles, and whatever part of its answer, the download ends when its time is over."""
-    link = dribble(head, piece)
+    check_that_it_ends(dribble(head, piece))
+
+
+def check_that_it_ends(link: str) -> None:
+    """Half a second is given; what isn't bounded by it takes for ever, or more than 5 s."""
     began = time.monotonic()
-    error = refused(link, timeout=0.5)
+    with pytest.raises(ConnectError, match="raise timeout"):
+        result(link).fetch(timeout=0.5)
+    assert time.monotonic() - began < 4
+
+
+@pytest.mark.parametrize(
+    ("head", "piece"),
+    [
+        (b"", b""),
+        (b"HTTP/1.1 200 OK\r\n", b"X"),
+        (b"HTTP/1.1 200 OK\r\n\r\n", b""),
+        (b"HTTP/1.1 200 OK\r\n\r\n\x16\x03\x03\x40\x00", b"x"),
+    ],
+    ids=["silence", "dribbled answer", "no TLS", "dribbled TLS"],
+)
+def test_a_slow_proxy_ends_in_time(dribble: Any, head: bytes, piece: bytes, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Nor does a proxy keep the download beyond its time, or whoever is behind the proxy."""
+    monkeypatch.setenv("https_proxy", dribble(head, piece))
+    monkeypatch.setenv("no_proxy", "")
+    check_that_it_ends("https://results.example/r")
+
+
+@needs_black_holes
+def test_black_holes_end_in_time(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Nor do many addresses that answer nothing: the time is for all of them."""
+    with black_holes(10) as holes:
+        resolve(monkeypatch, *holes)
+        check_that_it_ends("http://localhost:1/r")
+
+
+def test_a_hanging_look_up_ends_in_time(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Nor does a name server that never answers; the thread that asks it is left alone, and ends with the answer."""
+    answered = threading.Event()
+
+    def hang(*arguments: Any, **options: Any) -> Any:
+        answered.wait(30)
+        raise socket.gaierror(socket.EAI_AGAIN, "no answer")
+
+    monkeypatch.setattr(socket, "getaddrinfo", hang)
+    try:
+        check_that_it_ends("http://localhost:1/r")
+        assert [thread.name for thread in threading.enumerate() if thread.daemon and "elsa" in thread.name] == [
+            "elsa-download"
+        ]
+    finally:
+        answered.set()
+
+
+@needs_black_holes
+def test_a_dead_address_costs_a_moment(monkeypatch: pytest.MonkeyPatch, pages: Pages) -> None:
+    """The download too goes to the address that answers first."""
+    pages.answers["/r"] = (200, {}, b"{}")
+    with black_hole() as hole:
+        resolve(monkeypatch, hole, pages.server_port)
+        began = time.monotonic()
+        assert result("http://localhost:1/r").fetch(timeout=60).fetched == {}
     assert time.monotonic() - began < 5
-    assert type(error) is ConnectError
-    assert "raise timeout" in str(error)
+
+
+def test_an_interrupted_download_leaves_nothing(dribble: Any) -> None:
+    """What a signal handler raises while the download hangs comes through at once; thread and socket are gone."""
+    link = dribble(b"HTTP/1.1 200 OK\r\n\r\n", b" ")
+
+    def interrupt(number: int, frame: object) -> None:
+        raise KeyboardInterrupt
+
+    before = signal.signal(signal.SIGALRM, interrupt)
+    signal.setitimer(signal.ITIMER_REAL, 0.3)
+    began = time.monotonic()
+    try:
+        with pytest.raises(KeyboardInterrupt):
+            result(link).fetch(timeout=60)
+    finally:
+        signal.setitimer(signal.ITIMER_REAL, 0)
+        signal.signal(signal.SIGALRM, before)
+    assert time.monotonic() - began < 5
+    assert [thread for thread in threading.enumerate() if thread.name == "elsa-download"] == []
 
 
 def test_a_redirect_is_followed(pages: Pages) -> None:

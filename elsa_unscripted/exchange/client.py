@@ -34,6 +34,7 @@ from ..mailbox import Mailbox
 from ..results.result import ScoreResult, Timings
 from ..version import __version__
 from ..wire import messages
+from ..wire.dial import KnownAddresses
 from ..wire.transport import Transport
 from . import protocol, sender
 
@@ -88,6 +89,7 @@ class Client:
         self._running: Set[_Exchange] = set()
         self._closed = False
         self._tls: Optional[ssl.SSLContext] = None
+        self._addresses: KnownAddresses = {}  # those that worked last, for the next exchange to begin with
 
     def score(
         self,
@@ -112,7 +114,7 @@ class Client:
         Raises:
             ElsaError: Anything else.
         """
-        exchange = _Exchange(self.config, self._tls_context, on_status, on_progress, on_event)
+        exchange = _Exchange(self.config, self._tls_context, self._addresses, on_status, on_progress, on_event)
         # First added, then asked, while close() does it the other way round: one of the two sees the other.
         self._running.add(exchange)
         try:
@@ -168,12 +170,14 @@ class _Exchange:
         self,
         config: Config,
         tls_context: Callable[[], Optional[ssl.SSLContext]],
+        addresses: KnownAddresses,
         on_status: Optional[OnStatus],
         on_progress: Optional[OnProgress],
         on_event: Optional[Callable[[object], object]],
     ) -> None:
         self._config = config
         self._tls_context = tls_context
+        self._addresses = addresses
         self._on_status = on_status
         self._on_progress = on_progress
         self._on_event = on_event
@@ -286,7 +290,7 @@ class _Exchange:
         if self._transport is None:
             self._deadline = Deadline(self._config.connect_timeout)
             self._connecting_since = time.monotonic()
-        transport = Transport(self._config, self._tls_context(), self._put, self._deadline)
+        transport = Transport(self._config, self._tls_context(), self._put, self._deadline, self._addresses)
         self._transport = transport  # before it runs: Ctrl-C may come while it starts, and it must be ended then
         try:
             transport.start()

@@ -5,34 +5,19 @@ Made by `client`; read by the caller, the summary and the command lines.
 
 from __future__ import annotations
 
-import ipaddress
 import json
 import os
-import socket
-import threading
-import time
-from contextlib import suppress
 from dataclasses import asdict, dataclass, field, replace
-from typing import Any, Dict, Iterator, List, Mapping, Optional, Tuple, Union
-from urllib.parse import urlsplit
+from typing import Any, Iterator, Mapping, Optional, Tuple, Union
 
 from ..exceptions import ConnectError, ProtocolError
+from . import saved
 from .assessment import Assessment, Speaker, find_assessment
 
 __all__ = ["ScoreResult", "Timings"]
 
-FILE_VERSION = 1
 FETCH_TIMEOUT = 30.0  # s for the whole download
 FETCH_MAX_BYTES = 64 * 2**20  # the same bound as for a message of the server
-
-FOREVER = 1e9  # s, 32 years: more is no time
-SAVED_WHOLE = {"raw", "statuses", "warnings", "timings"}  # what a saved result can't do without
-SAVED_LISTS: Dict[str, type] = {"statuses": dict, "warnings": str}
-SAVED_KINDS: Dict[str, type] = {
-    **dict.fromkeys(("raw", "fetched"), dict),
-    **dict.fromkeys(("text", "client", "stream_id", "api_plan"), str),
-    **dict.fromkeys(("sample_rate", "channels", "sample_width"), int),
-}
 
 
 @dataclass(frozen=True)
@@ -153,15 +138,11 @@ class ScoreResult(Mapping[str, Any]):
         Raises:
             OSError: The file can't be written.
         """
-        saved: Dict[str, Any] = {"v": FILE_VERSION}
-        for name in self.__dataclass_fields__:
-            saved[name] = getattr(self, name)
-        saved["raw"] = dict(self.raw)
-        saved["statuses"] = [dict(status) for status in self.statuses]
-        saved["timings"] = asdict(self.timings)
-        whole = json.dumps(saved, indent=1)
-        with open(path, "w", encoding="utf-8") as file:
-            file.write(whole + "\n")
+        values = {name: getattr(self, name) for name in self.__dataclass_fields__}
+        values["raw"] = dict(self.raw)
+        values["statuses"] = [dict(status) for status in self.statuses]
+        values["timings"] = asdict(self.timings)
+        saved.write(path, values)
 
     @classmethod
     def load(cls, path: Union[str, os.PathLike[str]]) -> ScoreResult:
@@ -171,27 +152,17 @@ class ScoreResult(Mapping[str, Any]):
             OSError: The file can't be read.
             ValueError: The file holds something else.
         """
-        try:
-            with open(path, encoding="utf-8") as file:
-                saved = json.load(file)
-        except (ValueError, RecursionError) as error:
-            raise ValueError(f"not a saved result: {os.fspath(path)!r} ({error})") from error
-        if not isinstance(saved, dict) or "v" not in saved or not set(saved) >= SAVED_WHOLE:
-            raise ValueError(f"not a saved result: {os.fspath(path)!r}")
-        known = {name: saved[name] for name in cls.__dataclass_fields__ if name in saved}
-        for name, value in known.items():
-            if not _is_saved(name, value):
-                raise ValueError(f"not a saved result: {os.fspath(path)!r} (its {name!r} is strange)")
-        known["statuses"] = tuple(known["statuses"])
-        known["warnings"] = tuple(known["warnings"])
-        known["timings"] = Timings(**{name: known["timings"].get(name) for name in Timings.__dataclass_fields__})
-        return cls(**known)
+        values = saved.read(path, cls.__dataclass_fields__, Timings.__dataclass_fields__)
+        values["statuses"] = tuple(values["statuses"])
+        values["warnings"] = tuple(values["warnings"])
+        values["timings"] = Timings(**values["timings"])
+        return cls(**values)
 
     def fetch(self, *, timeout: float = FETCH_TIMEOUT, max_bytes: int = FETCH_MAX_BYTES) -> ScoreResult:
         """Downloads the assessment from `result_link`, if it did not come along; without any token.
 
         Args:
-            timeout: Seconds for the whole download.
+            timeout: Seconds for the whole download: name look-ups, proxy, redirects and all.
             max_bytes: The longest answer that is taken.
 
         Returns:
@@ -205,7 +176,9 @@ class ScoreResult(Mapping[str, Any]):
             return self
         if self.result_link is None:
             raise ConnectError("the server gave no result_link to fetch; score with return_json=True")
-        body = _download(self.result_link, timeout=timeout, max_bytes=max_bytes)
+        from .download import download  # only where it is needed: it imports http.client, and so the email package
+
+        body = download(self.result_link, timeout=timeout, max_bytes=max_bytes)
         try:
             fetched = json.loads(body.decode("utf-8"))
         except (ValueError, RecursionError) as error:
@@ -229,111 +202,3 @@ class ScoreResult(Mapping[str, Any]):
 
     def __repr__(self) -> str:
         return f"ScoreResult(status={self.status!r}, stream_id={self.stream_id!r}, result_link={self.result_link!r})"
-
-
-def _is_saved(name: str, value: Any) -> bool:
-    """Whether a field of a saved file has its type, so that whoever shows it can rely on that."""
-    if value is None:
-        return name in ("stream_id", "sample_rate", "channels", "sample_width", "api_plan", "fetched")
-    if name == "timings":
-        return isinstance(value, dict) and all(
-            item is None or _is_seconds(item) for key, item in value.items() if key in Timings.__dataclass_fields__
-        )
-    if name in SAVED_LISTS:
-        return isinstance(value, list) and all(isinstance(item, SAVED_LISTS[name]) for item in value)
-    if name in ("audio_seconds", "audio_seconds_sent"):
-        return _is_seconds(value)
-    return isinstance(value, SAVED_KINDS[name]) and not isinstance(value, bool)
-
-
-def _is_seconds(value: Any) -> bool:
-    return isinstance(value, (int, float)) and not isinstance(value, bool) and abs(value) < FOREVER
-
-
-def _download(link: str, *, timeout: float, max_bytes: int) -> bytes:
-    # Only where they are needed: urllib.request imports half of the standard library.
-    from http.client import HTTPConnection, HTTPException, HTTPSConnection
-    from urllib.error import HTTPError
-    from urllib.request import HTTPHandler, HTTPRedirectHandler, HTTPSHandler, ProxyHandler, Request, build_opener
-
-    ends = time.monotonic() + timeout
-    sockets: List[socket.socket] = []
-
-    def watch(connection: HTTPConnection) -> None:
-        sockets.append(connection.sock)
-        if time.monotonic() >= ends:
-            raise TimeoutError("timed out")  # `cut` may have looked through `sockets` already
-
-    def cut() -> None:
-        for each in sockets:
-            with suppress(OSError):
-                # Past SSLSocket.shutdown(), which would take the TLS layer away from under the reading thread.
-                socket.socket.shutdown(each, socket.SHUT_RDWR)
-
-    class Plain(HTTPConnection):
-        def connect(self) -> None:
-            super().connect()
-            watch(self)
-
-    class Secure(HTTPSConnection):
-        def connect(self) -> None:
-            super().connect()
-            watch(self)
-
-    class PlainHandler(HTTPHandler):
-        def http_open(self, req: Request) -> Any:
-            return self.do_open(Plain, req)
-
-    class SecureHandler(HTTPSHandler):
-        def https_open(self, req: Request) -> Any:
-            return self.do_open(Secure, req)
-
-    class Redirects(HTTPRedirectHandler):
-        def redirect_request(self, req: Request, fp: Any, code: int, msg: str, headers: Any, newurl: str) -> Any:
-            fp.close()  # else its body would be read, however long it is
-            _check_link(newurl, plain=req.type == "http")
-            return super().redirect_request(req, fp, code, msg, headers, newurl)
-
-    body = bytearray()
-    # urllib's timeout begins anew with each byte that comes; this one does not.
-    timer = threading.Timer(timeout, cut)
-    timer.daemon = True
-    timer.start()
-    try:
-        _check_link(link)
-        handlers: List[Any] = [PlainHandler, SecureHandler, Redirects]
-        if _is_loopback(urlsplit(link).hostname):
-            handlers.append(ProxyHandler({}))
-        with build_opener(*handlers).open(Request(link), timeout=timeout) as answer:
-            while time.monotonic() < ends:
-                part = answer.read1(65536)
-                if not part and time.monotonic() < ends:
-                    return bytes(body)
-                body += part
-                if len(body) > max_bytes:
-                    raise ProtocolError(f"what result_link leads to has more than {max_bytes} bytes; raise max_bytes")
-    except (OSError, ValueError, HTTPException) as error:
-        if isinstance(error, HTTPError):
-            error.close()
-        if time.monotonic() < ends:
-            raise ConnectError(
-                f"could not download result_link ({getattr(error, 'reason', None) or error}); try again later",
-                status_code=getattr(error, "code", None),
-            ) from error
-    finally:
-        timer.cancel()
-        timer.join(1.0)  # cut() takes moments
-    raise ConnectError(f"result_link took more than {timeout:g} s to download; raise timeout, or try later")
-
-
-def _check_link(link: str, *, plain: bool = True) -> None:
-    parts = urlsplit(link)
-    if parts.scheme != "https" and not (plain and parts.scheme == "http" and _is_loopback(parts.hostname)):
-        raise ConnectError(f"result_link is not fetched: it leads to {parts.scheme!r}, and only https:// is safe")
-
-
-def _is_loopback(host: Optional[str]) -> bool:
-    try:
-        return host == "localhost" or ipaddress.ip_address(host or "").is_loopback
-    except ValueError:
-        return False

@@ -17,16 +17,17 @@ import struct
 import threading
 import time
 from typing import Any, Callable, Optional, Tuple, TypeVar, Union
-from urllib.parse import SplitResult, urlsplit
+from urllib.parse import urlsplit
 
 import websocket
 
-from ..config import Config, is_loopback, parse_proxy
+from ..config import Config
 from ..deadline import Deadline
-from ..exceptions import ConfigError, ConnectError, ElsaError, ProtocolError, StreamClosedError
+from ..exceptions import ConnectError, ElsaError, ProtocolError, StreamClosedError
 from ..mailbox import Mailbox
+from .dial import KnownAddresses, Socket, find_proxy, port_of
 from .messages import Closed, Event, Malformed, Message, Opened, describe, parse
-from .wire import MessageTooLongError, Socket, Wire
+from .wire import MessageTooLongError, Wire
 
 T = TypeVar("T")
 
@@ -47,7 +48,12 @@ class Transport:
     """
 
     def __init__(
-        self, config: Config, tls: Optional[ssl.SSLContext], put: Callable[[Event], None], deadline: Deadline
+        self,
+        config: Config,
+        tls: Optional[ssl.SSLContext],
+        put: Callable[[Event], None],
+        deadline: Deadline,
+        known: Optional[KnownAddresses] = None,
     ) -> None:
         """Makes a transport; `start()` starts its thread.
 
@@ -56,13 +62,14 @@ class Transport:
             tls: For `wss://`.
             put: Takes the events, in the transport's thread.
             deadline: For everything up to the open WebSocket.
+            known: The addresses to begin with; what is learnt here is noted there.
         """
         self._config = config
         self._tls = tls
         self._put = put
         self._deadline = deadline
-        self._proxy = _find_proxy(config)
-        self._socket = Socket(deadline)
+        self._proxy = find_proxy(str(config.url), config.proxy)
+        self._socket = Socket(deadline, known)
         self._wire: Optional[Wire] = None
         self._app: Optional[websocket.WebSocketApp] = None
         # The next three belong to the thread; the others may look whether it has opened.
@@ -182,6 +189,8 @@ class Transport:
         except BaseException as error:  # noqa: BLE001 - delivered as the last event, whatever it is
             self._error = self._error or error
         finally:
+            if not self.opened_at:
+                self._socket.failed()
             self._release()
         code, reason = self._close_frame or (ABNORMAL_CLOSURE, "")
         logger.debug("< closed %d", code)
@@ -193,7 +202,7 @@ class Transport:
         url = str(self._config.url)
         parts = urlsplit(url)
         sock = self._socket.dial(
-            str(parts.hostname), _port(parts), self._proxy, self._tls if parts.scheme == "wss" else None
+            str(parts.hostname), port_of(parts), self._proxy, self._tls if parts.scheme == "wss" else None
         )
         self._wire = Wire(sock, str(self._config.token), self._deadline, self._config.max_message_bytes)
         self._app = websocket.WebSocketApp(
@@ -218,6 +227,7 @@ class Transport:
 
     def _on_open(self, app: websocket.WebSocketApp) -> None:
         self.opened_at = time.monotonic()
+        self._socket.worked()
         self._put(Opened())
 
     def _on_control_frame(self, app: websocket.WebSocketApp, data: Union[str, bytes]) -> None:
@@ -238,11 +248,11 @@ class Transport:
     def _parse(self, data: bytes) -> Message:
         """Parses a message; masks the token where it came in two frames, or with JSON's escapes."""
         assert self._wire is not None
-        data = self._wire.masked(data)
+        data = self._wire.mask.masked(data)
         message = parse(data)
-        if b"\\" in data and self._wire.may_hold_token(data):
+        if b"\\" in data and self._wire.mask.may_hold_token(data):
             plain = json.dumps(message.raw, ensure_ascii=False).encode("utf-8", "surrogatepass")
-            masked = self._wire.masked(plain)
+            masked = self._wire.mask.masked(plain)
             if masked != plain:
                 return parse(masked.decode("utf-8", "surrogatepass"))
         return message
@@ -268,7 +278,7 @@ class Transport:
         if not self.opened_at:
             parts = urlsplit(str(self._config.url))
             through = f" through the proxy {self._proxy.hostname}" if self._proxy else ""
-            ours: ElsaError = ConnectError(_why_not_connected(error, f"{parts.hostname}:{_port(parts)}{through}"))
+            ours: ElsaError = ConnectError(_why_not_connected(error, f"{parts.hostname}:{port_of(parts)}{through}"))
         elif _is_foul(error):
             ours = ProtocolError(f"the server broke the WebSocket protocol ({error}); tell the vendor")
         else:
@@ -308,24 +318,3 @@ def _why_not_connected(error: Optional[BaseException], place: str) -> str:
     if isinstance(error, websocket.WebSocketException):
         return f"{place} did not answer as a WebSocket server ({error}); check the url"
     return f"could not connect to {place} ({type(error).__name__}: {error}); check the url"
-
-
-def _find_proxy(config: Config) -> Optional[SplitResult]:
-    if config.proxy is not None:
-        return parse_proxy(config.proxy)
-    parts = urlsplit(str(config.url))
-    if is_loopback(parts.hostname):
-        return None
-    from urllib.request import getproxies, proxy_bypass  # only where it is needed: it imports half of http
-
-    if proxy_bypass(f"{parts.hostname}:{_port(parts)}"):
-        return None
-    found = getproxies().get("https" if parts.scheme == "wss" else "http")
-    try:
-        return parse_proxy(found) if found else None
-    except ConfigError as error:
-        raise ConfigError(f"{error}, and the environment's is not: set proxy=…, or $no_proxy") from None
-
-
-def _port(parts: SplitResult) -> int:
-    return parts.port or (443 if parts.scheme == "wss" else 80)

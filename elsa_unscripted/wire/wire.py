@@ -1,8 +1,6 @@
-"""One socket to the server: dialled, through a proxy and TLS, and then as `websocket-client` sees it. For `transport`.
+"""One connected socket, as `websocket-client` sees it. For `transport`.
 
-But for looking up a name, nothing here waits without end: each wait has a deadline, or is ended by `shut_down()` from
-another thread. That is why the socket isn't left to `websocket-client`, whose connecting can be neither bounded nor
-ended.
+No wait is without end: each has a deadline, or is ended by `Socket.shut_down()` from another thread.
 
 The token is put into the handshake request here, below `websocket-client`, which so can't log it, trace it or carry it
 along a redirect; and the head of the answer is read here: only a 101 is passed on.
@@ -10,122 +8,26 @@ along a redirect; and the head of the answer is read here: only a 101 is passed 
 
 from __future__ import annotations
 
-import base64
 import contextlib
 import functools
-import io
-import json
-import math
-import re
-import select
 import socket
 import ssl
 import threading
-import time
 from collections import deque
-from typing import Any, Callable, Deque, Iterator, Optional, Tuple
-from urllib.parse import SplitResult, unquote
+from typing import Any, Callable, Deque, Iterator, Optional
 
 from ..deadline import Deadline
-from ..exceptions import AuthenticationError, ConnectError, RateLimitedError
+from .handshake import parse_head, read_head, refusal
+from .secrets import Mask
+from .waiting import READ, WOULD_BLOCK, WRITE, is_ready, without_blocking
 
-MAX_HEAD_BYTES = 64 * 1024  # of an HTTP answer; http.client allows as much to a single line
 CONTROL_FRAME = 0x08  # RFC 6455, 5.5: the bit of the opcode that close, ping and pong have
-SHORTEST_MASKED_TOKEN = 8  # characters; masking shorter ones in the server's text could mangle words
 HANDSHAKE_HEADERS = (b"upgrade", b"connection", b"sec-websocket-accept")
 CLOSE_FRAME = 0x08  # RFC 6455, 11.8: the opcode
-
-_READ, _WRITE = 1, 2  # directions of a wait
-_HEAD_END = re.compile(rb"\r\n\r\n|\n\n")
-_WOULD_BLOCK = (BlockingIOError, InterruptedError, ssl.SSLWantReadError, ssl.SSLWantWriteError)
 
 
 class MessageTooLongError(OSError):
     """The server sends a message longer than we take."""
-
-
-class Socket:
-    """A connection as it is made step by step: TCP, proxy, TLS. Any thread may call `shut_down()` meanwhile."""
-
-    def __init__(self, deadline: Deadline) -> None:
-        self._deadline = deadline
-        self._lock = threading.Lock()  # guards the next two
-        self._socket: Optional[socket.socket] = None
-        self._down = False
-
-    @property
-    def dialled(self) -> bool:
-        """Whether a socket exists: if not, a name is being looked up, which nothing can end."""
-        return self._socket is not None
-
-    def dial(self, host: str, port: int, proxy: Optional[SplitResult], tls: Optional[ssl.SSLContext]) -> socket.socket:
-        """Connects and shakes hands; returns the socket, which never blocks.
-
-        Raises:
-            ConnectError: The proxy refuses.
-            OSError: Whatever else DNS, TCP and TLS raise; `TimeoutError` at the deadline.
-        """
-        if proxy is None:
-            sock = self._reach(host, port)
-        else:
-            sock = self._reach(str(proxy.hostname), proxy.port or 80)
-            _tunnel(sock, proxy, host, port, self._deadline)
-        if tls is not None:
-            encrypted = tls.wrap_socket(sock, server_hostname=host, do_handshake_on_connect=False)
-            sock = self._own(encrypted)
-            _without_blocking(sock, encrypted.do_handshake, _READ, lambda: self._deadline)
-        return sock
-
-    def shut_down(self) -> None:
-        """Cuts the connection: whatever waits for it wakes up and fails."""
-        with self._lock:
-            self._down = True
-            if self._socket is not None:
-                with contextlib.suppress(OSError):
-                    # Not SSLSocket.shutdown(): it would make the reader's next recv() one of undecrypted bytes.
-                    socket.socket.shutdown(self._socket, socket.SHUT_RDWR)
-
-    def close(self) -> None:
-        """Closes the socket. No other thread may be in a call with it: its number could be another file's by then."""
-        with self._lock:
-            if self._socket is not None:
-                self._socket.close()
-
-    def abandon(self) -> None:
-        """Closes a child's copy of the socket after a fork."""
-        # Without the lock: a thread of the parent's may have held it. There is no other here.
-        if self._socket is not None:
-            self._socket.close()
-
-    def _reach(self, host: str, port: int) -> socket.socket:
-        addresses = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)
-        failure: OSError = OSError(f"{host!r} has no address")
-        for left, (family, kind, number, _, address) in zip(range(len(addresses), 0, -1), addresses):
-            try:
-                sock = self._own(socket.socket(family, kind, number))
-                # A share of the time for each address: a black hole on IPv6 must not starve IPv4.
-                sock.settimeout(max(self._deadline.remaining() / left, 0.001))
-                sock.connect(address)
-            except OSError as error:
-                failure = error
-                if self._down:
-                    break
-            else:
-                sock.setblocking(False)
-                sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-                sock.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
-                return sock
-        raise failure
-
-    def _own(self, new: socket.socket) -> socket.socket:
-        """Makes a socket the one that `shut_down()` cuts, in place of the one before it."""
-        with self._lock:
-            if self._socket is not None:
-                self._socket.close()
-            self._socket = new
-            if self._down:
-                raise TimeoutError("abandoned")
-        return new
 
 
 class Wire:
@@ -144,10 +46,7 @@ class Wire:
         self._authorization: Optional[str] = f"Authorization: ELSA {token}\r\n"  # None once the request has left
         self._reading_until: Optional[Deadline] = deadline  # None after the handshake: shut_down() ends the waits
         self._sending_until: Optional[Deadline] = deadline
-        in_json = json.dumps(token, ensure_ascii=False)[1:-1]
-        spellings = {token.encode("utf-8"), token.encode("latin-1"), in_json.encode("utf-8")}
-        self._spellings = spellings if len(token) >= SHORTEST_MASKED_TOKEN else set()
-        self._hint = max(re.findall(rb"[0-9A-Za-z]*", token.encode("latin-1")), key=len)
+        self.mask = Mask(token)
         self._head = b""  # the rest of the HTTP answer, for recv() to give
         # The last frame of the reading thread, which never waits to send. One: RFC 6455, 5.5.3, lets a pong answer
         # for the pings before, and nothing follows a close frame.
@@ -164,17 +63,6 @@ class Wire:
         self._calling: Any = threading.Lock() if isinstance(sock, ssl.SSLSocket) else contextlib.nullcontext()
 
     # For the transport.
-
-    def masked(self, data: bytes) -> bytes:
-        """Masks the token, at its length, in what the server says: an error that quotes it would end up in logs."""
-        for spelling in self._spellings:
-            if spelling in data:
-                data = data.replace(spelling, b"*" * len(spelling))
-        return data
-
-    def may_hold_token(self, data: bytes) -> bool:
-        """Returns whether the token's longest plain part is there: around it, JSON may have escaped the rest."""
-        return bool(self._spellings) and self._hint in data
 
     def not_of_the_message(self, payload_bytes: int) -> None:
         """Takes a control frame, which may come amid a message, out of the count."""
@@ -264,7 +152,7 @@ class Wire:
         self._message_bytes += len(data)
         if self._message_bytes > self._max_message_bytes:
             raise MessageTooLongError(f"a message of more than {self._max_message_bytes} bytes")
-        return self.masked(data)  # as early as this, since websocket-client logs what it reads
+        return self.mask.masked(data)  # as early as this, since websocket-client logs what it reads
 
     def send(self, frame: bytes) -> int:
         """Sends the handshake's request; later, takes the frames of the reading thread, which never waits to send."""
@@ -304,10 +192,10 @@ class Wire:
         left = memoryview(request[: -len(b"\r\n")] + authorization.encode("latin-1") + b"\r\n")
         while left:
             left = left[self._send_some(left) :]
-        head = self.masked(_read_head(self._socket, lambda: self._reading_until))
-        status, headers = _parse_head(head)
+        head = self.mask.masked(read_head(self._socket, lambda: self._reading_until))
+        status, headers = parse_head(head)
         if status != 101:
-            raise _refusal(status, headers.get("Retry-After"))
+            raise refusal(status, headers.get("Retry-After"))
         # No more than it checks: it would keep a cookie for the whole process.
         first, *rest = head.splitlines()
         needed = [line for line in rest if line.partition(b":")[0].strip().lower() in HANDSHAKE_HEADERS]
@@ -335,7 +223,7 @@ class Wire:
                 with self._calling:
                     sent = self._socket.send(self._unsent)
                 self._unsent = self._unsent[sent:]
-        except _WOULD_BLOCK:
+        except WOULD_BLOCK:
             pass
 
     def _finish_frame(self) -> None:
@@ -374,14 +262,14 @@ class Wire:
                 self._sending.release()
 
     def _takes_more(self) -> bool:
-        return _is_ready(self._socket, _WRITE, 0.0)
+        return is_ready(self._socket, WRITE, 0.0)
 
     def _send_some(self, data: memoryview) -> int:
         def send() -> int:
             with self._calling:
                 return self._socket.send(data)
 
-        sent: int = _without_blocking(self._socket, send, _WRITE, lambda: self._sending_until)
+        sent: int = without_blocking(self._socket, send, WRITE, lambda: self._sending_until)
         return sent
 
     def _receive(self, size: int) -> bytes:
@@ -389,131 +277,5 @@ class Wire:
             with self._calling:
                 return self._socket.recv(size)
 
-        data: bytes = _without_blocking(self._socket, receive, _READ, lambda: self._reading_until)
+        data: bytes = without_blocking(self._socket, receive, READ, lambda: self._reading_until)
         return data
-
-
-def _without_blocking(
-    sock: socket.socket, call: Callable[[], Any], direction: int, until: Callable[[], Optional[Deadline]]
-) -> Any:
-    """Calls until the socket is ready for it.
-
-    Args:
-        sock: A socket that doesn't block.
-        call: A call of it.
-        direction: What the call waits for, unless TLS says otherwise.
-        until: Gives the deadline, which may have been set since; `None` for none: `shut_down()` ends the wait.
-
-    Raises:
-        TimeoutError: The deadline has passed.
-    """
-    while True:
-        try:
-            return call()
-        except _WOULD_BLOCK as error:
-            if isinstance(error, ssl.SSLError):
-                wants_to_read = isinstance(error, ssl.SSLWantReadError)
-                direction = _READ if wants_to_read else _WRITE
-        deadline = until()
-        if not _is_ready(sock, direction, None if deadline is None else deadline.remaining()) and deadline is not None:
-            raise TimeoutError("timed out")
-
-
-def _is_ready(sock: socket.socket, direction: int, timeout: Optional[float]) -> bool:
-    """Waits until a socket can be read from or written to, or is broken; `timeout` seconds at most."""
-    # Not a selector, which takes longer to make than most waits last; unlike select(), poll() takes any descriptor.
-    if not hasattr(select, "poll"):
-        reading, writing = ([sock], []) if direction == _READ else ([], [sock])
-        return any(select.select(reading, writing, [sock], timeout))
-    poll = select.poll()
-    poll.register(sock, select.POLLIN if direction == _READ else select.POLLOUT)
-    return bool(poll.poll(None if timeout is None else math.ceil(timeout * 1000)))
-
-
-def _tunnel(sock: socket.socket, proxy: SplitResult, host: str, port: int, deadline: Deadline) -> None:
-    """Asks a proxy for a connection to the server (RFC 9110, 9.3.6)."""
-    target = f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
-    request = f"CONNECT {target} HTTP/1.1\r\nHost: {target}\r\n"
-    if proxy.username:
-        login = f"{unquote(proxy.username)}:{unquote(proxy.password or '')}"
-        request += f"Proxy-Authorization: Basic {base64.b64encode(login.encode()).decode()}\r\n"
-    data = (request + "\r\n").encode("ascii")
-    # A new connection's buffer takes it whole.
-    _without_blocking(sock, lambda: sock.send(data), _WRITE, lambda: deadline)
-    status, _ = _parse_head(_read_head(sock, lambda: deadline))
-    if not 200 <= status < 300:
-        hint = "give its user name and password" if status == 407 else "check the proxy's rules"
-        raise ConnectError(f"the proxy {proxy.hostname} refused to connect (HTTP {status}); {hint}", status_code=status)
-
-
-def _read_head(sock: socket.socket, until: Callable[[], Optional[Deadline]]) -> bytes:
-    """Reads an HTTP answer up to its blank line, and not a byte further: what follows are frames, or TLS."""
-    # TLS can't look ahead: there, byte by byte, from a buffer of OpenSSL's.
-    ahead = 0 if isinstance(sock, ssl.SSLSocket) else socket.MSG_PEEK
-    head = bytearray()
-    while True:
-        data: bytes = _without_blocking(sock, lambda: sock.recv(MAX_HEAD_BYTES if ahead else 1, ahead), _READ, until)
-        if not data:
-            raise ConnectionResetError("closed in the middle of the handshake")
-        known = len(head)
-        head += data
-        end = _HEAD_END.search(head, max(0, known - 3))
-        if ahead:
-            sock.recv((end.end() if end else len(head)) - known)
-        if not b"HTTP/".startswith(head[:5]):
-            raise ConnectError("the server does not speak HTTP; check the url, its port, and wss against ws")
-        if end:
-            return bytes(head[: end.end()])
-        if len(head) > MAX_HEAD_BYTES:
-            raise ConnectError(f"the server's answer has more than {MAX_HEAD_BYTES} bytes of headers; check the url")
-
-
-def _parse_head(head: bytes) -> Tuple[int, Any]:
-    line, _, rest = head.partition(b"\n")
-    try:
-        status = int(line.split()[1])
-        if status == 101:
-            return status, {}
-        from http.client import HTTPException, parse_headers  # only where it is needed: it imports the email package
-
-        try:
-            return status, parse_headers(io.BytesIO(rest))
-        except HTTPException:
-            return status, {}
-    except (IndexError, ValueError) as error:
-        raise ConnectError("the server's answer is not HTTP; check the url") from error
-
-
-def _refusal(status: int, retry_after: Optional[str]) -> ConnectError:
-    wait = _seconds(retry_after)
-    if status in (401, 403):
-        return AuthenticationError(
-            f"the server refused the token (HTTP {status}); check that it is whole, valid and of this plan",
-            status_code=status,
-        )
-    if status == 429:
-        when = "later" if wait is None else f"in {wait:.0f} s"
-        return RateLimitedError(f"too many requests (HTTP 429); try again {when}", status_code=status, retry_after=wait)
-    if 300 <= status < 400:
-        hint = "redirects are not followed, since the token would go along; set url to the final address"
-    elif status >= 500:
-        hint = "the service has a problem; try later"
-    else:
-        hint = "check the url"
-    return ConnectError(
-        f"the server answered HTTP {status} in place of a WebSocket; {hint}", status_code=status, retry_after=wait
-    )
-
-
-def _seconds(retry_after: Optional[str]) -> Optional[float]:
-    """Returns a Retry-After header (seconds, or an HTTP date; RFC 9110, 10.2.3) in seconds from now."""
-    if retry_after is None:
-        return None
-    if retry_after.strip().isdecimal():
-        return float(retry_after)
-    from email.utils import parsedate_to_datetime
-
-    try:
-        return max(0.0, parsedate_to_datetime(retry_after).timestamp() - time.time())
-    except (TypeError, ValueError, OverflowError):
-        return None

@@ -1,0 +1,75 @@
+"""The file of a saved result: written and read, and what is in it checked. For `ScoreResult.save()` and `load()`."""
+
+from __future__ import annotations
+
+import json
+import os
+from typing import Any, Collection, Dict, Mapping, Union
+
+FILE_VERSION = 1
+
+FOREVER = 1e9  # s, 32 years: no time in a file is longer
+SAVED_WHOLE = {"raw", "statuses", "warnings", "timings"}  # what a saved result can't do without
+SAVED_LISTS: Dict[str, type] = {"statuses": dict, "warnings": str}
+SAVED_KINDS: Dict[str, type] = {
+    **dict.fromkeys(("raw", "fetched"), dict),
+    **dict.fromkeys(("text", "client", "stream_id", "api_plan"), str),
+    **dict.fromkeys(("sample_rate", "channels", "sample_width"), int),
+}
+
+
+def write(path: Union[str, os.PathLike[str]], values: Mapping[str, Any]) -> None:
+    """Writes the fields of a result.
+
+    Raises:
+        OSError: The file can't be written.
+        TypeError: A value is none of JSON's; the file is left as it was.
+    """
+    whole = json.dumps({"v": FILE_VERSION, **values}, indent=1)
+    with open(path, "w", encoding="utf-8") as file:
+        file.write(whole + "\n")
+
+
+def read(path: Union[str, os.PathLike[str]], fields: Collection[str], timings: Collection[str]) -> Dict[str, Any]:
+    """Reads the fields of a result.
+
+    Args:
+        path: The file.
+        fields: The fields to return. A later version's file may have more, an earlier one's fewer.
+        timings: The names in the field `timings`, likewise.
+
+    Raises:
+        OSError: The file can't be read.
+        ValueError: The file holds something else.
+    """
+    try:
+        with open(path, encoding="utf-8") as file:
+            saved = json.load(file)
+    except (ValueError, RecursionError) as error:
+        raise ValueError(f"not a saved result: {os.fspath(path)!r} ({error})") from error
+    if not isinstance(saved, dict) or "v" not in saved or not set(saved) >= SAVED_WHOLE:
+        raise ValueError(f"not a saved result: {os.fspath(path)!r}")
+    values = {name: saved[name] for name in fields if name in saved}
+    if isinstance(saved["timings"], dict):
+        values["timings"] = {name: saved["timings"].get(name) for name in timings}
+    for name, value in values.items():
+        if not _has_its_type(name, value):
+            raise ValueError(f"not a saved result: {os.fspath(path)!r} (its {name!r} is strange)")
+    return values
+
+
+def _has_its_type(name: str, value: Any) -> bool:
+    """Whether a field of a saved file has its type, so that those who show it can rely on the type."""
+    if value is None:
+        return name in ("stream_id", "sample_rate", "channels", "sample_width", "api_plan", "fetched")
+    if name == "timings":
+        return isinstance(value, dict) and all(item is None or _is_seconds(item) for item in value.values())
+    if name in SAVED_LISTS:
+        return isinstance(value, list) and all(isinstance(item, SAVED_LISTS[name]) for item in value)
+    if name in ("audio_seconds", "audio_seconds_sent"):
+        return _is_seconds(value)
+    return isinstance(value, SAVED_KINDS[name]) and not isinstance(value, bool)
+
+
+def _is_seconds(value: Any) -> bool:
+    return isinstance(value, (int, float)) and not isinstance(value, bool) and abs(value) < FOREVER

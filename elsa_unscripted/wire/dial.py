@@ -1,0 +1,258 @@
+"""Makes a connection: names, addresses, a proxy's tunnel, TLS, all before one deadline. For `transport` and `results`.
+
+The operating system's name look-up can't be ended, and has a bound of its own. Nothing else here waits without end:
+each wait ends at the deadline, or when another thread calls `shut_down()`. `websocket-client` could connect by itself,
+but nothing bounds or ends its connecting; so it is given a socket from here.
+
+Of several addresses the first that answers wins (RFC 8305, "Happy Eyeballs"): the next one is tried 250 ms after the
+one before it, or as soon as that fails, and all that were begun go on meanwhile.
+"""
+
+from __future__ import annotations
+
+import base64
+import contextlib
+import itertools
+import logging
+import os
+import socket
+import ssl
+import threading
+from collections import deque
+from typing import Any, Dict, Iterable, List, Optional, Tuple
+from urllib.parse import SplitResult, unquote, urlsplit
+
+from ..config import is_loopback, parse_proxy
+from ..deadline import Deadline
+from ..exceptions import ConfigError, ConnectError
+from .handshake import parse_head, read_head
+from .waiting import READ, WRITE, wait_for_any, without_blocking
+
+logger = logging.getLogger("elsa_unscripted")
+
+ATTEMPT_DELAY = 0.25  # s from the start of one connection attempt to the next: what RFC 8305, 5 recommends
+
+Address = Tuple[Any, ...]  # what `socket.connect()` takes
+AddressInfo = Tuple[int, int, int, str, Address]  # what `socket.getaddrinfo()` gives
+KnownAddresses = Dict[Tuple[str, int], Address]  # by host and port: the address that worked last
+
+
+class Socket:
+    """A connection as it is made step by step: TCP, proxy, TLS. Any thread may call `shut_down()` meanwhile.
+
+    Attributes:
+        dialled: Whether a socket was made: if not, a name is being looked up, which nothing can end.
+    """
+
+    def __init__(self, deadline: Deadline, known: Optional[KnownAddresses] = None) -> None:
+        """Makes no connection yet.
+
+        Args:
+            deadline: For all that `dial()` does.
+            known: The addresses to begin with. `worked()` and `failed()` change it. Threads share it without a lock:
+                each access is one step of a dict.
+        """
+        self.dialled = False
+        self._deadline = deadline
+        self._known: KnownAddresses = {} if known is None else known
+        self._place = ("", 0)  # the host and port that were dialled: the proxy's, if there is one
+        self._address: Address = ()
+        self._lock = threading.Lock()  # guards the next two
+        self._sockets: List[socket.socket] = []  # several while they are connecting, later one
+        self._down = False
+
+    def dial(self, host: str, port: int, proxy: Optional[SplitResult], tls: Optional[ssl.SSLContext]) -> socket.socket:
+        """Connects and shakes hands; returns the socket, which never blocks.
+
+        Raises:
+            ConnectError: The proxy refuses.
+            OSError: Whatever else DNS, TCP and TLS raise; `TimeoutError` at the deadline.
+        """
+        if proxy is None:
+            sock = self._reach(host, port)
+        else:
+            sock = self._reach(str(proxy.hostname), proxy.port or 80)
+            _tunnel(sock, proxy, host, port, self._deadline)
+        if tls is not None:
+            encrypted = tls.wrap_socket(sock, server_hostname=host, do_handshake_on_connect=False)
+            sock = self._keep_only(encrypted)
+            without_blocking(sock, encrypted.do_handshake, READ, lambda: self._deadline)
+        return sock
+
+    def worked(self) -> None:
+        """Lets the next connections to this host and port begin with this address."""
+        self._known[self._place] = self._address
+
+    def failed(self) -> None:
+        """Forgets the address: it may take connections and then be of no use, so the next may begin elsewhere."""
+        self._known.pop(self._place, None)
+
+    def shut_down(self) -> None:
+        """Cuts the connection: whatever waits for it wakes up and fails."""
+        with self._lock:
+            self._down = True
+            for sock in self._sockets:
+                with contextlib.suppress(OSError):
+                    # Not SSLSocket.shutdown(): after that, the reading thread's next recv() would return bytes that
+                    # are still encrypted.
+                    socket.socket.shutdown(sock, socket.SHUT_RDWR)
+
+    def close(self) -> None:
+        """Closes the socket. No other thread may be in a call with it: its number could be another file's by then."""
+        with self._lock:
+            for sock in self._sockets:
+                sock.close()
+
+    def abandon(self) -> None:
+        """In a child that was forked, closes its copy of the socket."""
+        # Without the lock: a thread of the parent may have held it during the fork. The child has one thread only.
+        for sock in self._sockets:
+            sock.close()
+
+    def _reach(self, host: str, port: int) -> socket.socket:
+        """Connects to the address of a host that answers first."""
+        self._place = (host, port)
+        infos = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)
+        untried = deque(in_order(infos, self._known.get(self._place)))
+        connecting: Dict[socket.socket, Address] = {}
+        failures: List[OSError] = []
+        pause = Deadline(0)  # until the next attempt
+        patience = self._deadline  # with those that are silent, once all are tried
+
+        def note(error: OSError, address: Address) -> None:
+            nonlocal pause, patience
+            logger.debug("could not connect to %s: %s", address, error)
+            failures.append(error)
+            pause = Deadline(0)
+            if isinstance(error, ConnectionError):
+                # The host is there: leave time to try again, rather than wait for what may never answer.
+                patience = Deadline(self._deadline.remaining() / 2)
+
+        while untried or connecting:
+            if untried and (pause.expired() or not connecting):
+                family, kind, number, _, address = untried.popleft()
+                # With little time, each address gets its share: a black hole on IPv6 must not starve IPv4.
+                pause = Deadline(min(ATTEMPT_DELAY, self._deadline.remaining() / (len(untried) + 1)))
+                try:
+                    connecting[self._begin_to_connect(family, kind, number, address)] = address
+                except OSError as error:
+                    note(error, address)
+            # In short waits: not every system lets shutdown() wake a socket that isn't connected yet.
+            longest = min(pause.remaining() if untried else ATTEMPT_DELAY, self._deadline.remaining())
+            answered = wait_for_any(connecting, WRITE, longest) if connecting else []
+            if self._down:
+                raise TimeoutError("abandoned")
+            for sock in answered:
+                address = connecting.pop(sock)
+                code = sock.getsockopt(socket.SOL_SOCKET, socket.SO_ERROR)
+                if code == 0:
+                    self._address = address
+                    return self._keep_only(sock)
+                note(OSError(code, os.strerror(code)), address)
+            if self._deadline.expired() or (patience.expired() and not untried):
+                failures.append(TimeoutError("timed out"))
+                break
+        raise most_telling(failures) if failures else OSError(f"{host!r} has no address")
+
+    def _begin_to_connect(self, family: int, kind: int, number: int, address: Address) -> socket.socket:
+        sock = socket.socket(family, kind, number)
+        with self._lock:
+            self._sockets.append(sock)
+            self.dialled = True
+            if self._down:
+                raise TimeoutError("abandoned")
+        sock.setblocking(False)
+        sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        sock.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
+        with contextlib.suppress(BlockingIOError):
+            sock.connect(address)
+        return sock
+
+    def _keep_only(self, sock: socket.socket) -> socket.socket:
+        """Closes all sockets but this one, which `shut_down()` cuts from now on."""
+        with self._lock:
+            for other in self._sockets:
+                if other is not sock:
+                    other.close()
+            self._sockets = [sock]
+            if self._down:
+                raise TimeoutError("abandoned")
+        return sock
+
+
+def in_order(infos: Iterable[AddressInfo], known: Optional[Address]) -> List[AddressInfo]:
+    """Returns addresses in the order in which they are tried.
+
+    Args:
+        infos: As the resolver gives them, which has sorted them by preference (RFC 6724).
+        known: The address that worked last: the first to be tried, if it is still among them.
+
+    Returns:
+        The families taking turns, from the first one's (RFC 8305, 4); none twice.
+    """
+    families: Dict[int, List[AddressInfo]] = {}
+    for info in dict.fromkeys(infos):
+        families.setdefault(info[0], []).append(info)
+    turns = itertools.zip_longest(*families.values())
+    mixed = [info for turn in turns for info in turn if info is not None]
+    return sorted(mixed, key=lambda info: info[4] != known)
+
+
+def most_telling(failures: List[OSError]) -> OSError:
+    """Returns the failure to report for a host when none of its addresses can be reached.
+
+    A refusal means that the host is there; a time-out that packets vanish; the others mostly that this machine lacks a
+    way, such as one for IPv6, which says least about the host. Among equals, the last.
+    """
+
+    def rank(error: OSError) -> int:
+        return 2 if isinstance(error, ConnectionError) else int(isinstance(error, (TimeoutError, socket.timeout)))
+
+    return max(reversed(failures), key=rank)
+
+
+def find_proxy(url: str, proxy: Optional[str] = None) -> Optional[SplitResult]:
+    """Returns the proxy to reach a URL through.
+
+    Args:
+        url: Its scheme is `ws`, `wss`, `http` or `https`.
+        proxy: The caller's choice; `None` asks the environment ($https_proxy, $no_proxy), but for loopback.
+
+    Raises:
+        ConfigError: The proxy is none that we can use.
+    """
+    if proxy is not None:
+        return parse_proxy(proxy)
+    parts = urlsplit(url)
+    if is_loopback(parts.hostname):
+        return None
+    from urllib.request import getproxies, proxy_bypass  # only where it is needed: it imports half of http
+
+    if proxy_bypass(f"{parts.hostname}:{port_of(parts)}"):
+        return None
+    found = getproxies().get("https" if parts.scheme in ("wss", "https") else "http")
+    try:
+        return parse_proxy(found) if found else None
+    except ConfigError as error:
+        raise ConfigError(f"{error}, and the environment's is not: set proxy=…, or $no_proxy") from None
+
+
+def port_of(parts: SplitResult) -> int:
+    """Returns a URL's port, or the usual one of its scheme."""
+    return parts.port or (443 if parts.scheme in ("wss", "https") else 80)
+
+
+def _tunnel(sock: socket.socket, proxy: SplitResult, host: str, port: int, deadline: Deadline) -> None:
+    """Asks a proxy for a connection to the server (RFC 9110, 9.3.6)."""
+    target = f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
+    request = f"CONNECT {target} HTTP/1.1\r\nHost: {target}\r\n"
+    if proxy.username:
+        login = f"{unquote(proxy.username)}:{unquote(proxy.password or '')}"
+        request += f"Proxy-Authorization: Basic {base64.b64encode(login.encode()).decode()}\r\n"
+    data = (request + "\r\n").encode("ascii")
+    # A new connection's buffer takes it whole.
+    without_blocking(sock, lambda: sock.send(data), WRITE, lambda: deadline)
+    status, _ = parse_head(read_head(sock, lambda: deadline))
+    if not 200 <= status < 300:
+        hint = "give its user name and password" if status == 407 else "check the proxy's rules"
+        raise ConnectError(f"the proxy {proxy.hostname} refused to connect (HTTP {status}); {hint}", status_code=status)

@@ -1,0 +1,64 @@
+"""Waits for sockets that never block, each with a bound; used by `dial`, `handshake` and `wire`."""
+
+from __future__ import annotations
+
+import math
+import select
+import socket
+import ssl
+from typing import Any, Callable, Iterable, List, Optional
+
+from ..deadline import Deadline
+
+READ, WRITE = 1, 2  # directions of a wait
+WOULD_BLOCK = (BlockingIOError, InterruptedError, ssl.SSLWantReadError, ssl.SSLWantWriteError)
+
+
+def without_blocking(
+    sock: socket.socket, call: Callable[[], Any], direction: int, until: Callable[[], Optional[Deadline]]
+) -> Any:
+    """Repeats a call, waiting in between for the socket to be ready, until the call no longer says that it would block.
+
+    Args:
+        sock: A socket that doesn't block.
+        call: A call of it.
+        direction: What the call waits for, unless TLS says otherwise.
+        until: Gives the deadline, which may have been set since; `None` for none: `shut_down()` ends the wait.
+
+    Raises:
+        TimeoutError: The deadline has passed.
+    """
+    while True:
+        try:
+            return call()
+        except WOULD_BLOCK as error:
+            if isinstance(error, ssl.SSLError):
+                wants_to_read = isinstance(error, ssl.SSLWantReadError)
+                direction = READ if wants_to_read else WRITE
+        deadline = until()
+        if not is_ready(sock, direction, None if deadline is None else deadline.remaining()) and deadline is not None:
+            raise TimeoutError("timed out")
+
+
+def is_ready(sock: socket.socket, direction: int, timeout: Optional[float]) -> bool:
+    """Waits until a socket can be read from or written to, or is broken; `timeout` seconds at most."""
+    return bool(wait_for_any([sock], direction, timeout))
+
+
+def wait_for_any(socks: Iterable[socket.socket], direction: int, timeout: Optional[float]) -> List[socket.socket]:
+    """Waits until one or more sockets can be read from or written to, or are broken; `timeout` seconds at most.
+
+    Returns:
+        Those sockets; none of them after `timeout`.
+    """
+    # Not a selector, which takes longer to make than most waits last; unlike select(), poll() takes any descriptor.
+    if not hasattr(select, "poll"):
+        reading, writing = (socks, []) if direction == READ else ([], socks)
+        readable, writable, broken = select.select(reading, writing, socks, timeout)
+        return [sock for sock in socks if sock in readable or sock in writable or sock in broken]
+    by_descriptor = {sock.fileno(): sock for sock in socks}
+    poll = select.poll()
+    for descriptor in by_descriptor:
+        poll.register(descriptor, select.POLLIN if direction == READ else select.POLLOUT)
+    ready = poll.poll(None if timeout is None else math.ceil(timeout * 1000))
+    return [by_descriptor[descriptor] for descriptor, _ in ready]
