@@ -17,7 +17,19 @@ from typing import Any, Callable
 
 import pandas
 import pytest
-from commands import COMMAND, PATIENCE, Outcome, environment, interrupt, on_terminal, posix, run, shadow, started
+from commands import (
+    COMMAND,
+    PATIENCE,
+    Outcome,
+    environment,
+    interrupt,
+    on_terminal,
+    posix,
+    run,
+    shadow,
+    started,
+    unmeasured,
+)
 from recordings import SPEECH, wav
 
 import elsa_unscripted
@@ -671,7 +683,7 @@ def test_dask_has_not_the_last_word(folder: Path) -> None:
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=subprocess.DEVNULL,
-            env=environment(),
+            env=unmeasured(),
             start_new_session=True,
         ) as cluster,
     ):

@@ -21,7 +21,7 @@ from typing import Any, Callable, Dict, Iterator, List, Tuple
 
 import pytest
 import trustme
-from commands import interrupt, posix, started, unmeasured
+from commands import interrupt, measure_no_children, posix, started, unmeasured
 from faults import reach
 from rawserver import CLOSE, SUCCESS, Connection, RawServer
 
@@ -86,8 +86,9 @@ def _serve(pipe: Any) -> None:
 
 @pytest.mark.skipif(not hasattr(signal, "SIGSTOP"), reason="needs SIGSTOP")
 @pytest.mark.parametrize("phase", ["connect", "audio", "result"])
-def test_half_open_peer(phase: str, speech: Path) -> None:
+def test_half_open_peer(phase: str, speech: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """A server process that is stopped in mid-exchange, its socket still open, costs timeout and close_timeout."""
+    measure_no_children(monkeypatch)
     context = multiprocessing.get_context("spawn")
     ours, theirs = context.Pipe()
     process = context.Process(target=_serve, args=(theirs,), daemon=True)
