@@ -258,6 +258,7 @@ def test_a_connect_error_in_a_pool_is_tried_again(tmp_path: Path) -> None:
     assert sorted(outcome.attempts for outcome in outcomes) == [1, 2]
 
 
+@pytest.mark.slow
 @posix
 def test_dask(tmp_path: Path) -> None:
     """On Dask, a worker process is killed in mid-run: nothing is lost, and nothing is counted twice."""
@@ -312,6 +313,7 @@ def sandbox_process() -> Iterator[tuple[str, Any]]:
             process.wait(PATIENCE)
 
 
+@pytest.mark.slow
 @posix
 @pytest.mark.timeout(300)
 def test_kill_9_at_any_moment(tmp_path: Path) -> None:

@@ -155,6 +155,7 @@ except ProtocolError as error:
 """
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(sys.platform == "win32", reason="needs the module resource")
 @pytest.mark.parametrize("fragments", [False, True])
 def test_a_gigabyte_of_message(fragments: bool, short: Path) -> None:
