@@ -250,6 +250,7 @@ def _few(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return made(tmp_path_factory.mktemp("few"), lines)
 
 
+@pytest.mark.slow
 @pytest.mark.browser
 def test_a_thousand_recordings_open_at_once(browser: Browser, thousand: Path) -> None:
     """1,000 recordings are less than 5 MB, open, and show their number and their table."""
@@ -261,6 +262,7 @@ def test_a_thousand_recordings_open_at_once(browser: Browser, thousand: Path) ->
         assert page.locator("#recordings tbody tr").count() == 1000
 
 
+@pytest.mark.slow
 def test_a_thousand_long_recordings_are_small(tmp_path: Path) -> None:
     """Also 1,000 recordings of far more words than 150 s hold, the cap, with long names, are less than 5 MB."""
     entry = scored("A")
@@ -271,6 +273,7 @@ def test_a_thousand_long_recordings_are_small(tmp_path: Path) -> None:
     assert made(tmp_path, lines).stat().st_size < MAX_BYTES
 
 
+@pytest.mark.slow
 @pytest.mark.browser
 def test_hostile_texts_are_texts(browser: Browser, thousand: Path) -> None:
     """Nothing of the server is run, followed or loaded: markup, attributes, links and a word of a megabyte are text."""

@@ -17,7 +17,19 @@ from typing import Any, Callable
 
 import pandas
 import pytest
-from commands import COMMAND, PATIENCE, Outcome, environment, interrupt, on_terminal, posix, run, shadow, started
+from commands import (
+    COMMAND,
+    PATIENCE,
+    Outcome,
+    environment,
+    interrupt,
+    on_terminal,
+    posix,
+    run,
+    shadow,
+    started,
+    unmeasured,
+)
 from recordings import SPEECH, wav
 
 import elsa_unscripted
@@ -639,6 +651,7 @@ if __name__ == "__main__":
 """
 
 
+@pytest.mark.slow
 def test_dask_does_the_work(sandbox: Sandbox, folder: Path) -> None:
     """With `--dask`, the workers of a scheduler stream the recordings, and the journal is written here."""
     (folder.parent / "cluster.py").write_text(CLUSTER)
@@ -660,6 +673,7 @@ def test_dask_does_the_work(sandbox: Sandbox, folder: Path) -> None:
     assert sandbox.handshakes == RECORDINGS
 
 
+@pytest.mark.slow
 @posix
 def test_dask_has_not_the_last_word(folder: Path) -> None:
     """When the scheduler is gone, status 4 and the last line says how to go on, whatever Dask has to say."""
@@ -671,7 +685,7 @@ def test_dask_has_not_the_last_word(folder: Path) -> None:
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=subprocess.DEVNULL,
-            env=environment(),
+            env=unmeasured(),
             start_new_session=True,
         ) as cluster,
     ):

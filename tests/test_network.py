@@ -21,7 +21,7 @@ from typing import Any, Callable, Dict, List, Tuple
 import pytest
 import trustme
 from addresses import black_hole, needs_black_holes
-from commands import interrupt, posix, started, unmeasured
+from commands import interrupt, measure_no_children, posix, started, unmeasured
 from faults import reach
 from rawserver import CLOSE, SUCCESS, Connection, RawServer
 
@@ -70,8 +70,9 @@ def _serve(pipe: Any) -> None:
 
 @pytest.mark.skipif(not hasattr(signal, "SIGSTOP"), reason="needs SIGSTOP")
 @pytest.mark.parametrize("phase", ["connect", "audio", "result"])
-def test_half_open_peer(phase: str, speech: Path) -> None:
+def test_half_open_peer(phase: str, speech: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """A server process that is stopped in mid-exchange, its socket still open, costs timeout and close_timeout."""
+    measure_no_children(monkeypatch)
     context = multiprocessing.get_context("spawn")
     ours, theirs = context.Pipe()
     process = context.Process(target=_serve, args=(theirs,), daemon=True)
@@ -138,6 +139,7 @@ except ProtocolError as error:
 """
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(sys.platform == "win32", reason="needs the module resource")
 @pytest.mark.parametrize("fragments", [False, True])
 def test_a_gigabyte_of_message(fragments: bool, short: Path) -> None:

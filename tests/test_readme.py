@@ -98,6 +98,7 @@ def test_every_block_is_known() -> None:
     assert {block.language for block in BLOCKS} == {"python", "shell"}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("block", [b for b in BLOCKS if b.language == "python"], ids=lambda block: f"line-{block.line}")
 def test_python_blocks_run(block: Block, folder: Path, variables: dict[str, str]) -> None:
     """Each Python block runs by itself, without a warning, and prints what the README says. Ray may be missing."""
@@ -109,6 +110,7 @@ def test_python_blocks_run(block: Block, folder: Path, variables: dict[str, str]
     assert out == (block.output or "")
 
 
+@pytest.mark.slow
 @posix
 @pytest.mark.parametrize("block", [b for b in BLOCKS if b.language == "shell"], ids=lambda block: f"line-{block.line}")
 def test_shell_blocks_run(block: Block, folder: Path, variables: dict[str, str]) -> None:
