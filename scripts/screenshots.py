@@ -4,6 +4,8 @@
 
 Needs the project's environment (`scripts/check.py` makes it) and Chromium. Takes half a minute: the recording is
 streamed in real time, as its picture shows the exchange.
+
+Uses `classes` of tests/: it makes up the class that is in the picture of a class's page.
 """
 
 from __future__ import annotations

@@ -1,7 +1,10 @@
 """Runs exchanges with random faults from many threads, for a given time, and tells what grew and what went wrong.
 
-The servers, of tests/faults.py and the sandbox, are in a process of their own: threads, descriptors and memory that
-are shown are the client's. The exit status is 0 if every outcome was right and nothing grew.
+The servers are in a process of their own, so that the threads, descriptors and memory shown are the client's. The exit
+status is 0 if every outcome was right and nothing grew.
+
+Uses two modules of tests/: `faults`, so that what the tests try one by one is tried here all at once, and `rawserver`,
+the server that plays those faults.
 """
 
 from __future__ import annotations

@@ -10,7 +10,7 @@ from pathlib import Path
 
 from commands import ROOT, Outcome, posix, run
 
-BENCHMARK = str(ROOT / "scripts" / "benchmark.py")
+BENCHMARK = str(ROOT / "scripts" / "benchmark")
 CHEAPEST = ("verdict", "max-speed", "peak")
 
 pytestmark = posix  # it counts memory and context switches with Unix's `resource`

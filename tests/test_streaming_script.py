@@ -252,7 +252,7 @@ def test_interrupt_while_importing_is_quiet(sandbox: Sandbox, tmp_path: Any) -> 
 
 def test_it_can_be_copied_anywhere(sandbox: Sandbox, tmp_path: Path) -> None:
     """The one file, copied elsewhere under another name, works, and its usage has that name."""
-    copy = shutil.copy(SCRIPT, tmp_path / "my_client.py")
+    copy = str(shutil.copy(SCRIPT, tmp_path / "my_client.py"))
     assert run(sys.executable, copy, "--help").out.startswith(b"usage: my_client.py ")
     assert run(sys.executable, copy, "--token", TOKEN, "--audio_path", SHORT, ELSA_UNSCRIPTED_URL=sandbox.url)[0] == 0
 

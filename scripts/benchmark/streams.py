@@ -8,11 +8,11 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from _benchmark_audio import CHUNK, speech
-from _benchmark_exchange import lateness
-from _benchmark_line import Line, line, quantile, single
-from _benchmark_load import Load, Outcome, run
-from _lean_server import LeanServer
+from audio import CHUNK, speech
+from exchange import lateness
+from lean_server import LeanServer
+from line import Line, line, quantile, single
+from load import Load, Outcome, run
 
 RAMP = 10.0  # s in which all live streams are started
 LIMIT = 0.1  # s of p99 lateness at which there are too many streams

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any, Optional
 
 import websocket
-from _benchmark_audio import CHUNK
+from audio import CHUNK
 
 
 def exchange(url: str, path: Path, speed: Optional[float] = None, most: Optional[int] = None) -> Any:

@@ -1,4 +1,4 @@
-"""The server of `benchmark.py`: as little as the protocol allows, so that the client is what is measured.
+"""The benchmark's server. It does as little as the protocol allows, so that the client is what is measured.
 
 One thread, one process of its own (`LeanServer` starts it), no decoding, no unmasking: per packet it reads a clock. It
 checks nothing; `elsa_unscripted.sandbox` does. Standard library only.

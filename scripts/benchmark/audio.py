@@ -5,7 +5,7 @@ from __future__ import annotations
 import wave
 from pathlib import Path
 
-AUSTEN = Path(__file__).resolve().parent.parent / "tests" / "data" / "austen.wav"
+AUSTEN = Path(__file__).resolve().parents[2] / "tests" / "data" / "austen.wav"
 CHUNK = 0.5  # s of audio in a packet
 
 

@@ -12,11 +12,11 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any, Callable
 
-import _benchmark_bare as bare
-from _benchmark_audio import AUSTEN, CHUNK, mp3, speech
-from _benchmark_line import Line, line, single
-from _benchmark_load import Load, run
-from _lean_server import LeanServer
+import bare
+from audio import AUSTEN, CHUNK, mp3, speech
+from lean_server import LeanServer
+from line import Line, line, single
+from load import Load, run
 
 from elsa_unscripted import score
 

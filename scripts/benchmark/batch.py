@@ -13,10 +13,10 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-import _benchmark_memory
-from _benchmark_audio import CHUNK, speech
-from _benchmark_line import Line, single
-from _lean_server import LeanServer
+import memory
+from audio import CHUNK, speech
+from lean_server import LeanServer
+from line import Line, single
 
 JOBS = 100
 SECONDS = 3.0  # of a recording
@@ -78,7 +78,7 @@ def main() -> None:
                 raise outcome.error
             Path(outcome.path).unlink()
             if number in task["marks"]:
-                peaks.append(_benchmark_memory.peak())
+                peaks.append(memory.peak())
     seconds, cpu = time.monotonic() - began, time.process_time() - used
     print(json.dumps({"seconds": seconds, "cpu": cpu, "peaks": peaks}))
 

@@ -17,8 +17,8 @@ from collections import Counter
 from pathlib import Path
 from typing import Callable, Optional
 
-from _benchmark_audio import AUSTEN
-from _benchmark_memory import resident
+from audio import AUSTEN
+from memory import resident
 
 TOKEN = "any-token"
 PATIENCE = 400.0  # s: a hang guard
@@ -136,9 +136,9 @@ def _ours(url: str) -> Callable[[str, Optional[float]], object]:
 
 
 def _bare(url: str) -> Callable[[str, Optional[float]], object]:
-    import _benchmark_bare
+    import bare
 
-    return lambda path, speed: _benchmark_bare.exchange(url, Path(path), speed)
+    return lambda path, speed: bare.exchange(url, Path(path), speed)
 
 
 if __name__ == "__main__":
