@@ -58,7 +58,7 @@ def main() -> int:
 
 
 def bound_memory() -> None:
-    """Lets the process have so much memory and no more, where the system can."""
+    """Limits the memory of the process to `MEMORY_BYTES`, where the system can."""
     try:
         import resource
     except ImportError:

@@ -1,4 +1,4 @@
-"""Makes the README's screenshots anew, from what the sandbox's example gives, so that they stay true.
+"""Makes the screenshots of the READMEs anew, from what the sandbox's example gives, so that they stay true.
 
     .venv/bin/python scripts/screenshots.py
 

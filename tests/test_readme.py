@@ -3,8 +3,8 @@
 READMEs are those of the project and of its folders, found by their name. Python blocks run as files; the one that needs
 Ray, hundreds of megabytes, only where that is installed. Shell blocks run line by line, but for three kinds of lines:
 
-* `python3 scripts/…` takes minutes or would rebuild everything: the script must exist, answer `--help`, and have the
-  options given;
+* `python3 scripts/…`, and the same in `.venv`, takes minutes or would rebuild everything: the script must exist, answer
+  `--help`, and have the options given;
 * `pip install` would change the environment: the extras that it names must be in `setup.cfg`;
 * `elsa-unscripted sandbox` serves until it is interrupted: it must begin to.
 
@@ -134,7 +134,7 @@ def test_shell_blocks_run(block: Block, folder: Path, variables: dict[str, str])
     assert block.output is None, "the output of shell blocks isn't compared"
     for line in block.code.splitlines():
         words = shlex.split(line, comments=True)
-        if words[0] == "python3" and words[1].startswith("scripts/"):
+        if words[0].endswith(("python", "python3")) and words[1].startswith("scripts/"):
             check_options(words[1:], variables)
         elif words[:2] == ["pip", "install"]:
             check_extras(words[2])

@@ -33,7 +33,7 @@ sys.path.append(str(HERE.parent))  # for scripts/_venv.py: Python itself adds on
 import _venv  # noqa: E402
 from _venv import ROOT, VENV, program  # noqa: E402
 
-PACKAGES = ("websocket-client", "pydub", "av")  # those that take part
+PACKAGES = ("websocket-client", "pydub", "av")  # whose versions the results depend on
 COLUMNS = 100
 
 
@@ -147,17 +147,17 @@ def measure(name: str, quick: bool, seconds: float, package: Path) -> Iterator[L
         raise _venv.CommandError(command, f"exit status {process.returncode}")
 
 
-# What it prints.
+# Printing.
 
 
 def announce(task: str) -> None:
-    """Says on a terminal what is going on, on a line that the next call or line of the table takes."""
+    """Says on a terminal what is going on. The next call, or the next line of the table, overwrites it."""
     if sys.stderr.isatty():
         print(f"{task:<{COLUMNS - 1}}\r", end="", file=sys.stderr, flush=True)
 
 
 def head(package: Path) -> dict[str, Any]:
-    """Returns what the numbers depend on."""
+    """Returns what the numbers depend on: machine, versions, load."""
     return {
         "machine": machine(),
         "python": f"{platform.python_implementation()} {platform.python_version()}, {platform.platform()}",
@@ -206,7 +206,7 @@ def machine_seconds() -> dict[str, float]:
 
 
 def stolen(before: dict[str, float], after: dict[str, float]) -> str:
-    """Returns the share of the time in which this machine, a virtual one, wanted to run and its host didn't let it."""
+    """Returns in which share of its busy time this virtual machine had to wait for its host's processor."""
     spent = {kind: after[kind] - before[kind] for kind in after}
     busy = sum(spent.values()) - spent.get("idle", 0.0) - spent.get("iowait", 0.0)
     return f"{spent['steal'] / busy:.0%} of the time that was asked for" if busy else "unknown"

@@ -1,6 +1,6 @@
 """The row of batches: how fast `score_many()` is, and whether its memory depends on how many recordings there are.
 
-As a script, it is the process that runs the batch.
+As a script, this file is the process that runs the batch.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ PATIENCE = 400.0  # s: a hang guard
 
 
 def batch(folder: Path, quick: bool) -> Iterator[Line]:
-    """Recordings per second, against what 100 jobs can do at best; and memory, early and late in a long batch."""
+    """Recordings per second, beside the most that 100 jobs can do; and memory, early and late in a long batch."""
     count = 100 if quick else 500
     few, many = (100, 400) if quick else (500, 5000)
     with LeanServer() as server:
@@ -84,7 +84,7 @@ def main() -> None:
 
 
 def _recordings(folder: Path, count: int) -> Iterator[Path]:
-    """Writes one recording after the other, when it is asked for; no two are the same."""
+    """Yields recordings, each written when it is asked for; no two have the same bytes."""
     wav = speech(folder, SECONDS).read_bytes()
     for number in range(count):
         path = folder / f"{number}.wav"

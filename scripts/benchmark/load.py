@@ -1,6 +1,6 @@
-"""Many streams at once, in a process of their own: the load of the benchmark's rows on many streams.
+"""Many streams at once, in a process of their own, for the benchmark's rows about many streams.
 
-`run()` starts the process and returns what it measured of itself. When the packets came, the server knows.
+`run()` starts the process and returns what the process measured of itself. The server records when packets came.
 """
 
 from __future__ import annotations
@@ -35,7 +35,8 @@ class Load:
         ramp: Seconds in which they are started, evenly.
         bare: Whether by the bare loop.
         speed: Seconds of audio that each sends in a second.
-        samples: Seconds after the start at which to look at the process. After the last, it ends, streams or no.
+        samples: Seconds after the start at which to look at the process. After the last of them the process ends, even
+            if streams still run.
     """
 
     url: str
@@ -54,7 +55,7 @@ class Sample:
     Attributes:
         cpu: Seconds.
         voluntary: Context switches, of all threads, because they waited.
-        involuntary: Those because others were to run.
+        involuntary: Context switches because another thread or process was to run.
         memory: Bytes that were resident.
     """
 
@@ -74,8 +75,8 @@ class Outcome:
     """What came of it.
 
     Attributes:
-        samples: At the start, when all was imported and a first exchange had been made; those that were asked for, or
-            one at the end.
+        samples: The first is taken at the start, after the imports and a first exchange. Then those that `Load.samples`
+            asks for follow, or one at the end.
         errors: How often each error ended a stream.
     """
 
