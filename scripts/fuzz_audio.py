@@ -1,7 +1,9 @@
 """Decodes damaged audio files at random for a given time, and keeps each that is not taken as it should.
 
 Memory is bounded by the operating system meanwhile: a file that makes the decoder want all of it is a finding too.
-The file that is being decoded is on disk before it is: a crash of the interpreter leaves it there.
+Each file is written to disk before it is decoded: a crash of the interpreter leaves it there.
+
+Uses `mutations` of tests/: it makes and judges the damaged files that the tests decode too, briefly.
 """
 
 from __future__ import annotations
@@ -56,7 +58,7 @@ def main() -> int:
 
 
 def bound_memory() -> None:
-    """Lets the process have so much memory and no more, where the system can."""
+    """Limits the memory of the process to `MEMORY_BYTES`, where the system can."""
     try:
         import resource
     except ImportError:

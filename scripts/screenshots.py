@@ -1,9 +1,11 @@
-"""Makes the README's screenshots anew, from what the sandbox's example gives, so that they stay true.
+"""Makes the screenshots of the READMEs anew, from what the sandbox's example gives, so that they stay true.
 
     .venv/bin/python scripts/screenshots.py
 
 Needs the project's environment (`scripts/check.py` makes it) and Chromium. Takes half a minute: the recording is
 streamed in real time, as its picture shows the exchange.
+
+Uses `classes` of tests/: it makes up the class that is in the picture of a class's page.
 """
 
 from __future__ import annotations

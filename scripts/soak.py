@@ -1,7 +1,10 @@
 """Runs exchanges with random faults from many threads, for a given time, and tells what grew and what went wrong.
 
-The servers, of tests/faults.py and the sandbox, are in a process of their own: threads, descriptors and memory that
-are shown are the client's. The exit status is 0 if every outcome was right and nothing grew.
+The servers are in a process of their own, so that the threads, descriptors and memory shown are the client's. The exit
+status is 0 if every outcome was right and nothing grew.
+
+Uses two modules of tests/: `faults`, so that what the tests try one by one is tried here all at once, and `rawserver`,
+the server that plays those faults.
 """
 
 from __future__ import annotations
@@ -33,7 +36,7 @@ AUDIO_SECONDS = 3.28
 PATIENT = {"connect_timeout": 20.0, "timeout": 20.0, "close_timeout": 1.0, "bad_quality_grace": 0.2, "speed": 20.0}
 IMPATIENT = {**PATIENT, "timeout": 0.5}
 CANCELLED = 0.05  # of all exchanges are cancelled, at a random moment
-LEFT_OVER_BYTES = 40 * 2**20  # by which memory may be more at the end: allocators keep what threads freed
+LEFT_OVER_BYTES = 40 * 2**20  # that memory may grow by: allocators keep what threads have freed
 GRACE = 5.0  # s beyond the promised bound: 2 cores run all of this, the servers included
 
 SCENARIOS: Dict[str, Optional[Type[elsa.ElsaError]]] = {
@@ -123,7 +126,7 @@ def serve(pipe: Pipe) -> None:
             connection.frames.clear()
 
     class Forgetful(List[Connection]):
-        """Every connection would be too many in the long run; those that still run are needed at the end."""
+        """Keeps only the connections that still run: those are needed at the end, and all of them would fill memory."""
 
         def append(self, connection: Connection) -> None:
             self[:] = [kept for kept in self if not kept.over.is_set()]
@@ -133,7 +136,7 @@ def serve(pipe: Pipe) -> None:
         server.connections = Forgetful()
         pipe.send((server.url, sandbox.url))
         pipe.recv()
-        server.errors.clear()  # what scripts find odd when a client cancels
+        server.errors.clear()  # the scripts of faults.py take a cancelled exchange for an error
 
 
 def make_cases(raw_url: str, sandbox_url: str) -> List[Case]:
@@ -150,7 +153,7 @@ def make_cases(raw_url: str, sandbox_url: str) -> List[Case]:
 
 
 def _case(fault: Fault, url: str, options: Dict[str, Any]) -> Case:
-    # Where an exchange runs out of its half second depends on how busy the machine is.
+    # In which phase the half second ends depends on how busy the machine is.
     phase = None if fault.error is elsa.ScoreTimeoutError else fault.phase
     return Case(fault.name, url, "the-secret-token", fault.error, phase, {**options, **fault.options})
 
@@ -180,7 +183,7 @@ def soak(cases: List[Case], seconds: float, jobs: int, table: bool) -> int:
         return Footprint.now()
 
     print(f"{len(cases)} cases, {jobs} at once, {seconds:.0f} s", flush=True)
-    start = run(min(10.0, seconds / 10))  # by then everything is imported and every pool has its size
+    start = run(min(10.0, seconds / 10))  # afterwards everything is imported and every pool has its full size
     print(f"  warm    {start}", flush=True)
     end = start
     for quarter in range(1, 5):

@@ -3,157 +3,25 @@
 
     python3 streaming_unscripted_client.py --token TOKEN --audio_path speech.wav --return_json
 
-It needs the package elsa_unscripted, and can be copied anywhere. What differs from the vendor's script is in the
-README: above all, a failure has an exit status other than 0.
+It needs the package elsa_unscripted, and can be copied anywhere. `elsa_unscripted/cli/README.md` lists what differs
+from the vendor's script: above all, a failure has an exit status other than 0.
 """
 
-from __future__ import annotations
-
-import argparse
-import json
-import logging
 import sys
-import time
-from typing import List
 
 try:
-    from elsa_unscripted import Client, ElsaError, ScoreResult, ScoreTimeoutError, ScoringFailedError
-    from elsa_unscripted.cli.statuses import EXIT_STATUSES, INTERRUPTED, exit_status, explain
-    from elsa_unscripted.cli.terminal import flush_stderr
-    from elsa_unscripted.exchange.sender import Progress
-    from elsa_unscripted.results.facts import printable
-    from elsa_unscripted.wire.messages import Info, Opened, Status
+    from elsa_unscripted.cli.drop_in import main
 except KeyboardInterrupt:
     sys.exit(130)
-
-# Those that the vendor's script logs at INFO with their JSON.
-TOLD_IN_FULL = ("processing", "accepted", "paused", "success")
-
-
-def main() -> int:
-    """Runs the script; returns the exit status."""
-    try:
-        return run(make_parser().parse_args())
-    except KeyboardInterrupt:
-        return INTERRUPTED
-    finally:
-        flush_stderr()
-
-
-def run(options: argparse.Namespace) -> int:
-    """Scores the recording and logs it; returns the exit status."""
-    set_up_logging()
-    narrator = Narrator()
-    logging.info("Waiting for websocket connection...")
-    try:
-        with Client(options.token, api_plan=options.api_plan, return_json=options.return_json) as client:
-            result = client.score(options.audio_path, on_event=narrator.event, on_progress=narrator.progress)
-    except ElsaError as error:
-        narrator.release()
-        log_error(error)
-        return exit_status(error)
-    log_result(result, time.monotonic() - narrator.opened)
-    return 0
-
-
-class Narrator:
-    """Tells an exchange in the log lines that parsers of the vendor's script expect, in their order.
-
-    Attributes:
-        opened: When the socket was open, on the monotonic clock.
-    """
-
-    def __init__(self) -> None:
-        self.opened = time.monotonic()
-        self._stream_id = ""
-        self._packets = 0
-        self._held: List[str] = []
-
-    def event(self, event: object) -> None:
-        """Takes each event of the exchange."""
-        if isinstance(event, Opened):
-            self.opened = time.monotonic()
-            logging.info("Socket opened! ready for action.")
-            # A greeting comes before these in the vendor's log, and here after the config has left.
-            self._held = ["Starting a new stream", "Sending config"]
-            return
-        if isinstance(event, Info) and event.type is not None:
-            logging.info("%s", printable(event.type))
-        self.release()
-        if isinstance(event, Progress):
-            logging.info("Sending packet %d", self._packets)
-            self._packets += 1
-        elif isinstance(event, Status):
-            self._status(event)
-
-    def progress(self, sent: float, total: float) -> None:
-        """Takes the seconds of audio sent, after each packet."""
-        # Right behind the last packet, and not when it has left: by then the answer to it may be in the log.
-        if sent >= total:
-            logging.info("Sending end_stream")
-
-    def release(self) -> None:
-        """Logs what was held back for a greeting."""
-        for line in self._held:
-            logging.info(line)
-        self._held = []
-
-    def _status(self, status: Status) -> None:
-        if status.status == "processing" and status.stream_id and not self._stream_id:
-            self._stream_id = status.stream_id
-            logging.info("processing stream ID: %s", printable(status.stream_id))
-        elif status.status in TOLD_IN_FULL:
-            logging.info("%s: %s", status.status, indented(status))
-        elif status.status in ("failed", "bad_quality"):
-            logging.error("%s: %s", status.status, printable(status.reason or "no reason given"))
-        else:
-            logging.error("unknown status %s: %s", printable(status.status), indented(status))
-
-
-def indented(status: Status) -> str:
-    """Returns a message as JSON over several lines, in ASCII."""
-    return json.dumps(status.raw, indent=4).replace("\x7f", "\\u007f")
-
-
-def log_error(error: ElsaError) -> None:
-    """Logs what went wrong, unless it is a verdict: that is in the log already."""
-    if isinstance(error, ScoreTimeoutError):
-        logging.critical("Timed out")
-    if not isinstance(error, ScoringFailedError):
-        logging.error("%s", printable(explain(error)))
-
-
-def log_result(result: ScoreResult, seconds: float) -> None:
-    """Logs the end of the story."""
-    for warning in result.warnings:
-        logging.warning("%s", printable(warning))
-    logging.info("result url: %s", printable(result.result_link or ""))
-    logging.info("audio url: %s", printable(result.audio_link or ""))
-    logging.info("Stream time: %.2f sec", seconds)
-
-
-def make_parser() -> argparse.ArgumentParser:
-    """Returns the parser of the vendor's options."""
-    parser = argparse.ArgumentParser(
-        description="Stream a recording to ELSA's unscripted API and log its assessment. "
-        "$ELSA_UNSCRIPTED_URL points it to another server, such as `elsa-unscripted sandbox`.",
-        epilog=EXIT_STATUSES,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
+except ModuleNotFoundError as error:
+    if error.name != "elsa_unscripted":
+        raise
+    print(
+        f"this script needs the package elsa-unscripted; install it with: {sys.executable} -m pip install "
+        "elsa-unscripted\n(in a checkout of the project, give `.` in place of the name)",
+        file=sys.stderr,
     )
-    parser.add_argument("--token", required=True, help="the API token; everybody on this machine can read it with ps")
-    parser.add_argument("--audio_path", required=True, help="the recording")
-    parser.add_argument("--api_plan", default="standard", help="standard or premium; default: %(default)s")
-    parser.add_argument("--return_json", action="store_true", help="ask for the assessment itself, beside the links")
-    return parser
-
-
-def set_up_logging() -> None:
-    """Logs as `logging.basicConfig(level=INFO)` would, without the lines of the libraries."""
-    handler = logging.StreamHandler(sys.stderr)
-    handler.setFormatter(logging.Formatter(logging.BASIC_FORMAT))
-    handler.addFilter(lambda record: record.name == "root")
-    logging.basicConfig(level=logging.INFO, handlers=[handler])
-
+    sys.exit(2)
 
 if __name__ == "__main__":
     sys.exit(main())

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 from commands import ROOT, Outcome, posix, run
 
-BENCHMARK = str(ROOT / "scripts" / "benchmark.py")
+BENCHMARK = str(ROOT / "scripts" / "benchmark")
 CHEAPEST = ("verdict", "max-speed", "peak")
 
 # It counts memory and context switches with Unix's `resource`.

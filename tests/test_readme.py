@@ -1,10 +1,10 @@
-"""Every code block of the README is run, in order, in a folder that has what a reader would have there.
+"""Every code block of every README is run, in a folder that has what a reader would have there.
 
-Python blocks run as files; the one that needs Ray, hundreds of megabytes, only where that is installed. Shell blocks
-run line by line, but for three kinds of lines:
+READMEs are those of the project and of its folders, found by their name. Python blocks run as files; the one that needs
+Ray, hundreds of megabytes, only where that is installed. Shell blocks run line by line, but for three kinds of lines:
 
-* `python3 scripts/check.py` and `demo.py` would rebuild everything: they must exist and answer `--help` to the
-  options given;
+* `python3 scripts/…`, and the same in `.venv`, takes minutes or would rebuild everything: the script must exist, answer
+  `--help`, and have the options given;
 * `pip install` would change the environment: the extras that it names must be in `setup.cfg`;
 * `elsa-unscripted sandbox` serves until it is interrupted: it must begin to.
 
@@ -32,12 +32,19 @@ from elsa_unscripted.cli.statuses import EXIT_STATUSES
 from elsa_unscripted.config import Config
 from elsa_unscripted.sandbox import Sandbox
 
-README = (ROOT / "README.md").read_text(encoding="utf-8")
+README = ROOT / "README.md"
+READMES = [
+    README,
+    *(path for room in ("elsa_unscripted", "scripts", "tests") for path in (ROOT / room).rglob("README.md")),
+]
+TEXTS = {path.relative_to(ROOT).as_posix(): path.read_text(encoding="utf-8") for path in sorted(READMES)}
+MOST_LINES = 200  # of the project's README: what is longer belongs in the README of the folder that it is about
 
 
 class Block(NamedTuple):
     """A fenced block: where it begins, in what language it is, and what the README says that it prints."""
 
+    file: str
     line: int
     language: str
     code: str
@@ -46,16 +53,23 @@ class Block(NamedTuple):
 
 def blocks() -> list[Block]:
     found: list[Block] = []
-    for match in re.finditer(r"^```(.*)\n([\s\S]*?)^```$", README, re.MULTILINE):
-        line = README[: match.start()].count("\n") + 1
-        if match[1] == "text" and found and found[-1].output is None:
-            found[-1] = found[-1]._replace(output=match[2])
-        else:
-            found.append(Block(line, match[1], match[2], None))
+    for file, text in TEXTS.items():
+        for match in re.finditer(r"^```(.*)\n([\s\S]*?)^```$", text, re.MULTILINE):
+            line = text[: match.start()].count("\n") + 1
+            if match[1] == "text" and found and found[-1].file == file and found[-1].output is None:
+                found[-1] = found[-1]._replace(output=match[2])
+            else:
+                found.append(Block(file, line, match[1], match[2], None))
     return found
 
 
 BLOCKS = blocks()
+
+
+def in_language(language: str) -> pytest.MarkDecorator:
+    """Gives a test each block of a language."""
+    chosen = [block for block in BLOCKS if block.language == language]
+    return pytest.mark.parametrize("block", chosen, ids=lambda block: f"{block.file}:{block.line}")
 
 
 @pytest.fixture(name="folder")
@@ -67,6 +81,8 @@ def _folder(tmp_path: Path) -> Path:
     (tmp_path / "pupils.csv").write_text("pupil,path\nZoë,speech.wav\n", encoding="utf-8")
     (tmp_path / "token.txt").write_text("any-token\n")
     shutil.copytree(SCRIPT.parent, tmp_path / "scripts", ignore=shutil.ignore_patterns("__pycache__"))
+    (tmp_path / "tests" / "data").mkdir(parents=True)
+    shutil.copy(ROOT / "tests" / "data" / "austen.wav", tmp_path / "tests" / "data")
     commands = tmp_path / "bin"
     commands.mkdir()
     for name, module in (("python3", ""), ("elsa-unscripted", "-m elsa_unscripted")):
@@ -94,12 +110,14 @@ def printed(command: list[str], folder: Path, variables: dict[str, str]) -> str:
 
 def test_every_block_is_known() -> None:
     """No block is skipped: each opened fence is closed, and each language is one that a test runs."""
-    assert README.count("\n```") == 2 * (len(BLOCKS) + sum(block.output is not None for block in BLOCKS))
+    for file, text in TEXTS.items():
+        found = [block for block in BLOCKS if block.file == file]
+        assert text.count("```") == 2 * (len(found) + sum(block.output is not None for block in found)), file
     assert {block.language for block in BLOCKS} == {"python", "shell"}
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("block", [b for b in BLOCKS if b.language == "python"], ids=lambda block: f"line-{block.line}")
+@in_language("python")
 def test_python_blocks_run(block: Block, folder: Path, variables: dict[str, str]) -> None:
     """Each Python block runs by itself, without a warning, and prints what the README says. Ray may be missing."""
     if "import ray" in block.code and find_spec("ray") is None:
@@ -112,14 +130,14 @@ def test_python_blocks_run(block: Block, folder: Path, variables: dict[str, str]
 
 @pytest.mark.slow
 @posix
-@pytest.mark.parametrize("block", [b for b in BLOCKS if b.language == "shell"], ids=lambda block: f"line-{block.line}")
+@in_language("shell")
 def test_shell_blocks_run(block: Block, folder: Path, variables: dict[str, str]) -> None:
     """Each line of a shell block ends with status 0."""
     assert block.output is None, "the output of shell blocks isn't compared"
     for line in block.code.splitlines():
         words = shlex.split(line, comments=True)
-        if words[:2] in (["python3", "scripts/check.py"], ["python3", "scripts/demo.py"]):
-            assert "usage:" in printed([sys.executable, *words[1:], "--help"], ROOT, variables)
+        if words[0].endswith(("python", "python3")) and words[1].startswith("scripts/"):
+            check_options(words[1:], variables)
         elif words[:2] == ["pip", "install"]:
             check_extras(words[2])
         elif words[:2] == ["elsa-unscripted", "sandbox"] and "--list" not in words:
@@ -130,9 +148,31 @@ def test_shell_blocks_run(block: Block, folder: Path, variables: dict[str, str])
             printed(["sh", "-c", line], folder, variables)
 
 
+def test_readme_is_short() -> None:
+    """The project's README has fewer than 200 lines."""
+    assert len(TEXTS["README.md"].splitlines()) < MOST_LINES
+
+
+@pytest.mark.parametrize("file", TEXTS)
+def test_links_lead_somewhere(file: str) -> None:
+    """Each link within the project leads to a file, and to a heading that is in it."""
+    for path, heading in re.findall(r"\]\((?!\w+:)([^)#]*)(?:#([^)]*))?\)", TEXTS[file]):
+        target = (ROOT / file).parent / path if path else ROOT / file
+        assert target.exists(), path
+        if heading:
+            headings = re.findall(r"^#+ (.+)$", target.read_text(encoding="utf-8"), re.MULTILINE)
+            assert heading in [re.sub(r"[^\w -]", "", each.lower()).replace(" ", "-") for each in headings]
+
+
+def test_folders_are_linked() -> None:
+    """The project's README links the README of each folder, but for that of the tests' data, which tests/ links."""
+    links = {file for file in TEXTS if f"]({file}" in TEXTS["README.md"]}
+    assert links == set(TEXTS) - {"README.md", "tests/data/README.md"}
+
+
 def test_installing_names_extras_that_exist() -> None:
     """Also in running text, `pip install` names this package and its own extras."""
-    named = re.findall(r"pip install ('?[^`'\s]+'?)", README)
+    named = [name for text in TEXTS.values() for name in re.findall(r"pip install ('?[^`'\s]+'?)", text)]
     assert named
     for requirement in named:
         check_extras(requirement.strip("'"))
@@ -140,24 +180,48 @@ def test_installing_names_extras_that_exist() -> None:
 
 def test_images_are_there_and_small() -> None:
     """Every image is a file of the repository, with words for those who can't see it."""
-    images = re.findall(r"!\[(.*?)\]\((.*?)\)", README)
-    assert images
+    images = []
+    for file, text in TEXTS.items():
+        markdown = re.findall(r"!\[(.*?)\]\((.*?)\)", text)
+        html = [(words, path) for path, words in re.findall(r'<img src="(.*?)".* alt="(.*?)">', text)]
+        assert len(html) == text.count("<img")
+        images += [(words, (ROOT / file).parent / path) for words, path in markdown + html]
+    assert {path.name for _, path in images} == {path.name for path in (ROOT / "scripts/screenshots").iterdir()}
     for words, path in images:
         assert len(words) > 20
-        assert (ROOT / path).stat().st_size <= 120_000
+        assert path.stat().st_size <= 120_000
+
+
+def test_tests_that_are_named_exist() -> None:
+    """The promises name tests, fixtures and files that there are."""
+    sources = {path.name: path.read_text(encoding="utf-8") for path in (ROOT / "tests").glob("*.py")}
+    for name in re.findall(r"`(test_\w+(?:\.py)?|nothing_left)`", TEXTS["tests/README.md"]):
+        assert name in sources or any(re.search(rf"def _?{name}\(", text) for text in sources.values()), name
 
 
 def test_options_are_all_there() -> None:
     """The table of options has every option of `Config`, and no other but the two callbacks."""
-    table = README.partition("## Options")[2].partition("## Errors")[0]
+    table = section("elsa_unscripted/exchange/README.md", "## Options")
     names = re.findall(r"^\| `(\w+)` \|", table, re.MULTILINE)
     assert set(names) == {*Config.__dataclass_fields__, "on_status", "on_progress"}
 
 
 def test_exit_statuses_are_those_of_help() -> None:
     """The table of exit statuses has those that `--help` tells."""
-    table = README.partition("## Exit statuses")[2].partition("## ")[0]
+    table = section("elsa_unscripted/cli/README.md", "## Exit statuses")
     assert re.findall(r"^\| (\d+) \|", table, re.MULTILINE) == re.findall(r"^  (\d+) ", EXIT_STATUSES, re.MULTILINE)
+
+
+def section(file: str, title: str) -> str:
+    """Returns what stands under a heading of the second level."""
+    return TEXTS[file].partition(f"\n{title}\n")[2].partition("\n## ")[0]
+
+
+def check_options(words: list[str], variables: dict[str, str]) -> None:
+    usage = printed([sys.executable, words[0], "--help"], ROOT, variables)
+    assert usage.startswith("usage: ")
+    for word in words[1 : words.index("--") if "--" in words else None]:
+        assert not word.startswith("-") or re.search(rf"^ +{word}\b", usage, re.MULTILINE), f"{words[0]} has no {word}"
 
 
 def check_extras(requirement: str) -> None:

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import json
 import re
+import shutil
 import sys
 import time
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -33,8 +35,9 @@ DROP_IN = (sys.executable, str(SCRIPT))
 
 # The script has no option for its timeout, as the vendor's has none.
 IMPATIENT = """
-import functools, runpy, sys, elsa_unscripted
-elsa_unscripted.Client = functools.partial(elsa_unscripted.Client, timeout=0.2)
+import functools, runpy, sys
+from elsa_unscripted.cli import drop_in
+drop_in.Client = functools.partial(drop_in.Client, timeout=0.2)
 runpy.run_path(sys.argv.pop(1), run_name="__main__")
 """
 
@@ -245,6 +248,21 @@ def test_interrupt_is_quiet(sandbox: Sandbox) -> None:
 def test_interrupt_while_importing_is_quiet(sandbox: Sandbox, tmp_path: Any) -> None:
     """Ctrl-C while the package is being imported ends with status 130, without a traceback."""
     assert drop_in(sandbox.url, **shadow(tmp_path, "websocket", "raise KeyboardInterrupt")) == (130, b"", "")
+
+
+def test_it_can_be_copied_anywhere(sandbox: Sandbox, tmp_path: Path) -> None:
+    """The one file, copied elsewhere under another name, works, and its usage has that name."""
+    copy = str(shutil.copy(SCRIPT, tmp_path / "my_client.py"))
+    assert run(sys.executable, copy, "--help").out.startswith(b"usage: my_client.py ")
+    assert run(sys.executable, copy, "--token", TOKEN, "--audio_path", SHORT, ELSA_UNSCRIPTED_URL=sandbox.url)[0] == 0
+
+
+def test_without_the_package_it_says_what_to_install() -> None:
+    """Where the package isn't installed, two lines on stderr say how to install it; the status is 2."""
+    status, out, err = run(sys.executable, "-I", "-S", str(SCRIPT), "--help")
+    assert (status, out) == (2, b"")
+    assert f"{sys.executable} -m pip install elsa-unscripted" in err
+    assert len(err.splitlines()) == 2
 
 
 def test_nobody_need_read_the_log(sandbox: Sandbox) -> None:

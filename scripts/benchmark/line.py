@@ -1,4 +1,4 @@
-"""A line of the benchmark's table: what was measured. Made by the rows, printed by `benchmark.py`."""
+"""A line of the benchmark's table: what was measured. The rows make it; `__main__.py` prints it."""
 
 from __future__ import annotations
 

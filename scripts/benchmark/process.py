@@ -9,15 +9,16 @@ import time
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
-from _benchmark_audio import speech
-from _benchmark_line import Line, line
-from _lean_server import LeanServer
+from audio import speech
+from lean_server import LeanServer
+from line import Line, line
 
-# Each in a process of its own: a peak can't be reset. Their arguments: scripts/, the recording, where to.
+# Each runs in a process of its own, because a process can't reset its peak. Arguments: this folder, the recording, the
+# server's URL.
 OURS = """
 import sys
 sys.path.append(sys.argv[1])
-from _benchmark_memory import peak
+from memory import peak
 from elsa_unscripted import score
 before = peak()
 score(sys.argv[2], "any-token", url=sys.argv[3], speed=None)
@@ -27,10 +28,10 @@ BARE = """
 import sys
 sys.path.append(sys.argv[1])
 from pathlib import Path
-from _benchmark_memory import peak
-import _benchmark_bare
+from memory import peak
+import bare
 before = peak()
-_benchmark_bare.exchange(sys.argv[3], Path(sys.argv[2]))
+bare.exchange(sys.argv[3], Path(sys.argv[2]))
 print(peak() - before)
 """
 
@@ -64,7 +65,7 @@ def _interleaved(commands: Sequence[list[str]], times: int) -> list[list[float]]
     for number in range(times + 1):
         for command, found in zip(commands, walls):
             began = time.monotonic()
-            # No timeout: with one, Python looks for the end only every 50 ms. `benchmark.py` bounds the whole.
+            # No timeout: with one, Python looks for the end only every 50 ms. `__main__.py` bounds the whole row.
             subprocess.run([sys.executable, *command], stdout=subprocess.DEVNULL, check=True)
             if number:  # the first may compile
                 found.append(time.monotonic() - began)
@@ -76,12 +77,12 @@ def peak(folder: Path, quick: bool) -> Iterator[Line]:
     seconds = 150.0
     path = speech(folder, seconds, sample_rate=44_100, channels=2)
     pcm = [seconds * 44_100 * 4]
-    scripts = str(Path(__file__).resolve().parent)
+    here = str(Path(__file__).resolve().parent)
     found: dict[str, list[float]] = {OURS: [], BARE: []}
     with LeanServer() as server:
         for _ in range(2 if quick else 5):
             for code, peaks in found.items():
-                command = [sys.executable, "-c", code, scripts, str(path), server.url]
+                command = [sys.executable, "-c", code, here, str(path), server.url]
                 peaks.append(float(subprocess.run(command, stdout=subprocess.PIPE, check=True, timeout=60).stdout))
     what = f"peak memory beyond the import, {pcm[0] / 1e6:.1f} MB PCM"
     yield line(what, "MB", found[OURS], pcm, against="its PCM", target="≤ 2.2 × its PCM")

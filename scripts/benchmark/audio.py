@@ -5,12 +5,12 @@ from __future__ import annotations
 import wave
 from pathlib import Path
 
-AUSTEN = Path(__file__).resolve().parent.parent / "tests" / "data" / "austen.wav"
+AUSTEN = Path(__file__).resolve().parents[2] / "tests" / "data" / "austen.wav"
 CHUNK = 0.5  # s of audio in a packet
 
 
 def speech(folder: Path, seconds: float, *, sample_rate: int = 16_000, channels: int = 1) -> Path:
-    """Writes a WAV of a length: the speech, again and again; at another rate it is noise, of the same size in bytes."""
+    """Writes a WAV of `seconds`: the speech over and over. At another sample rate or with more channels it is noise."""
     path = folder / f"{seconds:g}s-{sample_rate}-{channels}.wav"
     with wave.open(str(AUSTEN), "rb") as source:
         pcm = source.readframes(source.getnframes())

@@ -12,23 +12,23 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any, Callable
 
-import _benchmark_bare as bare
-from _benchmark_audio import AUSTEN, CHUNK, mp3, speech
-from _benchmark_line import Line, line, single
-from _benchmark_load import Load, run
-from _lean_server import LeanServer
+import bare
+from audio import AUSTEN, CHUNK, mp3, speech
+from lean_server import LeanServer
+from line import Line, line, single
+from load import Load, run
 
 from elsa_unscripted import score
 
 TOKEN = "any-token"
-LATE = 0.2  # s: so late does a slow server answer the handshake
+LATE = 0.2  # s after which a slow server answers the handshake
 WARM_UP = 3  # exchanges before those that count
 BIG_VERDICT_BYTES = 2_000_000
 PACING_TARGET = "p99 ≤ 3, worst ≤ 20"
 
 
 def pacing(folder: Path, quick: bool) -> Iterator[Line]:
-    """How late each packet is, and whether that grows; the bare loop runs at the same time, each in its own process."""
+    """How late each packet is, and whether that grows. The bare loop runs at the same time, in a process of its own."""
     seconds = 8 if quick else 150
     path = speech(folder, seconds)
 
@@ -48,7 +48,7 @@ def pacing(folder: Path, quick: bool) -> Iterator[Line]:
 
 
 def first_packet(folder: Path, quick: bool) -> Iterator[Line]:
-    """From the call to the first packet, as the server sees it; and behind a server that is slow to shake hands."""
+    """From the call to the first packet, as the server sees it; with a quick server and with a slow one."""
     times = 5 if quick else 30
     long = speech(folder, 150)
     recordings = {"24.7 s WAV": AUSTEN, "150 s WAV": long}
@@ -81,7 +81,7 @@ def first_packet(folder: Path, quick: bool) -> Iterator[Line]:
 
 
 def verdict(folder: Path, quick: bool) -> Iterator[Line]:
-    """From the verdict on the wire to the return of `score()`; and who is left then."""
+    """From the verdict on the wire to the return of `score()`; and how many threads are left then."""
     path = speech(folder, 0.3)
     ours, plain = [], []
     left = 0
@@ -126,7 +126,7 @@ def big_verdict(folder: Path, quick: bool) -> Iterator[Line]:
             returned = time.monotonic()
             ours.append(returned - server.records(1)[0]["verdict"])
             loads.append(timed(lambda: json.loads(data)))
-            if number % 4 == 0:  # websocket-client checks UTF-8 in Python, which is slow
+            if number % 4 == 0:  # only some, as they are slow: websocket-client checks UTF-8 in Python
                 bare.exchange(server.url, path)
                 returned = time.monotonic()
                 plain.append(returned - server.records(1)[0]["verdict"])
@@ -137,7 +137,7 @@ def big_verdict(folder: Path, quick: bool) -> Iterator[Line]:
 
 
 def warm_up(server: LeanServer) -> None:
-    """Lets everything be imported and every cache be filled."""
+    """Makes some exchanges first, so that all is imported and every cache is filled."""
     for _ in range(WARM_UP):
         score(AUSTEN, TOKEN, url=server.url, speed=None)
         bare.exchange(server.url, AUSTEN)

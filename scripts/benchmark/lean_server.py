@@ -1,7 +1,7 @@
-"""The server of `benchmark.py`: as little as the protocol allows, so that the client is what is measured.
+"""The benchmark's server. It does as little as the protocol allows, so that the client is what is measured.
 
-One thread, one process of its own (`LeanServer` starts it), no decoding, no unmasking: per packet it reads a clock. It
-checks nothing; `elsa_unscripted.sandbox` does. Standard library only.
+It is one thread in a process of its own, which `LeanServer` starts. It neither decodes nor unmasks: for each packet it
+only reads a clock. It checks nothing, unlike `elsa_unscripted.sandbox`. It needs only the standard library.
 """
 
 from __future__ import annotations
@@ -130,7 +130,7 @@ class _Server:
         self._handshake_delay = handshake_delay
         self._verdict_delay = verdict_delay
         self._delayed: list[tuple[float, int, _Connection, Callable[[], None]]] = []  # a heap: what to do when
-        self._numbers = itertools.count()  # keep equals in order
+        self._numbers = itertools.count()  # so that actions of the same moment stay in order
         self._selector = selectors.DefaultSelector()
         self._listener = socket.create_server(("127.0.0.1", 0), backlog=4096)
         self._listener.setblocking(False)
@@ -240,7 +240,7 @@ class _Server:
             self._take(connection, rest)
 
     def _take(self, connection: _Connection, data: bytes) -> None:
-        """Walks over frames: of each, only its head is looked at."""
+        """Steps from frame to frame, and reads only their heads."""
         position = 0
         while position < len(data):
             if connection.left:

@@ -1,4 +1,4 @@
-"""How much memory the process that asks has, and has had at most. For the rows of the benchmark."""
+"""How much memory the calling process has now, and has had at most. For the rows of the benchmark."""
 
 from __future__ import annotations
 

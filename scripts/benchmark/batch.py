@@ -1,6 +1,6 @@
 """The row of batches: how fast `score_many()` is, and whether its memory depends on how many recordings there are.
 
-As a script, it is the process that runs the batch.
+As a script, this file is the process that runs the batch.
 """
 
 from __future__ import annotations
@@ -13,10 +13,10 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-import _benchmark_memory
-from _benchmark_audio import CHUNK, speech
-from _benchmark_line import Line, single
-from _lean_server import LeanServer
+import memory
+from audio import CHUNK, speech
+from lean_server import LeanServer
+from line import Line, single
 
 JOBS = 100
 SECONDS = 3.0  # of a recording
@@ -24,7 +24,7 @@ PATIENCE = 400.0  # s: a hang guard
 
 
 def batch(folder: Path, quick: bool) -> Iterator[Line]:
-    """Recordings per second, against what 100 jobs can do at best; and memory, early and late in a long batch."""
+    """Recordings per second, beside the most that 100 jobs can do; and memory, early and late in a long batch."""
     count = 100 if quick else 500
     few, many = (100, 400) if quick else (500, 5000)
     with LeanServer() as server:
@@ -78,13 +78,13 @@ def main() -> None:
                 raise outcome.error
             Path(outcome.path).unlink()
             if number in task["marks"]:
-                peaks.append(_benchmark_memory.peak())
+                peaks.append(memory.peak())
     seconds, cpu = time.monotonic() - began, time.process_time() - used
     print(json.dumps({"seconds": seconds, "cpu": cpu, "peaks": peaks}))
 
 
 def _recordings(folder: Path, count: int) -> Iterator[Path]:
-    """Writes one recording after the other, when it is asked for; no two are the same."""
+    """Yields recordings, each written when it is asked for; no two have the same bytes."""
     wav = speech(folder, SECONDS).read_bytes()
     for number in range(count):
         path = folder / f"{number}.wav"

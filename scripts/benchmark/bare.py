@@ -1,6 +1,6 @@
-"""The bare loop: the same exchange with `websocket-client` alone. What the benchmark compares with.
+"""The bare loop: the same exchange with `websocket-client` alone, which the benchmark compares the client with.
 
-No errors are handled, nothing is decoded but WAV, nothing bounds a wait: what can't be saved, and nothing else.
+It does only what no client can do without: it handles no errors, reads only WAV, and bounds no wait.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any, Optional
 
 import websocket
-from _benchmark_audio import CHUNK
+from audio import CHUNK
 
 
 def exchange(url: str, path: Path, speed: Optional[float] = None, most: Optional[int] = None) -> Any:

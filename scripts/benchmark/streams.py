@@ -8,15 +8,15 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from _benchmark_audio import CHUNK, speech
-from _benchmark_exchange import lateness
-from _benchmark_line import Line, line, quantile, single
-from _benchmark_load import Load, Outcome, run
-from _lean_server import LeanServer
+from audio import CHUNK, speech
+from exchange import lateness
+from lean_server import LeanServer
+from line import Line, line, quantile, single
+from load import Load, Outcome, run
 
 RAMP = 10.0  # s in which all live streams are started
 LIMIT = 0.1  # s of p99 lateness at which there are too many streams
-BEYOND = (1250, 1500, 2000, 3000, 4000)  # streams: the search for that number
+BEYOND = (1250, 1500, 2000, 3000, 4000)  # streams that `limit()` tries, one after the other
 
 
 class Run(NamedTuple):
@@ -66,7 +66,7 @@ def live(folder: Path, quick: bool) -> Iterator[Line]:
 
 
 def limit(folder: Path, quick: bool) -> Iterator[Line]:
-    """How many live streams it takes to be late, or to lose one; not in a quick run."""
+    """With how many live streams packets become late, or a stream is lost; not in a quick run."""
     if quick:
         yield Line("streams at which p99 lateness passes 100 ms", note="not measured in a quick run")
         return
@@ -112,7 +112,7 @@ def _lateness(found: Run) -> list[float]:
 
 
 def _steady_lateness(found: Run) -> list[float]:
-    """Returns the lateness of the packets between the last start and the first end: to start and to end costs most."""
+    """Returns the lateness of packets between the last start and the first end, as starting and ending cost most."""
     begin = max(record["start"] or 0.0 for record in found.records)
     end = min(record["end"] for record in found.records)
     late = []
@@ -142,7 +142,7 @@ def idle(folder: Path, quick: bool) -> Iterator[Line]:
 
 
 def memory(folder: Path, quick: bool) -> Iterator[Line]:
-    """What a live stream takes beside the first; the target is 1.5 times its PCM and 150 KB."""
+    """How much memory each live stream takes beyond the first; the target is 1.5 times its PCM and 150 KB."""
     seconds, streams, moment = 30.0, 100, 3.0
     path = speech(folder, seconds)
     pcm = seconds * 32_000

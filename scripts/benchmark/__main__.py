@@ -2,7 +2,8 @@
 
 It reports; it doesn't judge. "× bare" is the ratio of the medians to a bare loop: the same exchange with
 websocket-client alone, in the same run. The target is what the project wants on 2 shared cores. Needs only Python, and
-PyPI the first time, when nothing is installed yet and it makes .venv. Leave the machine alone meanwhile.
+PyPI the first time, when nothing is installed yet and it makes .venv. Leave the machine alone meanwhile. With --package
+it measures the client of another checkout, an older one too: it uses only the public names of the package.
 """
 
 from __future__ import annotations
@@ -23,12 +24,16 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any, Optional
 
-import _venv
-from _benchmark_line import Line
-from _benchmark_rows import ROWS
-from _venv import ROOT, VENV, program
+from line import Line
+from rows import ROWS
 
-PACKAGES = ("websocket-client", "pydub", "av")  # those that take part
+HERE = Path(__file__).resolve().parent
+sys.path.append(str(HERE.parent))  # for scripts/_venv.py: Python itself adds only scripts/benchmark
+
+import _venv  # noqa: E402
+from _venv import ROOT, VENV, program  # noqa: E402
+
+PACKAGES = ("websocket-client", "pydub", "av")  # whose versions the results depend on
 COLUMNS = 100
 
 
@@ -71,7 +76,7 @@ def rerun_in_venv() -> int:
     if not _venv.is_current(VENV, *_venv.DEVELOPMENT):
         with contextlib.redirect_stdout(sys.stderr):
             _venv.make(VENV, *_venv.PACKAGE)
-    return subprocess.call([program(VENV, "python"), __file__, *sys.argv[1:]])
+    return subprocess.call([program(VENV, "python"), str(HERE), *sys.argv[1:]])
 
 
 def benchmark(options: argparse.Namespace) -> int:
@@ -122,10 +127,10 @@ def measure(name: str, quick: bool, seconds: float, package: Path) -> Iterator[L
     Raises:
         CommandError: It failed, or took far longer than it should.
     """
-    command = [sys.executable, str(ROOT / "scripts" / "_benchmark_rows.py"), name, "quick" if quick else "full"]
+    command = [sys.executable, str(HERE / "rows.py"), name, "quick" if quick else "full"]
     path = os.pathsep.join(filter(None, [str(package.resolve()), os.environ.get("PYTHONPATH", "")]))
     environment = {**os.environ, "PYTHONPATH": path, "PYTHONUTF8": "1"}
-    # There: `python -c` and `python -m` look in the current directory first.
+    # In `package`, because `python -c` and `python -m`, which some rows run, look in the current directory first.
     with subprocess.Popen(command, stdout=subprocess.PIPE, cwd=package, env=environment, encoding="utf-8") as process:
         assert process.stdout is not None
         guard = threading.Timer(5 * seconds + 60, process.kill)
@@ -142,17 +147,17 @@ def measure(name: str, quick: bool, seconds: float, package: Path) -> Iterator[L
         raise _venv.CommandError(command, f"exit status {process.returncode}")
 
 
-# What it prints.
+# Printing.
 
 
 def announce(task: str) -> None:
-    """Says on a terminal what is going on, on a line that the next call or line of the table takes."""
+    """Says on a terminal what is going on. The next call, or the next line of the table, overwrites it."""
     if sys.stderr.isatty():
         print(f"{task:<{COLUMNS - 1}}\r", end="", file=sys.stderr, flush=True)
 
 
 def head(package: Path) -> dict[str, Any]:
-    """Returns what the numbers depend on."""
+    """Returns what the numbers depend on: machine, versions, load."""
     return {
         "machine": machine(),
         "python": f"{platform.python_implementation()} {platform.python_version()}, {platform.platform()}",
@@ -201,7 +206,7 @@ def machine_seconds() -> dict[str, float]:
 
 
 def stolen(before: dict[str, float], after: dict[str, float]) -> str:
-    """Returns the share of the time in which this machine, a virtual one, wanted to run and its host didn't let it."""
+    """Returns in which share of its busy time this virtual machine had to wait for its host's processor."""
     spent = {kind: after[kind] - before[kind] for kind in after}
     busy = sum(spent.values()) - spent.get("idle", 0.0) - spent.get("iowait", 0.0)
     return f"{spent['steal'] / busy:.0%} of the time that was asked for" if busy else "unknown"

@@ -1,6 +1,6 @@
-"""Many streams at once, in a process of their own: the load of the benchmark's rows on many streams.
+"""Many streams at once, in a process of their own, for the benchmark's rows about many streams.
 
-`run()` starts the process and returns what it measured of itself. When the packets came, the server knows.
+`run()` starts the process and returns what the process measured of itself. The server records when packets came.
 """
 
 from __future__ import annotations
@@ -17,8 +17,8 @@ from collections import Counter
 from pathlib import Path
 from typing import Callable, Optional
 
-from _benchmark_audio import AUSTEN
-from _benchmark_memory import resident
+from audio import AUSTEN
+from memory import resident
 
 TOKEN = "any-token"
 PATIENCE = 400.0  # s: a hang guard
@@ -35,7 +35,8 @@ class Load:
         ramp: Seconds in which they are started, evenly.
         bare: Whether by the bare loop.
         speed: Seconds of audio that each sends in a second.
-        samples: Seconds after the start at which to look at the process. After the last, it ends, streams or no.
+        samples: Seconds after the start at which to look at the process. After the last of them the process ends, even
+            if streams still run.
     """
 
     url: str
@@ -54,7 +55,7 @@ class Sample:
     Attributes:
         cpu: Seconds.
         voluntary: Context switches, of all threads, because they waited.
-        involuntary: Those because others were to run.
+        involuntary: Context switches because another thread or process was to run.
         memory: Bytes that were resident.
     """
 
@@ -74,8 +75,8 @@ class Outcome:
     """What came of it.
 
     Attributes:
-        samples: At the start, when all was imported and a first exchange had been made; those that were asked for, or
-            one at the end.
+        samples: The first is taken at the start, after the imports and a first exchange. Then those that `Load.samples`
+            asks for follow, or one at the end.
         errors: How often each error ended a stream.
     """
 
@@ -136,9 +137,9 @@ def _ours(url: str) -> Callable[[str, Optional[float]], object]:
 
 
 def _bare(url: str) -> Callable[[str, Optional[float]], object]:
-    import _benchmark_bare
+    import bare
 
-    return lambda path, speed: _benchmark_bare.exchange(url, Path(path), speed)
+    return lambda path, speed: bare.exchange(url, Path(path), speed)
 
 
 if __name__ == "__main__":

@@ -1,0 +1,153 @@
+"""The drop-in for the vendor's script: its options, and the same beginnings of its log lines on stderr.
+
+`scripts/streaming_unscripted_client.py` calls `main()`. README.md in this folder lists what differs from the vendor's
+script: above all, a failure has an exit status other than 0.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import logging
+import sys
+import time
+from typing import List
+
+from ..exceptions import ElsaError, ScoreTimeoutError, ScoringFailedError
+from ..exchange.client import Client
+from ..exchange.sender import Progress
+from ..results.facts import printable
+from ..results.result import ScoreResult
+from ..wire.messages import Info, Opened, Status
+from .statuses import EXIT_STATUSES, INTERRUPTED, exit_status, explain
+from .terminal import flush_stderr
+
+# The statuses that the vendor's script logs at INFO, followed by the whole message as JSON.
+TOLD_IN_FULL = ("processing", "accepted", "paused", "success")
+
+
+def main() -> int:
+    """Runs the script; returns the exit status."""
+    try:
+        return run(make_parser().parse_args())
+    except KeyboardInterrupt:
+        return INTERRUPTED
+    finally:
+        flush_stderr()
+
+
+def run(options: argparse.Namespace) -> int:
+    """Scores the recording and logs it; returns the exit status."""
+    set_up_logging()
+    narrator = Narrator()
+    logging.info("Waiting for websocket connection...")
+    try:
+        with Client(options.token, api_plan=options.api_plan, return_json=options.return_json) as client:
+            result = client.score(options.audio_path, on_event=narrator.event, on_progress=narrator.progress)
+    except ElsaError as error:
+        narrator.release()
+        log_error(error)
+        return exit_status(error)
+    log_result(result, time.monotonic() - narrator.opened)
+    return 0
+
+
+class Narrator:
+    """Tells an exchange in the log lines that parsers of the vendor's script expect, in their order.
+
+    Attributes:
+        opened: When the socket was open, on the monotonic clock.
+    """
+
+    def __init__(self) -> None:
+        self.opened = time.monotonic()
+        self._stream_id = ""
+        self._packets = 0
+        self._held: List[str] = []
+
+    def event(self, event: object) -> None:
+        """Takes each event of the exchange."""
+        if isinstance(event, Opened):
+            self.opened = time.monotonic()
+            logging.info("Socket opened! ready for action.")
+            # The vendor's log has the greeting before these two lines. Here the greeting comes after the config has
+            # left, so both lines wait for it.
+            self._held = ["Starting a new stream", "Sending config"]
+            return
+        if isinstance(event, Info) and event.type is not None:
+            logging.info("%s", printable(event.type))
+        self.release()
+        if isinstance(event, Progress):
+            logging.info("Sending packet %d", self._packets)
+            self._packets += 1
+        elif isinstance(event, Status):
+            self._status(event)
+
+    def progress(self, sent: float, total: float) -> None:
+        """Takes the seconds of audio sent, after each packet."""
+        # Logged with the last packet. If this line waited until the message has left, the server's answer could be
+        # logged before it.
+        if sent >= total:
+            logging.info("Sending end_stream")
+
+    def release(self) -> None:
+        """Logs the lines that were held back until the greeting."""
+        for line in self._held:
+            logging.info(line)
+        self._held = []
+
+    def _status(self, status: Status) -> None:
+        if status.status == "processing" and status.stream_id and not self._stream_id:
+            self._stream_id = status.stream_id
+            logging.info("processing stream ID: %s", printable(status.stream_id))
+        elif status.status in TOLD_IN_FULL:
+            logging.info("%s: %s", status.status, indented(status))
+        elif status.status in ("failed", "bad_quality"):
+            logging.error("%s: %s", status.status, printable(status.reason or "no reason given"))
+        else:
+            logging.error("unknown status %s: %s", printable(status.status), indented(status))
+
+
+def indented(status: Status) -> str:
+    """Returns a message as JSON over several lines, in ASCII."""
+    return json.dumps(status.raw, indent=4).replace("\x7f", "\\u007f")
+
+
+def log_error(error: ElsaError) -> None:
+    """Logs an error, unless it is the server's verdict: `Narrator` has logged that already."""
+    if isinstance(error, ScoreTimeoutError):
+        logging.critical("Timed out")
+    if not isinstance(error, ScoringFailedError):
+        logging.error("%s", printable(explain(error)))
+
+
+def log_result(result: ScoreResult, seconds: float) -> None:
+    """Logs the lines that follow the verdict `success`."""
+    for warning in result.warnings:
+        logging.warning("%s", printable(warning))
+    logging.info("result url: %s", printable(result.result_link or ""))
+    logging.info("audio url: %s", printable(result.audio_link or ""))
+    logging.info("Stream time: %.2f sec", seconds)
+
+
+def make_parser() -> argparse.ArgumentParser:
+    """Returns the parser of the vendor's options."""
+    parser = argparse.ArgumentParser(
+        description="Stream a recording to ELSA's unscripted API and log its assessment. "
+        "$ELSA_UNSCRIPTED_URL points it to another server, such as `elsa-unscripted sandbox`.",
+        epilog=EXIT_STATUSES,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    parser.add_argument("--token", required=True, help="the API token; everybody on this machine can read it with ps")
+    parser.add_argument("--audio_path", required=True, help="the recording")
+    parser.add_argument("--api_plan", default="standard", help="standard or premium; default: %(default)s")
+    parser.add_argument("--return_json", action="store_true", help="ask for the assessment itself, beside the links")
+    return parser
+
+
+def set_up_logging() -> None:
+    """Logs as `logging.basicConfig(level=INFO)` does, but leaves out what libraries log."""
+    handler = logging.StreamHandler(sys.stderr)
+    handler.setFormatter(logging.Formatter(logging.BASIC_FORMAT))
+    handler.addFilter(lambda record: record.name == "root")
+    logging.basicConfig(level=logging.INFO, handlers=[handler])
