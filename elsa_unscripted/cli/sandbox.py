@@ -11,7 +11,7 @@ import textwrap
 import time
 from typing import TYPE_CHECKING, Mapping
 
-from ..results.facts import printable
+from ..results.text import printable
 from .statuses import USAGE
 from .terminal import say
 

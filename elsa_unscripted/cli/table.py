@@ -13,14 +13,13 @@ import re
 from typing import IO, TYPE_CHECKING, Dict, Optional, Sequence, Union
 
 from ..exceptions import ConfigError, ElsaError
-from ..results.assessment import Speaker
-from ..results.facts import printable
+from ..results.assessment import SKILLS, Speaker
 from ..results.result import ScoreResult
+from ..results.text import printable
 
 if TYPE_CHECKING:
     from ..batch import Outcome
 
-SKILLS = ("pronunciation", "intonation", "fluency", "grammar", "vocabulary")
 EQUIVALENTS = ("ielts", "toefl", "toeic", "pte")
 METRICS = (
     *("advanced_pronunciation_score", "words_per_minute", "pausing_score", "energy_variation", "pitch_variation"),

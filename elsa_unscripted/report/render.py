@@ -18,9 +18,9 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 from jinja2.utils import htmlsafe_json_dumps
 from markupsafe import Markup, escape
 
-from ..results.facts import printable
+from ..results.bands import band
+from ..results.text import number, percent, printable
 from ..version import __version__
-from .bands import band
 
 __all__ = ["page"]
 
@@ -84,9 +84,8 @@ def _environment() -> Environment:
         lstrip_blocks=True,
         finalize=_shown,
     )
-    environment.filters.update(lines=_lines, number=_number, percent=_percent, clock=_clock, points=_points)
+    environment.filters.update(lines=_lines, number=number, percent=percent, clock=_clock, points=_points, band=band)
     environment.filters["json"] = functools.partial(htmlsafe_json_dumps, ensure_ascii=True, separators=(",", ":"))
-    environment.filters["band"] = band
     return environment
 
 
@@ -98,14 +97,6 @@ def _shown(value: Any) -> Any:
 def _lines(text: str) -> Markup:
     """Spells out the same in text whose line breaks stay."""
     return escape("\n".join(map(printable, text.split("\n"))))
-
-
-def _percent(value: float) -> str:
-    return f"{value:.1f}" if abs(value) < 1e4 else f"{value:.3g}"
-
-
-def _number(value: float) -> str:
-    return f"{value:.4g}" if abs(value) < 1e4 else f"{value:.6g}"
 
 
 def _clock(seconds: float) -> str:

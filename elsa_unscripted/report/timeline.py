@@ -5,10 +5,10 @@ from __future__ import annotations
 from typing import NamedTuple, Optional, Sequence, Tuple
 
 from ..results.assessment import Word
+from ..results.bands import Thresholds, band
+from ..results.facts import moments
 from ..results.result import ScoreResult
-from .bands import Thresholds, band
 from .drawing import Span, gaps, joined, shape, ticks
-from .notes import moments
 from .sound import Sound
 
 __all__ = ["PAUSE", "Timeline", "span_of", "timeline"]

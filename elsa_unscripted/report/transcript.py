@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from typing import List, NamedTuple, Optional, Sequence, Tuple
 
+from ..results import facts
 from ..results.assessment import Speaker, Word
-from ..results.facts import find_words
+from ..results.text import find_words
 
 __all__ = ["Piece", "cut", "pieces"]
 
@@ -32,10 +33,9 @@ def pieces(speaker: Speaker, transcript: Optional[str]) -> Tuple[Sequence[Piece]
         The text, cut at the words, and the words. One that is not in its place in the text is left out; when those are
         most, the text is made of the words alone.
     """
-    words = [word for utterance in speaker.utterances for word in utterance.words if word.text][:MAX_WORDS]
+    words = facts.words(speaker)[:MAX_WORDS]
     spelled = [" ".join((word.text or "")[: MAX_LENGTH + 1].split()) for word in words]
-    said = " ".join(utterance.text for utterance in speaker.utterances if utterance.text)
-    texts = [cut(text, MAX_CHARACTERS) for text in (transcript, said) if text and text.strip()]
+    texts = [cut(text, MAX_CHARACTERS) for text in (transcript, facts.said(speaker)) if text and text.strip()]
     # A word of a megabyte would take the place of the page's other contents.
     if texts and all(len(word) <= MAX_LENGTH for word in spelled):
         text, places = max(((text, find_words(text, spelled)) for text in texts), key=lambda found: _found(found[1]))

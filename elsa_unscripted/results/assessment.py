@@ -18,6 +18,7 @@ from dataclasses import dataclass, field
 from typing import Any, Callable, Generic, Optional, Set, Tuple, Type, TypeVar, cast
 
 __all__ = [
+    "SKILLS",
     "Assessment",
     "Equivalents",
     "Example",
@@ -37,6 +38,8 @@ T = TypeVar("T")
 V = TypeVar("V", bound="_View")
 
 logger = logging.getLogger("elsa_unscripted")
+
+SKILLS = ("pronunciation", "intonation", "fluency", "grammar", "vocabulary")  # in ELSA's order
 
 
 def find_assessment(message: Mapping[str, Any]) -> Optional[Mapping[str, Any]]:
@@ -202,9 +205,8 @@ class Scores(_View):
 
     @property
     def skills(self) -> Mapping[str, Score]:
-        """The five skills by name, in the order in which ELSA documents them."""
-        names = ("pronunciation", "intonation", "fluency", "grammar", "vocabulary")
-        return {name: getattr(self, name) for name in names}
+        """The five skills by name, in the order of `SKILLS`."""
+        return {name: getattr(self, name) for name in SKILLS}
 
     @property
     def any_scored(self) -> bool:
