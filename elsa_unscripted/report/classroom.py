@@ -95,7 +95,7 @@ def _histogram(skill: int, rows: Sequence[Row], limits: Thresholds) -> Dict[str,
     given = [rating.value for rating in (row.ratings[skill] for row in rows) if rating.value is not None]
     heights = {(index, name): 0 for index in range(BINS) for name in BANDS}
     for value in given:
-        heights[min(max(int(value * BINS / 100), 0), BINS - 1), band(value, limits)] += 1
+        heights[min(int(min(max(value, 0.0), 100.0) * BINS / 100), BINS - 1), band(value, limits)] += 1
     totals = [sum(heights[index, name] for name in BANDS) for index in range(BINS)]
     highest = max(*totals, 1)
     columns = []
