@@ -8,7 +8,7 @@ import re
 import sys
 from pathlib import Path
 
-from commands import ROOT, Outcome, posix, run
+from commands import ROOT, Finished, posix, run
 
 BENCHMARK = str(ROOT / "scripts" / "benchmark.py")
 CHEAPEST = ("verdict", "max-speed", "peak")
@@ -16,7 +16,7 @@ CHEAPEST = ("verdict", "max-speed", "peak")
 pytestmark = posix  # it counts memory and context switches with Unix's `resource`
 
 
-def benchmark(*arguments: str) -> Outcome:
+def benchmark(*arguments: str) -> Finished:
     return run(sys.executable, BENCHMARK, *arguments)
 
 

@@ -46,7 +46,8 @@ def test_a_rating_tells_whose_word_it_is() -> None:
     assert overall == Rating("Overall", 79.6, level="B2", word="good", band="fair")
     assert {skill.name: skill.band for skill in skills} == {
         **dict.fromkeys(("Pronunciation", "Intonation", "Vocabulary"), "none"),
-        **{"Fluency": "good", "Grammar": "weak"},
+        "Fluency": "good",
+        "Grammar": "weak",
     }
     assert facts.ratings(Speaker(SPEAKER), (50, 79))[0].band == "good"
     assert [rating.name for rating in (overall, *skills)] == list(facts.RATED)

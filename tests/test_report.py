@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any, Dict, List, Optional, Tuple
 
 import pytest
-from commands import COMMAND, SHORT, Outcome, posix, run, shadow
+from commands import COMMAND, SHORT, Finished, posix, run, shadow
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from recordings import AUSTEN, SPEECH, encoded, wav
@@ -355,7 +355,7 @@ def _saved(tmp_path: Path) -> Path:
     return path
 
 
-def report(*arguments: Any, **variables: Any) -> Outcome:
+def report(*arguments: Any, **variables: Any) -> Finished:
     return run(*COMMAND, "report", *map(str, arguments), **variables)
 
 
