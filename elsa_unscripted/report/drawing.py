@@ -14,7 +14,7 @@ __all__ = ["Radar", "Span", "gaps", "joined", "radar", "shape", "ticks"]
 
 RADIUS = 100.0
 FEWEST_SKILLS = 3  # with fewer, there is no area to look at
-LABEL_RADIUS = 1.14  # of the radius
+LABEL_RADIUS = 1.14  # times the radius
 BINS = 360  # bars of the waveform, over its whole width
 STEPS = (1, 2, 5, 10, 15, 30, 60, 120, 300, 600, 1800)  # s between two ticks
 MAX_TICKS = 7
@@ -56,7 +56,7 @@ class Radar(NamedTuple):
 
 
 def radar(skills: Sequence[Rating]) -> Optional[Radar]:
-    """Draws the skills against the CEFR levels, which ELSA gives with the scores but not as a function of them.
+    """Draws the skills by their CEFR levels: ELSA gives them beside the scores, and documents no rule between the two.
 
     Returns:
         The radar: by level if enough skills have one, else by percent; `None` if there is too little to draw.
@@ -141,6 +141,6 @@ def gaps(spans: Sequence[Span], least: float) -> List[Span]:
 
 
 def ticks(seconds: float) -> List[float]:
-    """Returns the times to name below a line of `seconds`: a few, at round numbers."""
+    """Returns the times to name below a timeline that is `seconds` long: a few, at round numbers."""
     step = next((step for step in STEPS if seconds / step <= MAX_TICKS), seconds / MAX_TICKS)
     return [index * step for index in range(int(seconds / step) + 1)]

@@ -19,7 +19,7 @@ __all__ = ["result_page"]
 
 DEFAULT_TITLE = "Speech report"
 
-MAX_TEXT = 300  # characters of a text that has its own short place: a decision, a warning
+MAX_TEXT = 300  # characters of a text that is not the transcript, unless less is said
 MAX_SPEAKERS = 20
 MAX_ERRORS = 12  # sound errors
 MAX_EXAMPLES = 12
@@ -159,7 +159,7 @@ def _sound_row(phoneme: Optional[str], error: PhonemeError) -> SoundRow:
 
 
 def _data(words: Sequence[Word], recording: Optional[sound.Sound], limits: Thresholds) -> Mapping[str, Any]:
-    """Returns what the script needs: of each word its time, score, band, decision and sounds."""
+    """Returns what `page.js` needs: of each word its time, score, band, decision and sounds."""
     seconds = recording.seconds if recording else 0.0
     told = []
     for word in words:

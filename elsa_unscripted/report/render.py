@@ -62,14 +62,14 @@ def page(template_name: str, *, styles: Sequence[str] = (), scripts: Sequence[st
 
 
 def _source(text: str) -> str:
-    """Returns the source expression that admits this text inline, and no other."""
+    """Returns what makes a Content-Security-Policy admit this text inline, and no other: its hash."""
     digest = hashlib.sha256(text.encode("utf-8")).digest()
     return f"'sha256-{base64.b64encode(digest).decode('ascii')}'"
 
 
 @functools.cache
 def _asset(name: str) -> str:
-    # Line ends as in the checkout would change the hash: a browser turns all of them into "\n".
+    # A checkout on Windows may have "\r\n". A browser reads that as "\n", and compares the hash of what it has read.
     text = resources.files(__package__).joinpath(name).read_text(encoding="utf-8")
     return text.replace("\r\n", "\n")
 
@@ -90,12 +90,12 @@ def _environment() -> Environment:
 
 
 def _shown(value: Any) -> Any:
-    """Spells out what would be invisible or turn the line around; leaves what is safe already."""
+    """Spells out what would be invisible or turn the line around; markup that is safe already stays."""
     return printable(value) if isinstance(value, str) and not hasattr(value, "__html__") else value
 
 
 def _lines(text: str) -> Markup:
-    """Spells out the same in text whose line breaks stay."""
+    """Does the same for text whose line breaks stay."""
     return escape("\n".join(map(printable, text.split("\n"))))
 
 

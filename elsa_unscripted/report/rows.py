@@ -31,7 +31,7 @@ MAX_WARNINGS = 5
 MAX_WEAK_WORDS = 8
 MAX_SOUND_ERRORS = 6
 MAX_EXAMPLES = 6
-LOOK_AHEAD = 8  # words that may be missing in a transcript before the next one is not found
+LOOK_AHEAD = 8  # scored words; more than that in a row, missing in the transcript, and the next isn't found
 FOREVER = 1e9  # s: more is no length of a recording
 
 
@@ -108,7 +108,7 @@ def _newest(found: Sequence[Tuple[str, str, Row]]) -> Sequence[Row]:
         if row.problem is not None:
             replaced = sha256 in scored or path in paths
         else:
-            replaced = (sha256, path) in known  # and not by content alone: two may have handed in one file
+            replaced = (sha256, path) in known  # not by content alone: two pupils may have handed in the same file
             known.add((sha256, path))
         paths.add(path)
         if not replaced:

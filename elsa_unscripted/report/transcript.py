@@ -30,13 +30,13 @@ def pieces(speaker: Speaker, transcript: Optional[str]) -> Tuple[Sequence[Piece]
         transcript: The whole text, if it is this speaker's alone; else that of the utterances is taken.
 
     Returns:
-        The text, cut at the words, and the words. One that is not in its place in the text is left out; when those are
-        most, the text is made of the words alone.
+        The text, cut at the words, and the words. A word that is not found in its place is text without a score; if
+        most aren't found, the text is made of the words alone.
     """
     words = facts.words(speaker)[:MAX_WORDS]
     spelled = [" ".join((word.text or "")[: MAX_LENGTH + 1].split()) for word in words]
     texts = [cut(text, MAX_CHARACTERS) for text in (transcript, facts.said(speaker)) if text and text.strip()]
-    # A word of a megabyte would take the place of the page's other contents.
+    # A word of a megabyte would leave no place for anything else: then the text is made of the words, each cut.
     if texts and all(len(word) <= MAX_LENGTH for word in spelled):
         text, places = max(((text, find_words(text, spelled)) for text in texts), key=lambda found: _found(found[1]))
         if 2 * _found(places) >= len(words):

@@ -200,7 +200,7 @@ def sound_errors(speaker: Speaker) -> Sequence[SoundError]:
 
 def is_short(speaker: Speaker, result: ScoreResult) -> bool:
     """Whether too little was said for any score: the server says so, or it is less than what is documented."""
-    seconds = result.audio_seconds or None if speaker.total_time is None else speaker.total_time
+    seconds = speaker.total_time if speaker.total_time is not None else (result.audio_seconds or None)
     return _is_called_short(result) or (seconds is not None and seconds < ENOUGH_SECONDS)
 
 

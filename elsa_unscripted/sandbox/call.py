@@ -43,7 +43,7 @@ class Call:
         await self.say({"status": "processing", "stream_id": self.exchange.stream_id})
 
     async def hear(self, packets: float = math.inf) -> bool:
-        """Takes audio until there are so many packets, or to its end. Returns whether that has come."""
+        """Takes packets until there are so many, or until the stream ends. Returns whether it has ended."""
         while self.exchange.heard < packets:
             message = await self._next()
             if message == END_STREAM:
@@ -68,7 +68,7 @@ class Call:
 
     async def decide(self, verdict: dict[str, Any]) -> None:
         """Says the verdict."""
-        # Kept first: a client that has it may look here before this thread goes on.
+        # Kept before it is sent: as soon as the client has it, a test may look for it here.
         self.exchange.verdict = verdict
         await self.say(verdict)
 
@@ -96,7 +96,7 @@ class Call:
         self._connection.resume_reading()
 
     async def linger(self) -> None:
-        """Leaves it to the client to close; takes what still comes."""
+        """Waits for the client to close; takes what still comes."""
         while True:
             await self._next()
 
@@ -108,7 +108,7 @@ class Call:
         await self.close(1002)
 
     async def drain(self) -> None:
-        """Keeps what came before the end and wasn't taken yet; ends with the connection."""
+        """Records what came and no scenario took, until the connection has ended."""
         with suppress(ConnectionClosed):
             while True:
                 self.exchange.record(await self._connection.recv())

@@ -34,7 +34,7 @@ TOKEN_PREFIX = "sandbox:"
 
 logger = logging.getLogger("elsa_unscripted.sandbox")
 
-# Apart, and quiet whatever the level above: at DEBUG, websockets logs request headers, the token among them.
+# Silent, whatever level the application sets: at DEBUG, websockets logs request headers, the token among them.
 _wire_logger = logging.getLogger("elsa_unscripted.sandbox.websockets")
 _wire_logger.setLevel(logging.CRITICAL)
 
