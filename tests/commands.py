@@ -40,7 +40,7 @@ FOREIGN = (
 )
 
 
-class Outcome(NamedTuple):
+class Finished(NamedTuple):
     """How a process ended, and what it printed."""
 
     status: int
@@ -74,7 +74,7 @@ def measure_no_children(monkeypatch: pytest.MonkeyPatch) -> None:
             monkeypatch.delenv(name)
 
 
-def run(*command: str, stdin: bytes = b"", stdout: Any = subprocess.PIPE, **variables: Any) -> Outcome:
+def run(*command: str, stdin: bytes = b"", stdout: Any = subprocess.PIPE, **variables: Any) -> Finished:
     """Runs a command to its end, with pipes."""
     done = subprocess.run(
         command,
@@ -86,7 +86,7 @@ def run(*command: str, stdin: bytes = b"", stdout: Any = subprocess.PIPE, **vari
         timeout=PATIENCE,
         check=False,
     )
-    return Outcome(done.returncode, done.stdout or b"", done.stderr.decode())
+    return Finished(done.returncode, done.stdout or b"", done.stderr.decode())
 
 
 @contextlib.contextmanager
@@ -107,11 +107,11 @@ def started(*command: str, **variables: str) -> Iterator[subprocess.Popen[bytes]
             process.kill()
 
 
-def interrupt(process: subprocess.Popen[bytes]) -> Outcome:
+def interrupt(process: subprocess.Popen[bytes]) -> Finished:
     """Presses Ctrl-C."""
     process.send_signal(signal.SIGINT)
     out, err = process.communicate(timeout=PATIENCE)
-    return Outcome(process.returncode, out, err.decode())
+    return Finished(process.returncode, out, err.decode())
 
 
 def on_terminal(

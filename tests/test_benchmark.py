@@ -9,7 +9,7 @@ import sys
 from pathlib import Path
 
 import pytest
-from commands import ROOT, Outcome, posix, run
+from commands import ROOT, Finished, posix, run
 
 BENCHMARK = str(ROOT / "scripts" / "benchmark")
 CHEAPEST = ("verdict", "max-speed", "peak")
@@ -18,7 +18,7 @@ CHEAPEST = ("verdict", "max-speed", "peak")
 pytestmark = [posix, pytest.mark.slow]
 
 
-def benchmark(*arguments: str) -> Outcome:
+def benchmark(*arguments: str) -> Finished:
     return run(sys.executable, BENCHMARK, *arguments)
 
 

@@ -211,6 +211,15 @@ def test_strange_values_make_a_page(tmp_path: Path, value: Any) -> None:
     assert text.count('<th scope="row">') == 2 * len(keys) + 2
 
 
+@pytest.mark.parametrize(("value", "place"), [(1.7e308, "95.4"), (100.1, "95.4"), (-5, "0.4"), (-1.7e308, "0.4")])
+def test_absurd_scores_are_drawn_at_the_end_of_the_scale(tmp_path: Path, value: float, place: str) -> None:
+    """A score outside 0 to 100 % has the outermost column of the histogram, and keeps no page from being made."""
+    entry = scored("A")
+    entry["result"]["result"]["speakers"][0]["metrics"]["general_scores"]["elsa"]["eps_score"] = value
+    text = made(tmp_path, [entry]).read_text(encoding="utf-8")
+    assert re.findall(r'<rect class="band-\w+" x="([\d.]+)"', text)[0] == place
+
+
 def test_a_torn_line_is_passed_over(tmp_path: Path) -> None:
     """A journal whose last line was torn off still makes a page of the others."""
     journal = write(tmp_path / "scores.jsonl", [scored("A"), scored("B")])

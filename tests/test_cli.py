@@ -23,7 +23,7 @@ from commands import (
     SECOND,
     SHORT,
     WIRE,
-    Outcome,
+    Finished,
     answer_close,
     interrupt,
     on_terminal,
@@ -50,7 +50,7 @@ def _sandbox() -> Iterator[Sandbox]:
         yield sandbox
 
 
-def score(sandbox: Any, *arguments: str, audio: str = SHORT, token: str = TOKEN, **more: Any) -> Outcome:
+def score(sandbox: Any, *arguments: str, audio: str = SHORT, token: str = TOKEN, **more: Any) -> Finished:
     """Runs `score` on a short file, as fast as it goes, with the token in the environment."""
     command = (*COMMAND, "score", audio, "--url", sandbox.url, "--speed", "max", *arguments)
     return run(*command, **{"ELSA_API_TOKEN": token, **more})

@@ -20,7 +20,7 @@ import pytest
 from commands import (
     COMMAND,
     PATIENCE,
-    Outcome,
+    Finished,
     environment,
     interrupt,
     on_terminal,
@@ -80,7 +80,7 @@ def command(url: str, folder: Path, *arguments: str) -> tuple[str, ...]:
     return (*COMMAND, "batch", *paths, "--url", url, "--speed", "max", "-o", journal, *arguments)
 
 
-def batch(server: Any, folder: Path, *arguments: str, token: str = TOKEN, **more: Any) -> Outcome:
+def batch(server: Any, folder: Path, *arguments: str, token: str = TOKEN, **more: Any) -> Finished:
     """Scores a folder, as fast as it goes, with the token in the environment."""
     return run(*command(server.url, folder, *arguments), **{"ELSA_API_TOKEN": token, **more})
 
@@ -100,13 +100,13 @@ def every(folder: Path) -> list[str]:
     return sorted(path.name for path in folder.iterdir())
 
 
-def last_line(outcome: Outcome) -> str:
-    return outcome.err.splitlines()[-1]
+def last_line(done: Finished) -> str:
+    return done.err.splitlines()[-1]
 
 
-def going_on(outcome: Outcome) -> list[str]:
+def going_on(done: Finished) -> list[str]:
     """Returns the command that the last line tells to repeat."""
-    program, *words = shlex.split(last_line(outcome).partition(": elsa-unscripted ")[2])
+    program, *words = shlex.split(last_line(done).partition(": elsa-unscripted ")[2])
     assert program == "batch"
     return [*COMMAND, program, *words]
 
@@ -129,7 +129,7 @@ def test_a_folder_is_scored(sandbox: Sandbox, folder: Path) -> None:
     assert sandbox.handshakes == RECORDINGS
     assert f"{RECORDINGS} recordings in 0:0" in err
     assert f"{RECORDINGS} scored, 0 not" in err
-    assert "The results are in" in last_line(Outcome(status, out, err))
+    assert "The results are in" in last_line(Finished(status, out, err))
 
 
 def test_the_summary_counts(sandbox: Sandbox, folder: Path) -> None:
@@ -497,9 +497,9 @@ def test_interrupted_once_it_finishes_what_is_in_flight(folder: Path, number: si
         assert (process.returncode, out, sandbox.handshakes) == (130, b"", 2)
         assert "2 in flight finish; Ctrl-C again cuts them off" in err.decode()
         assert len(results(folder)) == 2
-        outcome = Outcome(process.returncode, out, err.decode())
-        assert last_line(outcome).startswith("elsa-unscripted: to go on: ")
-        assert run(*going_on(outcome), ELSA_API_TOKEN=TOKEN).status == 0
+        done = Finished(process.returncode, out, err.decode())
+        assert last_line(done).startswith("elsa-unscripted: to go on: ")
+        assert run(*going_on(done), ELSA_API_TOKEN=TOKEN).status == 0
         assert sandbox.handshakes == RECORDINGS
     assert results(folder) == every(folder)
 

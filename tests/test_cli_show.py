@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from commands import COMMAND, SHORT, Outcome, on_terminal, posix, run
+from commands import COMMAND, SHORT, Finished, on_terminal, posix, run
 
 from elsa_unscripted.api import score
 from elsa_unscripted.cli.summary import summarize
@@ -30,7 +30,7 @@ def _saved(result: ScoreResult, tmp_path: Path) -> Path:
     return tmp_path / "result.json"
 
 
-def show(path: Path, **variables: Any) -> Outcome:
+def show(path: Path, **variables: Any) -> Finished:
     return run(*COMMAND, "show", str(path), **variables)
 
 

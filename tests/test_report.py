@@ -14,17 +14,18 @@ from pathlib import Path
 from typing import Any, Dict, List, Optional, Tuple
 
 import pytest
-from commands import COMMAND, SHORT, Outcome, posix, run, shadow
+from commands import COMMAND, SHORT, Finished, posix, run, shadow
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from recordings import AUSTEN, SPEECH, encoded, wav
 
 from elsa_unscripted import AudioError
 from elsa_unscripted.report import result_page, sound
-from elsa_unscripted.report.bands import band, check_thresholds
-from elsa_unscripted.report.drawing import BINS, gaps, joined, level, radar, shape, ticks
+from elsa_unscripted.report.drawing import BINS, gaps, joined, radar, shape, ticks
 from elsa_unscripted.report.transcript import cut, pieces
 from elsa_unscripted.results.assessment import Score, Speaker
+from elsa_unscripted.results.bands import band, check_thresholds
+from elsa_unscripted.results.facts import Rating
 from elsa_unscripted.results.result import ScoreResult
 from elsa_unscripted.sandbox.verdict import example
 
@@ -51,17 +52,9 @@ def test_bad_thresholds_are_refused(bad: Any) -> None:
         ScoreResult(VERDICT).to_html(thresholds=bad)
 
 
-@pytest.mark.parametrize(
-    ("name", "expected"), [("A1", 1), (" c2 ", 6), ("B2+", 4), ("", None), (None, None), ("B3", None), ("native", None)]
-)
-def test_levels(name: Optional[str], expected: Optional[int]) -> None:
-    """CEFR's six levels have an order; whatever else the server says has no place on the scale."""
-    assert level(name) == expected
-
-
 def test_radar_by_level() -> None:
     """With levels, each skill lies on the ring of its own, whatever its percent."""
-    drawn = radar({name: Score(50.0, cefr=cefr) for name, cefr in zip("abcde", ("C2", "B1", "A1", "B2", "C1"))})
+    drawn = radar([Rating(name, 50.0, level) for name, level in zip("abcde", ("C2", "B1", "A1", "B2", "C1"))])
     assert drawn is not None
     assert drawn.by_level
     assert [round(math.hypot(x, y) * 6 / 100) for x, y in drawn.dots] == [6, 3, 1, 4, 5]
@@ -71,13 +64,13 @@ def test_radar_by_level() -> None:
 
 def test_radar_without_levels() -> None:
     """Without levels it is drawn by percent; a missing skill leaves a gap, not a zero."""
-    drawn = radar({name: Score(value) for name, value in zip("abcde", (100.0, 50.0, None, 20.0, 1e9))})
+    drawn = radar([Rating(name, value) for name, value in zip("abcde", (100.0, 50.0, None, 20.0, 1e9))])
     assert drawn is not None
     assert not drawn.by_level
     assert [round(math.hypot(x, y)) for x, y in drawn.dots] == [100, 50, 20, 100]
     assert not drawn.area
     assert len(drawn.edges) == 3
-    assert radar({"a": Score(1.0), "b": Score(2.0), "c": Score()}) is None
+    assert radar([Rating("a", 1.0), Rating("b", 2.0), Rating("c")]) is None
 
 
 def test_pauses() -> None:
@@ -362,7 +355,7 @@ def _saved(tmp_path: Path) -> Path:
     return path
 
 
-def report(*arguments: Any, **variables: Any) -> Outcome:
+def report(*arguments: Any, **variables: Any) -> Finished:
     return run(*COMMAND, "report", *map(str, arguments), **variables)
 
 

@@ -212,7 +212,11 @@ def test_public_names_are_those_that_are_exported() -> None:
 
 
 @pytest.mark.parametrize(
-    "name", ["exceptions", "config", "wire.messages", "results.result", "results.assessment", "results.facts"]
+    "name",
+    [
+        *("exceptions", "config", "wire.messages"),
+        *("results.result", "results.assessment", "results.bands", "results.facts", "results.text"),
+    ],
 )
 def test_modules_export_what_they_say(name: str) -> None:
     """The `__all__` of a module names what is there, and no name twice."""

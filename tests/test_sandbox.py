@@ -514,7 +514,7 @@ def test_hang_handshake_never_answers() -> None:
         with pytest.raises(websocket.WebSocketTimeoutException):
             websocket.create_connection(sandbox.url, header=["Authorization: ELSA any"], timeout=0.2)
         assert sandbox.handshakes == 1
-        until(lambda: not sandbox._lines)
+        until(lambda: not sandbox._connections)
 
 
 def test_no_read_lets_the_network_fill_up() -> None:

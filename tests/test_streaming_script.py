@@ -18,7 +18,7 @@ from commands import (
     SECOND,
     SHORT,
     WIRE,
-    Outcome,
+    Finished,
     answer_close,
     interrupt,
     posix,
@@ -48,7 +48,7 @@ def _sandbox() -> Iterator[Sandbox]:
         yield sandbox
 
 
-def drop_in(url: str, *arguments: str, audio: str = SHORT, token: str = TOKEN, **variables: Any) -> Outcome:
+def drop_in(url: str, *arguments: str, audio: str = SHORT, token: str = TOKEN, **variables: Any) -> Finished:
     """Runs the script as the vendor's page does, pointed elsewhere by the environment."""
     options = ("--token", token, "--audio_path", audio, "--return_json")
     return run(*DROP_IN, *options, *arguments, ELSA_UNSCRIPTED_URL=url, **variables)

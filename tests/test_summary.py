@@ -11,8 +11,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from elsa_unscripted.cli.summary import summarize
-from elsa_unscripted.results.facts import printable
 from elsa_unscripted.results.result import ScoreResult, Timings
+from elsa_unscripted.results.text import printable
 
 SAID = "I think the rural way is thoroughly different. Three months would teach me patience."
 SCORES = {"think": 41.0, "rural": 47.5, "thoroughly": 38.2}

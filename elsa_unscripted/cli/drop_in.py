@@ -16,8 +16,8 @@ from typing import List
 from ..exceptions import ElsaError, ScoreTimeoutError, ScoringFailedError
 from ..exchange.client import Client
 from ..exchange.sender import Progress
-from ..results.facts import printable
 from ..results.result import ScoreResult
+from ..results.text import printable
 from ..wire.messages import Info, Opened, Status
 from .statuses import EXIT_STATUSES, INTERRUPTED, exit_status, explain
 from .terminal import flush_stderr

@@ -7,7 +7,7 @@ import logging
 import threading
 from typing import Callable, Iterator
 
-from ..results.facts import printable
+from ..results.text import printable
 from .inputs import READER
 
 _package = logging.getLogger("elsa_unscripted")

@@ -10,6 +10,7 @@ import functools
 import re
 from typing import NoReturn
 
+from ..results.bands import THRESHOLDS
 from .statuses import EXIT_STATUSES, USAGE
 from .terminal import PROGRAM, say
 
@@ -262,7 +263,7 @@ def _add_report(commands: argparse._SubParsersAction[_Parser]) -> None:
     parser.add_argument(
         "--thresholds",
         metavar="LOW,HIGH",
-        default="60,80",
+        default="{:g},{:g}".format(*THRESHOLDS),
         help="percent from which a score is fair, and from which it is good; default: %(default)s",
     )
     parser.add_argument("--title", metavar="T", help="the title of the page")

@@ -9,6 +9,7 @@ import sys
 from typing import Tuple
 
 from ..exceptions import ConfigError, ElsaError
+from ..results.bands import check_thresholds
 from .result import load_result
 from .statuses import USAGE, exit_status, explain
 from .terminal import give_up, say
@@ -71,8 +72,6 @@ def _page(options: argparse.Namespace, output: str) -> str:
 
 
 def _thresholds(text: str) -> Tuple[float, float]:
-    from ..report.bands import check_thresholds
-
     try:
         low, high = map(float, text.split(","))
         return check_thresholds((low, high))

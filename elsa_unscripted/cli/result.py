@@ -48,7 +48,10 @@ def _load_verdict(path: str) -> ScoreResult:
 
 
 def print_result(result: ScoreResult, form: str) -> int:
-    """Prints a result to standard output, or else to standard error: it was paid for. Returns the exit status."""
+    """Prints a result; returns the exit status.
+
+    It goes to standard output, and to standard error where that fails: it was paid for.
+    """
     try:
         _write(sys.stdout, result, form)
     except BrokenPipeError:

@@ -11,7 +11,7 @@ import textwrap
 import time
 from typing import TYPE_CHECKING, Mapping
 
-from ..results.facts import printable
+from ..results.text import printable
 from .statuses import USAGE
 from .terminal import say
 
@@ -48,7 +48,7 @@ def run(options: argparse.Namespace) -> int:
         print(f"Scenario: {printable(options.scenario)}. Ctrl-C ends it. In another shell:\n")
         print(f"    ELSA_API_TOKEN=any elsa-unscripted score AUDIO --url {sandbox.url}\n", flush=True)
         while True:
-            time.sleep(0.5)  # not longer: Ctrl-C in the moment before it is seen after it only
+            time.sleep(0.5)  # not longer: a Ctrl-C that comes just before the sleep is seen only after it
     finally:
         sandbox.close()
 

@@ -11,8 +11,8 @@ from typing import Any, BinaryIO, Iterator, Optional, Tuple
 
 from ..exceptions import ConfigError, ElsaError
 from ..exchange.client import Client, OnProgress, OnStatus
-from ..results.facts import printable
 from ..results.result import ScoreResult
+from ..results.text import printable
 from . import logs
 from .options import exchange, stdin, token
 from .result import formatted, print_result

@@ -13,21 +13,21 @@ import re
 from typing import IO, TYPE_CHECKING, Dict, Optional, Sequence, Union
 
 from ..exceptions import ConfigError, ElsaError
-from ..results.assessment import Speaker
-from ..results.facts import printable
+from ..results.assessment import SKILLS, Speaker
 from ..results.result import ScoreResult
+from ..results.text import printable
 
 if TYPE_CHECKING:
     from ..batch import Outcome
 
-SKILLS = ("pronunciation", "intonation", "fluency", "grammar", "vocabulary")
 EQUIVALENTS = ("ielts", "toefl", "toeic", "pte")
 METRICS = (
     *("advanced_pronunciation_score", "words_per_minute", "pausing_score", "energy_variation", "pitch_variation"),
     *("word_prominence_score", "word_prominence_cefr"),
 )
 
-# Always all of them, in this order; the scores under the server's names. New ones would come behind the last.
+# Every table has all of them, in this order, which people rely on: a new one belongs at the end. The scores have the
+# server's names.
 COLUMNS = (
     *("path", "outcome", "error", "reason", "message", "partial_error", "warnings"),
     *("audio_seconds", "audio_seconds_sent"),
@@ -41,10 +41,11 @@ COLUMNS = (
 
 Cell = Union[str, int, float, None]
 
-# OWASP's list for the beginning of a cell, its full-width forms included; white space and quotes before it are no
-# defence. Also behind what a spreadsheet may take for the end of a cell: in many languages that is the semicolon.
+# What makes a formula of a cell that begins with it: OWASP's list, and the full-width forms. White space and quotes
+# before it don't help. A spreadsheet may also take a separator in the text for the end of a cell, and what follows for
+# the beginning of the next; in many languages the separator is the semicolon.
 _FORMULA = re.compile(r"(?:^|(?<=[;,|\n]))(?=[\s\"]*[=+\-@\uff1d\uff0b\uff0d\uff20])|^(?=\n)")
-_NUMBER = re.compile(r"[+-]?\d{1,15}([.,]\d{1,15})?")  # a formula that is only itself
+_NUMBER = re.compile(r"[+-]?\d{1,15}([.,]\d{1,15})?")  # begins as a formula may, and is none
 
 
 class Table:
@@ -125,7 +126,7 @@ def _of_result(result: ScoreResult) -> Dict[str, Cell]:
         transcript=assessment.transcript,
         speakers=len(assessment.speakers),
     )
-    # The service looks for one speaker unless told otherwise; of several, the journal has the others.
+    # Of several speakers the first: the service looks for one unless told otherwise. The journal has the others.
     return {**cells, **_of_speaker(assessment.speakers[0])} if assessment.speakers else cells
 
 
@@ -158,7 +159,7 @@ def _of_error(error: Optional[ElsaError]) -> Dict[str, Cell]:
 
 
 def _seconds(outcome: Outcome) -> Optional[float]:
-    """Returns how long it took; for one of an earlier run, how long the exchange took that gave its result."""
+    """Returns how long it took; of an outcome from the journal, how long the exchange took that gave its result."""
     if not outcome.from_journal:
         return outcome.seconds
     return None if outcome.result is None else outcome.result.timings.total

@@ -6,6 +6,7 @@ import heapq
 from collections import Counter
 from typing import TYPE_CHECKING, List, Optional, Tuple
 
+from ..batch import BILLABLE_UNIT_SECONDS
 from ..exceptions import (
     AuthenticationError,
     BudgetError,
@@ -19,7 +20,6 @@ from .meter import clock
 if TYPE_CHECKING:
     from ..batch import Outcome
 
-UNIT_SECONDS = 15  # s: what is metered is started units of it, as far as anybody knows
 SLOWEST = 5
 MAX_REASONS = 1000  # kept: a server may give each recording a reason of its own
 SHOWN_REASONS = 15
@@ -81,10 +81,9 @@ class Tally:
             lines.append("The slowest:")
             lines += [f"{taken:8.1f} s  {path}" for taken, path in self._slowest]
         if billable_seconds:
-            units = round(billable_seconds / UNIT_SECONDS)
-            lines.append(
-                f"Estimate of the bill: {units} started units of {UNIT_SECONDS} s. ELSA documents no metering."
-            )
+            unit = BILLABLE_UNIT_SECONDS
+            units = round(billable_seconds / unit)
+            lines.append(f"Estimate of the bill: {units} started units of {unit:g} s. ELSA documents no metering.")
         return lines
 
 

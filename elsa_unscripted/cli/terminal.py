@@ -14,7 +14,7 @@ PROGRAM = "elsa-unscripted"
 
 def say(text: str, lead: str = f"{PROGRAM}: ") -> None:
     """Prints a line for people: to stderr, with whatever could move the cursor escaped."""
-    from ..results.facts import printable
+    from ..results.text import printable
 
     if sys.stderr is None:
         return

@@ -12,7 +12,7 @@ except ImportError as error:
         "the report needs the package Jinja2: pip install 'elsa-unscripted[report]'", name="jinja2"
     ) from error
 
+from .classroom import class_page
 from .page import result_page
-from .recordings import class_page
 
 __all__ = ["class_page", "result_page"]

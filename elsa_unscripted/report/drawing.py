@@ -6,17 +6,15 @@ Called by `page`. Nothing here is text of the server but the levels, which are c
 from __future__ import annotations
 
 import math
-from typing import Iterable, List, Mapping, NamedTuple, Optional, Sequence, Tuple
+from typing import Iterable, List, NamedTuple, Optional, Sequence, Tuple
 
-from ..results.assessment import Score
+from ..results.facts import LEVELS, Rating, level_number
 
-__all__ = ["LEVELS", "Radar", "Span", "gaps", "joined", "level", "radar", "shape", "ticks"]
-
-LEVELS = ("A1", "A2", "B1", "B2", "C1", "C2")
+__all__ = ["Radar", "Span", "gaps", "joined", "radar", "shape", "ticks"]
 
 RADIUS = 100.0
 FEWEST_SKILLS = 3  # with fewer, there is no area to look at
-LABEL_RADIUS = 1.14  # of the radius
+LABEL_RADIUS = 1.14  # times the radius
 BINS = 360  # bars of the waveform, over its whole width
 STEPS = (1, 2, 5, 10, 15, 30, 60, 120, 300, 600, 1800)  # s between two ticks
 MAX_TICKS = 7
@@ -57,28 +55,22 @@ class Radar(NamedTuple):
     edges: Sequence[str]
 
 
-def level(cefr: Optional[str]) -> Optional[int]:
-    """Returns 1 for A1 up to 6 for C2; `None` for what is no CEFR level. `B2+` counts as B2."""
-    name = (cefr or "").strip().upper().rstrip("+-")
-    return LEVELS.index(name) + 1 if name in LEVELS else None
-
-
-def radar(skills: Mapping[str, Score]) -> Optional[Radar]:
-    """Draws the skills against the CEFR levels, which ELSA gives with the scores but not as a function of them.
+def radar(skills: Sequence[Rating]) -> Optional[Radar]:
+    """Draws the skills by their CEFR levels: ELSA gives them beside the scores, and documents no rule between the two.
 
     Returns:
         The radar: by level if enough skills have one, else by percent; `None` if there is too little to draw.
     """
-    levels = [level(score.cefr) for score in skills.values()]
+    levels = [level_number(skill.level) for skill in skills]
     by_level = sum(each is not None for each in levels) >= FEWEST_SKILLS
     if by_level:
         ratios = [None if each is None else each / len(LEVELS) for each in levels]
         steps = [(name, (index + 1) / len(LEVELS)) for index, name in enumerate(LEVELS)]
-        values = [score.cefr.strip() if score.cefr and at else "" for score, at in zip(skills.values(), levels)]
+        values = [skill.level.strip() if skill.level and at else "" for skill, at in zip(skills, levels)]
     else:
-        ratios = [None if s.value is None else min(max(s.value, 0.0), 100.0) / 100 for s in skills.values()]
+        ratios = [None if s.value is None else min(max(s.value, 0.0), 100.0) / 100 for s in skills]
         steps = [(f"{percent}", percent / 100) for percent in (20, 40, 60, 80, 100)]
-        values = ["" if s.value is None else f"{s.value:.4g} %" for s in skills.values()]
+        values = ["" if s.value is None else f"{s.value:.4g} %" for s in skills]
     if sum(each is not None for each in ratios) < FEWEST_SKILLS:
         return None
     count = len(skills)
@@ -88,7 +80,7 @@ def radar(skills: Mapping[str, Score]) -> Optional[Radar]:
         by_level,
         [(name, _corners(_point(i, count, ratio) for i in range(count)), -RADIUS * ratio) for name, ratio in steps],
         [_point(index, count, 1.0) for index in range(count)],
-        [_label(index, count, name, values[index]) for index, name in enumerate(skills)],
+        [_label(index, count, skill.name, values[index]) for index, skill in enumerate(skills)],
         [point for point in points if point],
         "" if None in points else _corners(point for point in points if point),
         [_corners((one, other)) for one, other in neighbours if one and other],
@@ -149,6 +141,6 @@ def gaps(spans: Sequence[Span], least: float) -> List[Span]:
 
 
 def ticks(seconds: float) -> List[float]:
-    """Returns the times to name below a line of `seconds`: a few, at round numbers."""
+    """Returns the times to name below a timeline that is `seconds` long: a few, at round numbers."""
     step = next((step for step in STEPS if seconds / step <= MAX_TICKS), seconds / MAX_TICKS)
     return [index * step for index in range(int(seconds / step) + 1)]

@@ -1,26 +1,22 @@
-"""What is told of a result beside its scores, in the words of the terminal's summary. Called by `page`."""
+"""What the page of a result tells beside the scores: what made it, what is wrong with it, how it was sent.
+
+Called by `page`.
+"""
 
 from __future__ import annotations
 
 from typing import Iterator, List, NamedTuple, Optional, Sequence, Tuple
 
-from ..results.facts import SANDBOX, is_by_sandbox, measured
+from ..results import facts
 from ..results.result import ScoreResult
 from .sound import Sound
 from .transcript import cut
 
-__all__ = ["Moment", "Sandbox", "facts", "moments", "sandbox", "warnings"]
+__all__ = ["Sandbox", "sandbox", "sent", "warnings"]
 
 MAX_TEXT = 300  # characters of a warning
 MAX_WORD = 60  # characters of a value
-DIFFERENT = 0.5  # s by which another recording than the scored one is known
-
-
-class Moment(NamedTuple):
-    """Something that happened, in seconds since `score()` was called."""
-
-    name: str
-    seconds: float
+DIFFERENT = 0.5  # s: if the recording in the page is longer or shorter by more, it may not be the one that was scored
 
 
 class Sandbox(NamedTuple):
@@ -32,9 +28,10 @@ class Sandbox(NamedTuple):
 
 def sandbox(result: ScoreResult) -> Optional[Sandbox]:
     """Returns the notice that a result of the sandbox carries; `None` for one of the service."""
-    if not is_by_sandbox(result):
+    if not facts.is_by_sandbox(result):
         return None
-    return Sandbox(SANDBOX, [(cut(key.replace("_", " "), MAX_WORD), _plain(value)) for key, value in measured(result)])
+    measured = [(cut(name, MAX_WORD), cut(value, MAX_WORD)) for name, value in facts.measured(result)]
+    return Sandbox(facts.SANDBOX, measured)
 
 
 def warnings(result: ScoreResult, recording: Optional[Sound]) -> List[str]:
@@ -42,22 +39,8 @@ def warnings(result: ScoreResult, recording: Optional[Sound]) -> List[str]:
     return list(_warnings(result, recording))
 
 
-def moments(result: ScoreResult) -> List[Moment]:
-    """Returns what happened in the exchange, in order."""
-    timings = result.timings
-    named = {
-        "connected": timings.connect,
-        "stream opened": timings.start,
-        "first packet": timings.first_packet,
-        "end of stream": timings.audio_sent,
-        "verdict": timings.verdict,
-        "closed": timings.total,
-    }
-    return [Moment(name, at) for name, at in named.items() if at is not None]
-
-
-def facts(result: ScoreResult) -> List[Tuple[str, str]]:
-    """Returns how the recording was sent, and by what, as far as it is known."""
+def sent(result: ScoreResult) -> List[Tuple[str, str]]:
+    """Returns how the recording was sent, and by what, as far as it is known: names and texts."""
     channels = "1 channel" if result.channels == 1 else f"{result.channels} channels"
     form = (
         f"{result.sample_rate:,} Hz" if result.sample_rate else "",
@@ -75,14 +58,11 @@ def facts(result: ScoreResult) -> List[Tuple[str, str]]:
     return [(name, text) for name, text in told.items() if text]
 
 
-def _plain(value: object) -> str:
-    return f"{value:.4g}" if isinstance(value, float) else cut(str(value), MAX_WORD)
-
-
 def _warnings(result: ScoreResult, recording: Optional[Sound]) -> Iterator[str]:
     if result.partial_error:
-        reason = ": more than about 20 s of speech needed" if result.partial_error == "too_short" else ""
-        yield f"Partial assessment ({cut(result.partial_error, MAX_WORD)}){reason}."
+        shortfall = facts.shortfall(result)
+        more = f": {shortfall}" if shortfall else ""
+        yield f"Partial assessment ({cut(result.partial_error, MAX_WORD)}){more}."
     told = list(result.warnings)
     if recording is not None:
         told += [warning for warning in recording.warnings if warning not in told]

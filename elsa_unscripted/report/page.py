@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import json
-from typing import Any, Iterator, List, Mapping, NamedTuple, Optional, Sequence, Tuple
+from typing import Any, List, Mapping, NamedTuple, Optional, Sequence
 
-from ..results.assessment import PhonemeError, Score, Speaker, Word
-from ..results.facts import NO_ASSESSMENT, reason
+from ..results import facts
+from ..results.assessment import PhonemeError, Speaker, Word
+from ..results.bands import THRESHOLDS, Thresholds, band, check_thresholds
+from ..results.facts import LEVELS, Measure, Rating
 from ..results.result import ScoreResult
 from . import notes, render, sound
-from .bands import Thresholds, band, check_thresholds
-from .drawing import LEVELS, Radar, level, radar
+from .drawing import Radar, radar
 from .timeline import PAUSE, span_of, timeline
 from .transcript import MAX_CHARACTERS, Piece, cut, pieces
 
@@ -18,15 +19,15 @@ __all__ = ["result_page"]
 
 DEFAULT_TITLE = "Speech report"
 
-MAX_TEXT = 300  # characters of a text that has its own short place: a decision, a warning
+MAX_TEXT = 300  # characters of a text that is not the transcript, unless less is said
 MAX_SPEAKERS = 20
 MAX_ERRORS = 12  # sound errors
 MAX_EXAMPLES = 12
 MAX_SOUNDS = 40  # of a word
 
 
-class SoundError(NamedTuple):
-    """One way in which a sound went wrong."""
+class SoundRow(NamedTuple):
+    """A row of the table of sounds: one way in which a sound went wrong."""
 
     sound: str
     error: PhonemeError
@@ -37,25 +38,31 @@ class Part(NamedTuple):
     """What the page shows of one speaker.
 
     Attributes:
-        speaker: The views.
+        name: The server's name for the speaker; `""` if there is none.
+        overall: The overall rating.
+        skills: Those of the skills.
         radar: The skills, drawn.
         reached: The overall level, 1 for A1 up to 6.
         pieces: The transcript; indexes count the words of all parts.
-        errors: The most frequent sound errors.
-        more_errors: How many there are beside them.
-        equivalents: Name and value of each, also of those that are `None`; likewise `metrics`, with their unit.
+        sounds: The most frequent sound errors.
+        more_sounds: How many there are beside them.
+        equivalents: The scores in other tests; likewise `delivery`, and both have also what is `None`.
+        total_time: Seconds of speech.
         missing: What was not scored.
         reason: Why.
     """
 
-    speaker: Speaker
+    name: str
+    overall: Rating
+    skills: Sequence[Rating]
     radar: Optional[Radar]
     reached: Optional[int]
     pieces: Sequence[Piece]
-    errors: Sequence[SoundError]
-    more_errors: int
-    equivalents: Sequence[Tuple[str, Optional[float]]]
-    metrics: Sequence[Tuple[str, Optional[float], str]]
+    sounds: Sequence[SoundRow]
+    more_sounds: int
+    equivalents: Sequence[Measure]
+    delivery: Sequence[Measure]
+    total_time: Optional[float]
     missing: Sequence[str]
     reason: str
 
@@ -64,7 +71,7 @@ def result_page(
     result: ScoreResult,
     *,
     audio: Any = None,
-    thresholds: Thresholds = (60, 80),
+    thresholds: Thresholds = THRESHOLDS,
     title: Optional[str] = None,
 ) -> str:
     """Renders a result as one HTML file that needs nothing else.
@@ -85,7 +92,7 @@ def result_page(
     speakers = () if assessment is None else assessment.speakers[:MAX_SPEAKERS]
     alone = assessment.transcript if assessment is not None and len(speakers) == 1 else None
     words: List[Word] = []
-    parts = [_part(result, speaker, alone, words) for speaker in speakers]
+    parts = [_part(result, speaker, alone, words, limits) for speaker in speakers]
     return render.page(
         "page.html",
         styles=["page.css"],
@@ -103,12 +110,14 @@ def result_page(
         data=_data(words, recording, limits),
         sandbox=notes.sandbox(result),
         warnings=notes.warnings(result, recording),
-        reason=reason(result),
-        moments=notes.moments(result),
-        facts=notes.facts(result),
+        reason=facts.reason(result),
+        moments=facts.moments(result),
+        sent=notes.sent(result),
         raw=_json(result.raw, result.text),
         fetched="" if result.fetched is None else _json(result.fetched, ""),
-        no_assessment=NO_ASSESSMENT,
+        no_assessment=facts.NO_ASSESSMENT,
+        no_speaker=facts.NO_SPEAKER,
+        no_score=facts.NO_SCORE,
         pause=PAUSE,
         short=_short,
     )
@@ -118,55 +127,39 @@ def _short(text: Optional[str], limit: int = MAX_TEXT) -> str:
     return cut(text or "", limit)
 
 
-def _part(result: ScoreResult, speaker: Speaker, transcript: Optional[str], words: List[Word]) -> Part:
+def _part(
+    result: ScoreResult, speaker: Speaker, transcript: Optional[str], words: List[Word], limits: Thresholds
+) -> Part:
     """Returns what is shown of a speaker; adds the speaker's words to `words`."""
     found, said = pieces(speaker, transcript)
     numbered = [Piece(piece.text, None if piece.word is None else piece.word + len(words)) for piece in found]
     words.extend(said)
-    errors = list(_sound_errors(speaker))
-    equivalents, metrics, scores = speaker.equivalents, speaker.metrics, speaker.scores
-    named_equivalents = (
-        ("IELTS", equivalents.ielts),
-        ("TOEFL", equivalents.toefl),
-        ("TOEIC", equivalents.toeic),
-        ("PTE", equivalents.pte),
-    )
-    named_metrics = (
-        ("Words per minute", metrics.words_per_minute, ""),
-        ("Pausing", metrics.pausing_score, "%"),
-        ("Word prominence", metrics.word_prominence_score, "%"),
-        ("Pitch variation", metrics.pitch_variation, ""),
-        ("Energy variation", metrics.energy_variation, ""),
-        ("Advanced pronunciation", metrics.advanced_pronunciation_score, "%"),
-    )
-    skills: Mapping[str, Score] = {"overall": scores.overall, **scores.skills}
-    missing = [name.capitalize() for name, score in skills.items() if score.value is None]
-    missing += [name for name, value in named_equivalents if value is None]
-    missing += [name for name, value, _ in named_metrics if value is None]
+    overall, *skills = facts.ratings(speaker, limits)
+    errors = facts.sound_errors(speaker)
     return Part(
-        speaker,
-        radar({name.capitalize(): score for name, score in scores.skills.items()}),
-        level(scores.overall.cefr),
-        numbered,
-        errors[:MAX_ERRORS],
-        max(len(errors) - MAX_ERRORS, 0),
-        named_equivalents,
-        named_metrics,
-        missing,
-        reason(result, speaker),
+        name=_short(speaker.speaker_id, 60),
+        overall=overall,
+        skills=skills,
+        radar=radar(skills),
+        reached=facts.level_number(overall.level),
+        pieces=numbered,
+        sounds=[_sound_row(phoneme, error) for phoneme, error in errors[:MAX_ERRORS]],
+        more_sounds=max(len(errors) - MAX_ERRORS, 0),
+        equivalents=facts.equivalents(speaker),
+        delivery=facts.delivery(speaker),
+        total_time=speaker.total_time,
+        missing=facts.missing(speaker),
+        reason=facts.reason(result, speaker),
     )
 
 
-def _sound_errors(speaker: Speaker) -> Iterator[SoundError]:
-    """Yields the sound errors, the most frequent first."""
-    found = [(error.count or 0, top.phoneme, error) for top in speaker.top_errors for error in top.errors]
-    for _, phoneme, error in sorted(found, key=lambda item: -item[0]):
-        examples = (cut(example.text, 60) for example in error.examples[:MAX_EXAMPLES] if example.text)
-        yield SoundError(cut(phoneme or "?", 12), error, list(examples))
+def _sound_row(phoneme: Optional[str], error: PhonemeError) -> SoundRow:
+    examples = [cut(example.text, 60) for example in error.examples[:MAX_EXAMPLES] if example.text]
+    return SoundRow(cut(phoneme or "?", 12), error, examples)
 
 
 def _data(words: Sequence[Word], recording: Optional[sound.Sound], limits: Thresholds) -> Mapping[str, Any]:
-    """Returns what the script needs: of each word its time, score, band, decision and sounds."""
+    """Returns what `page.js` needs: of each word its time, score, band, decision and sounds."""
     seconds = recording.seconds if recording else 0.0
     told = []
     for word in words:

@@ -18,9 +18,9 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 from jinja2.utils import htmlsafe_json_dumps
 from markupsafe import Markup, escape
 
-from ..results.facts import printable
+from ..results.bands import band
+from ..results.text import number, percent, printable
 from ..version import __version__
-from .bands import band
 
 __all__ = ["page"]
 
@@ -62,14 +62,14 @@ def page(template_name: str, *, styles: Sequence[str] = (), scripts: Sequence[st
 
 
 def _source(text: str) -> str:
-    """Returns the source expression that admits this text inline, and no other."""
+    """Returns what makes a Content-Security-Policy admit this text inline, and no other: its hash."""
     digest = hashlib.sha256(text.encode("utf-8")).digest()
     return f"'sha256-{base64.b64encode(digest).decode('ascii')}'"
 
 
 @functools.cache
 def _asset(name: str) -> str:
-    # Line ends as in the checkout would change the hash: a browser turns all of them into "\n".
+    # A checkout on Windows may have "\r\n". A browser reads that as "\n", and compares the hash of what it has read.
     text = resources.files(__package__).joinpath(name).read_text(encoding="utf-8")
     return text.replace("\r\n", "\n")
 
@@ -84,28 +84,19 @@ def _environment() -> Environment:
         lstrip_blocks=True,
         finalize=_shown,
     )
-    environment.filters.update(lines=_lines, number=_number, percent=_percent, clock=_clock, points=_points)
+    environment.filters.update(lines=_lines, number=number, percent=percent, clock=_clock, points=_points, band=band)
     environment.filters["json"] = functools.partial(htmlsafe_json_dumps, ensure_ascii=True, separators=(",", ":"))
-    environment.filters["band"] = band
     return environment
 
 
 def _shown(value: Any) -> Any:
-    """Spells out what would be invisible or turn the line around; leaves what is safe already."""
+    """Spells out what would be invisible or turn the line around; markup that is safe already stays."""
     return printable(value) if isinstance(value, str) and not hasattr(value, "__html__") else value
 
 
 def _lines(text: str) -> Markup:
-    """Spells out the same in text whose line breaks stay."""
+    """Does the same for text whose line breaks stay."""
     return escape("\n".join(map(printable, text.split("\n"))))
-
-
-def _percent(value: float) -> str:
-    return f"{value:.1f}" if abs(value) < 1e4 else f"{value:.3g}"
-
-
-def _number(value: float) -> str:
-    return f"{value:.4g}" if abs(value) < 1e4 else f"{value:.6g}"
 
 
 def _clock(seconds: float) -> str:

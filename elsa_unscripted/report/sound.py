@@ -14,11 +14,11 @@ from ..audio.recording import Recording, load
 
 __all__ = ["Sound", "read"]
 
-STEP = 0.02  # s, or a little less, in whole frames
-FEWEST_STEPS = 360  # of a short recording, whose steps are shorter: as many as the drawing has bars
-QUIET = 0.12  # of the way from the quietest to the loud: below it nobody speaks
-MAX_PLAIN = 16 * 2**20  # bytes; a larger recording goes in as mono 16 kHz 16 bit, 2 MB a minute
-MAX_EMBEDDED = 64 * 2**20  # bytes, half an hour of that; a larger page would not open on many a phone
+STEP = 0.02  # s between two peaks, or a little less: a step has whole frames
+FEWEST_STEPS = 360  # as many as the drawing has bars: the steps of a short recording are shorter
+QUIET = 0.12  # of the way from the quiet moments to the loud ones: below it nobody speaks
+MAX_PLAIN = 16 * 2**20  # bytes; a larger recording is embedded as mono 16 kHz 16 bit, 2 MB a minute
+MAX_EMBEDDED = 64 * 2**20  # bytes, half an hour as mono 16 kHz 16 bit; many phones would not open a larger page
 PLAYED_RATE = 16_000  # Hz: what the service hears
 
 _WAV_PCM, _WAV_FLOAT, _WAV_EXTENSIBLE = 1, 3, 0xFFFE
@@ -81,7 +81,7 @@ def read(source: Any) -> Sound:
 
 
 def _playable(source: Any) -> Optional[Tuple[str, bytes]]:
-    """Returns the MIME type and the bytes of a file that every browser plays; Safari is late with Ogg and WebM."""
+    """Returns the MIME type and the bytes of a file that every browser plays: no Ogg and no WebM, for older Safaris."""
     if isinstance(source, (str, os.PathLike)):
         with open(source, "rb") as file:
             data = file.read()
@@ -96,7 +96,7 @@ def _playable(source: Any) -> Optional[Tuple[str, bytes]]:
         return "audio/mpeg", data
     if data.startswith(b"fLaC"):
         return "audio/flac", data
-    if data[4:8] == b"ftyp" and b"mp4a" in data:  # not ALAC
+    if data[4:8] == b"ftyp" and b"mp4a" in data:  # AAC; Apple Lossless, in the same container, is for Safari alone
         return "audio/mp4", data
     return None
 

@@ -5,16 +5,16 @@ from __future__ import annotations
 from typing import NamedTuple, Optional, Sequence, Tuple
 
 from ..results.assessment import Word
+from ..results.bands import Thresholds, band
+from ..results.facts import moments
 from ..results.result import ScoreResult
-from .bands import Thresholds, band
 from .drawing import Span, gaps, joined, shape, ticks
-from .notes import moments
 from .sound import Sound
 
 __all__ = ["PAUSE", "Timeline", "span_of", "timeline"]
 
-PAUSE = 0.3  # s of silence from which it is drawn as a pause
-WAIT_WIDTH = 12.0  # percent of the whole, for the wait behind the audio, however long it is
+PAUSE = 0.3  # s: a shorter silence is not drawn as a pause
+WAIT_WIDTH = 12.0  # percent of the width, for the wait after the audio, however long that was
 
 
 class Timeline(NamedTuple):
@@ -73,7 +73,8 @@ def timeline(
     pauses = gaps(speech, PAUSE)
     marks = [(span, band(word.score, limits)) for span, word in times]
     sent = 100 * min(max(result.audio_seconds_sent, 0.0) / seconds, 1.0) if exchanged else None
-    # A server that has heard the end is not waited for: its verdict stops the sending.
+    # A server that hears the end of the speech by itself sends its verdict before the end of the stream: the verdict
+    # stops the sending, and nobody waits for it.
     waited = exchanged and {"end of stream", "verdict"} <= happened
     width = 100 - WAIT_WIDTH if waited else 100.0
     return Timeline(

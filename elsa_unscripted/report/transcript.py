@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from typing import List, NamedTuple, Optional, Sequence, Tuple
 
+from ..results import facts
 from ..results.assessment import Speaker, Word
-from ..results.facts import find_words
+from ..results.text import find_words
 
 __all__ = ["Piece", "cut", "pieces"]
 
@@ -29,14 +30,13 @@ def pieces(speaker: Speaker, transcript: Optional[str]) -> Tuple[Sequence[Piece]
         transcript: The whole text, if it is this speaker's alone; else that of the utterances is taken.
 
     Returns:
-        The text, cut at the words, and the words. One that is not in its place in the text is left out; when those are
-        most, the text is made of the words alone.
+        The text, cut at the words, and the words. A word that is not found in its place is text without a score; if
+        most aren't found, the text is made of the words alone.
     """
-    words = [word for utterance in speaker.utterances for word in utterance.words if word.text][:MAX_WORDS]
+    words = facts.words(speaker)[:MAX_WORDS]
     spelled = [" ".join((word.text or "")[: MAX_LENGTH + 1].split()) for word in words]
-    said = " ".join(utterance.text for utterance in speaker.utterances if utterance.text)
-    texts = [cut(text, MAX_CHARACTERS) for text in (transcript, said) if text and text.strip()]
-    # A word of a megabyte would take the place of the page's other contents.
+    texts = [cut(text, MAX_CHARACTERS) for text in (transcript, facts.said(speaker)) if text and text.strip()]
+    # A word of a megabyte would leave no place for anything else: then the text is made of the words, each cut.
     if texts and all(len(word) <= MAX_LENGTH for word in spelled):
         text, places = max(((text, find_words(text, spelled)) for text in texts), key=lambda found: _found(found[1]))
         if 2 * _found(places) >= len(words):

@@ -13,11 +13,12 @@ from __future__ import annotations
 
 import logging
 import math
-from collections.abc import Mapping  # asked of every value that is read: typing's takes ten times as long
+from collections.abc import Mapping  # for isinstance(), on every value: typing.Mapping takes ten times as long
 from dataclasses import dataclass, field
 from typing import Any, Callable, Generic, Optional, Set, Tuple, Type, TypeVar, cast
 
 __all__ = [
+    "SKILLS",
     "Assessment",
     "Equivalents",
     "Example",
@@ -38,6 +39,8 @@ V = TypeVar("V", bound="_View")
 
 logger = logging.getLogger("elsa_unscripted")
 
+SKILLS = ("pronunciation", "intonation", "fluency", "grammar", "vocabulary")  # in ELSA's order
+
 
 def find_assessment(message: Mapping[str, Any]) -> Optional[Mapping[str, Any]]:
     """Finds the assessment in a verdict: the object whose `speakers` is a list.
@@ -50,7 +53,7 @@ def find_assessment(message: Mapping[str, Any]) -> Optional[Mapping[str, Any]]:
     return None
 
 
-# What a field accepts: a value of the right type, or None for a strange one.
+# What a field makes of a value: the same in the right type, or None if it is of a strange one.
 
 
 def _number(value: object) -> Optional[float]:
@@ -73,7 +76,8 @@ def _text(value: object) -> Optional[str]:
 
 
 def _identifier(value: object) -> Optional[str]:
-    number = value if isinstance(value, int) and _number(value) is not None else _count(value)  # a float has 53 bits
+    # An int as it is: beyond 2**53, a float would change its last digits.
+    number = value if isinstance(value, int) and _number(value) is not None else _count(value)
     return _text(value) if number is None else str(number)
 
 
@@ -85,7 +89,7 @@ def _items(value: object) -> Optional[Tuple[object, ...]]:
     return tuple(value) if isinstance(value, list) else None
 
 
-# The paths in it are spelled in this file, with every index as `[]`; none is the server's, so it is bounded.
+# Bounded: the paths are spelled in this file, with `[]` for every index, and nothing of the server is in them.
 _reported: Set[str] = set()
 
 
@@ -202,9 +206,8 @@ class Scores(_View):
 
     @property
     def skills(self) -> Mapping[str, Score]:
-        """The five skills by name, in the order in which ELSA documents them."""
-        names = ("pronunciation", "intonation", "fluency", "grammar", "vocabulary")
-        return {name: getattr(self, name) for name in names}
+        """The five skills by name, in the order of `SKILLS`."""
+        return {name: getattr(self, name) for name in SKILLS}
 
     @property
     def any_scored(self) -> bool:

@@ -1,102 +1,273 @@
-"""What a result says, worked out once: the terminal, the pages and the tables only lay it out."""
+"""What a result says, worked out once: ranked, banded, named. The terminal, the pages and the tables only lay it out.
+
+A fact tells whose word it is. `level` and `word` are ELSA's own; a `band` is ours, by thresholds that ELSA doesn't
+document. Texts of the server stand here as they came: whoever shows one makes it harmless (`text`) and short.
+"""
 
 from __future__ import annotations
 
-import functools
-import re
-import unicodedata
-from typing import Any, Iterator, Mapping, Match, Optional, Pattern, Sequence, Tuple, Union
+from typing import Any, Iterable, Mapping, NamedTuple, Optional, Sequence, Tuple, Union
 
-from .assessment import Speaker
+from .assessment import SKILLS, PhonemeError, Score, Speaker, Word
+from .bands import THRESHOLDS, Thresholds, band
 from .result import ScoreResult
+from .text import number
 
-__all__ = ["find_words", "is_by_sandbox", "is_short", "measured", "printable", "reason"]
+__all__ = [
+    "ENOUGH_SPEECH",
+    "LEVELS",
+    "NO_ASSESSMENT",
+    "NO_SCORE",
+    "NO_SPEAKER",
+    "RATED",
+    "SANDBOX",
+    "Measure",
+    "Moment",
+    "Rating",
+    "SoundError",
+    "delivery",
+    "equivalents",
+    "is_by_sandbox",
+    "is_short",
+    "level_number",
+    "measured",
+    "missing",
+    "moments",
+    "ratings",
+    "reason",
+    "said",
+    "sandboxed",
+    "shortfall",
+    "sound_errors",
+    "transcript",
+    "weakest",
+    "words",
+]
 
-MAX_STEP = 200  # characters of a word, and between two: keeps the search for words linear
-MAX_MEASURED = 20
-UNSPACED = ("THAI ", "LAO ", "KHMER ", "MYANMAR ")  # beside those of wide characters
+LEVELS = ("A1", "A2", "B1", "B2", "C1", "C2")  # CEFR's, from the lowest
 ENOUGH_SECONDS = 20.0  # s of speech; documented
 ENOUGH_SPEECH = "The metrics need more than about 20 s of speech; grammar and vocabulary have minimums of their own."
 NO_ASSESSMENT = (
     "The server sent no assessment. The documented one comes with the premium plan, and with return_json on."
 )
+NO_SPEAKER = "The server found no speaker."
+NO_SCORE = "The server gave no score."
 SANDBOX = 'The sandbox made this result, not ELSA. Only what is under "measured" was measured; any score is made up.'
 SANDBOX_SCORES = 'The sandbox can\'t assess speech; its scenario "example" has scores, made up.'
+MAX_MEASURED = 20
 
 
-def printable(text: str) -> str:
-    r"""Spells out what a terminal would obey or hide: `\x1b` for an escape, `\u202e` for a bidi override.
+# Scores.
 
-    Letters of all scripts, spaces and the two joiners that Persian, Indic scripts and emoji need stay.
+
+class Rating(NamedTuple):
+    """How well something was spoken: a skill, or all of them together.
+
+    Attributes:
+        name: "Overall", "Pronunciation" and so on.
+        value: ELSA's score, percent; `None`: not scored, which is not 0.
+        level: ELSA's CEFR level.
+        word: ELSA's word for it.
+        band: Ours: one of `BANDS`.
     """
-    if text.isprintable():
-        return text
-    return "".join(char if _is_shown(char) else char.encode("unicode_escape").decode("ascii") for char in text)
+
+    name: str
+    value: Optional[float] = None
+    level: Optional[str] = None
+    word: Optional[str] = None
+    band: str = "none"
 
 
-def _is_shown(char: str) -> bool:
-    return char.isprintable() or char in "\u200c\u200d" or unicodedata.category(char) == "Zs"
+RATED = ("Overall", *(name.capitalize() for name in SKILLS))
+"""What `ratings()` are of, in their order."""
 
 
-def find_words(text: str, words: Sequence[str]) -> Sequence[Optional[Tuple[int, int]]]:
-    """Finds words in a text in the order in which they were said; returns start and end of each.
+def ratings(speaker: Speaker, thresholds: Thresholds = THRESHOLDS) -> Sequence[Rating]:
+    """Returns the overall rating and those of the five skills, scored or not; `RATED` has their names."""
+    scores: Iterable[Score] = (speaker.scores.overall, *speaker.scores.skills.values())
+    return [
+        Rating(name, score.value, score.cefr, score.decision, band(score.value, thresholds))
+        for name, score in zip(RATED, scores)
+    ]
 
-    The server may spell the text otherwise than the words: `None` stands for a word that is not found in its place.
+
+def level_number(level: Optional[str]) -> Optional[int]:
+    """Returns 1 for A1 up to 6 for C2; `None` for what is no CEFR level. `B2+` counts as B2."""
+    name = (level or "").strip().upper().rstrip("+-")
+    return LEVELS.index(name) + 1 if name in LEVELS else None
+
+
+class Measure(NamedTuple):
+    """A number beside the scores.
+
+    Attributes:
+        name: What it is of.
+        value: `None` if the server gave none.
+        unit: `"%"`, or nothing.
+        level: ELSA's CEFR level for it, where there is one.
     """
-    eager = list(_places(text, words, careful=False))
-    return list(_places(text, words, careful=True)) if None in eager else eager
+
+    name: str
+    value: Optional[float]
+    unit: str = ""
+    level: Optional[str] = None
 
 
-def _places(text: str, words: Sequence[str], *, careful: bool) -> Iterator[Optional[Tuple[int, int]]]:
-    done = 0
-    for index, word in enumerate(words):
-        found = _search(text, word, done)
-        if found and careful and re.search(r"\w", text[done : found.start()]):
-            # It stands further on. Where the next word stands before it, that is another one, which is not skipped to.
-            after = _search(text, words[index + 1], done) if index + 1 < len(words) else None
-            found = None if after and after.start() < found.start() else found
-        yield found.span() if found else None
-        done = found.end() if found else done
+def equivalents(speaker: Speaker) -> Sequence[Measure]:
+    """Returns what the speech would score in other tests, each on that test's own scale."""
+    found = speaker.equivalents
+    return [
+        Measure("IELTS", found.ielts),
+        Measure("TOEFL", found.toefl),
+        Measure("TOEIC", found.toeic),
+        Measure("PTE", found.pte),
+    ]
 
 
-def _search(text: str, word: str, start: int) -> Optional[Match[str]]:
-    return _pattern(word).search(text, start, start + 2 * MAX_STEP) if 0 < len(word) <= MAX_STEP else None
+def delivery(speaker: Speaker) -> Sequence[Measure]:
+    """Returns how it was spoken, what listeners notice first."""
+    found = speaker.metrics
+    return [
+        Measure("Words per minute", found.words_per_minute),
+        Measure("Pausing", found.pausing_score, "%"),
+        Measure("Word prominence", found.word_prominence_score, "%", found.word_prominence_cefr),
+        Measure("Pitch variation", found.pitch_variation),
+        Measure("Energy variation", found.energy_variation),
+        Measure("Advanced pronunciation", found.advanced_pronunciation_score, "%"),
+    ]
 
 
-@functools.lru_cache(1024)
-def _pattern(word: str) -> Pattern[str]:
-    # As a whole, or anywhere in scripts that put no spaces between words. Apostrophes are straight or curly.
-    spelled = re.sub("['\u2019]", "['\u2019]", re.escape(word))
-    if any(
-        unicodedata.east_asian_width(char) in "WF" or unicodedata.name(char, "").startswith(UNSPACED) for char in word
-    ):
-        return re.compile(spelled)
-    return re.compile(rf"(?<!\w){spelled}(?!\w)", re.IGNORECASE)
+def missing(speaker: Speaker) -> Sequence[str]:
+    """Returns the names of everything that was not scored."""
+    everything: Sequence[Union[Rating, Measure]] = [*ratings(speaker), *equivalents(speaker), *delivery(speaker)]
+    return [each.name for each in everything if each.value is None]
 
 
-def is_by_sandbox(result: ScoreResult) -> bool:
-    """Whether the result says of itself that the sandbox made it."""
-    return any(holder.get("sandbox") is True for holder in _holders(result))
+# What was said.
 
 
-def measured(result: ScoreResult) -> Sequence[Tuple[str, Union[str, float]]]:
-    """Returns what the sandbox measured: names and values, as they came."""
-    found = next((m for m in (holder.get("measured") for holder in _holders(result)) if isinstance(m, Mapping)), {})
-    return [(key, value) for key, value in found.items() if isinstance(value, (str, int, float))][:MAX_MEASURED]
+def words(speaker: Speaker) -> Sequence[Word]:
+    """Returns the words that were heard, in order."""
+    return [word for utterance in speaker.utterances for word in utterance.words if word.text]
 
 
-def _holders(result: ScoreResult) -> Sequence[Mapping[str, Any]]:
-    return [result.raw] if result.assessment is None else [result.raw, result.assessment.raw]
+def said(speaker: Speaker) -> str:
+    """Returns the texts of the speaker's utterances, joined; `""` if they have none."""
+    return " ".join(utterance.text for utterance in speaker.utterances if utterance.text)
+
+
+def transcript(speaker: Speaker, whole: Optional[str] = None) -> str:
+    """Returns what was heard: the whole text, else that of the utterances, else that of the words; else `""`.
+
+    Args:
+        speaker: Who said it.
+        whole: The assessment's transcript, if it is this speaker's alone.
+    """
+    return whole or said(speaker) or " ".join(word.text or "" for word in words(speaker))
+
+
+def weakest(scores: Sequence[Optional[float]], thresholds: Thresholds = THRESHOLDS) -> Sequence[int]:
+    """Returns which words are not good, the worst first; of equal ones, the one that was said first.
+
+    Args:
+        scores: Of the words, in the order in which they were said.
+        thresholds: A word is good from the upper one on.
+    """
+    below = [(score, index) for index, score in enumerate(scores) if score is not None and score < thresholds[1]]
+    return [index for _, index in sorted(below)]
+
+
+class SoundError(NamedTuple):
+    """One way in which a sound went wrong.
+
+    Attributes:
+        phoneme: The sound that was meant, in the server's notation.
+        error: What was heard in its place, how often, and in which words.
+    """
+
+    phoneme: Optional[str]
+    error: PhonemeError
+
+
+def sound_errors(speaker: Speaker) -> Sequence[SoundError]:
+    """Returns the ways in which sounds went wrong, the most frequent first; one without a count is last."""
+    found = [(error.count or 0, SoundError(top.phoneme, error)) for top in speaker.top_errors for error in top.errors]
+    return [each for _, each in sorted(found, key=lambda pair: -pair[0])]
+
+
+# Why there is no score.
 
 
 def is_short(speaker: Speaker, result: ScoreResult) -> bool:
-    """Whether too little was said for any score: the server says so, or what is documented does."""
-    seconds = result.audio_seconds or None if speaker.total_time is None else speaker.total_time
-    return result.partial_error == "too_short" or (seconds is not None and seconds < ENOUGH_SECONDS)
+    """Whether too little was said for any score: the server says so, or it is less than what is documented."""
+    seconds = speaker.total_time if speaker.total_time is not None else (result.audio_seconds or None)
+    return _is_called_short(result) or (seconds is not None and seconds < ENOUGH_SECONDS)
 
 
 def reason(result: ScoreResult, speaker: Optional[Speaker] = None) -> str:
     """Returns why something was not scored, as far as anybody knows."""
-    if result.partial_error == "too_short" if speaker is None else is_short(speaker, result):
+    if _is_called_short(result) if speaker is None else is_short(speaker, result):
         return f"There was not enough speech. {ENOUGH_SPEECH}"
     return SANDBOX_SCORES if is_by_sandbox(result) else ENOUGH_SPEECH
+
+
+def shortfall(result: ScoreResult) -> str:
+    """Returns what a partial assessment lacked, where its `partial_error` is a known one; else `""`."""
+    return "more than about 20 s of speech needed" if _is_called_short(result) else ""
+
+
+def _is_called_short(result: ScoreResult) -> bool:
+    return result.partial_error == "too_short"
+
+
+# The exchange.
+
+
+class Moment(NamedTuple):
+    """Something that happened, in seconds since `score()` was called."""
+
+    name: str
+    seconds: float
+
+
+def moments(result: ScoreResult) -> Sequence[Moment]:
+    """Returns what happened in the exchange, in order; what didn't happen is left out."""
+    timings = result.timings
+    named = {
+        "connected": timings.connect,
+        "stream opened": timings.start,
+        "first packet": timings.first_packet,
+        "end of stream": timings.audio_sent,
+        "verdict": timings.verdict,
+        "closed": timings.total,
+    }
+    return [Moment(name, at) for name, at in named.items() if at is not None]
+
+
+# What a sandbox made is never shown without saying so.
+
+
+def is_by_sandbox(result: ScoreResult) -> bool:
+    """Whether the result says of itself that the sandbox made it."""
+    return any(each.get("sandbox") is True for each in _objects(result))
+
+
+def sandboxed(made: int, total: int) -> str:
+    """Returns the notice for `total` results of which the sandbox made so many."""
+    which = "these results" if made == total else f"{made} of these results"
+    return f"The sandbox made {which}, not ELSA. Any score in them is made up."
+
+
+def measured(result: ScoreResult) -> Sequence[Tuple[str, str]]:
+    """Returns what the sandbox measured of the recording: names and values, those that are numbers or text."""
+    found = [each["measured"] for each in _objects(result) if isinstance(each.get("measured"), Mapping)]
+    given = [(name, value) for name, value in (found or [{}])[0].items() if isinstance(value, (str, int, float))]
+    return [
+        (name.replace("_", " "), number(value) if isinstance(value, float) else str(value))
+        for name, value in given[:MAX_MEASURED]
+    ]
+
+
+def _objects(result: ScoreResult) -> Sequence[Mapping[str, Any]]:
+    """Returns the objects of the server in which a sandbox leaves its marks."""
+    return [result.raw] if result.assessment is None else [result.raw, result.assessment.raw]

@@ -13,6 +13,7 @@ from typing import Any, Iterator, Mapping, Optional, Tuple, Union
 from ..exceptions import ConnectError, ProtocolError
 from . import saved
 from .assessment import Assessment, Speaker, find_assessment
+from .bands import THRESHOLDS, Thresholds
 
 __all__ = ["ScoreResult", "Timings"]
 
@@ -113,9 +114,7 @@ class ScoreResult(Mapping[str, Any]):
         assessment = self.assessment
         return () if assessment is None else assessment.speakers
 
-    def to_html(
-        self, *, audio: Any = None, thresholds: Tuple[float, float] = (60, 80), title: Optional[str] = None
-    ) -> str:
+    def to_html(self, *, audio: Any = None, thresholds: Thresholds = THRESHOLDS, title: Optional[str] = None) -> str:
         """Renders the report page: one HTML file that needs nothing else (extra `report`).
 
         Args:

@@ -11,8 +11,8 @@ from typing import Any, Callable
 
 from websockets.exceptions import ConnectionClosed
 
+from .connection import Connection
 from .exchange import Exchange
-from .line import Line
 from .rules import END_STREAM, Breach, read_config
 
 ATTENTION_SECONDS = 0.02  # s: how long the stream id is held back, to catch a client that doesn't wait for it
@@ -27,11 +27,11 @@ class Call:
         greeting: Whether the server greets.
     """
 
-    def __init__(self, line: Line, exchange: Exchange, links: str, greeting: bool) -> None:
+    def __init__(self, connection: Connection, exchange: Exchange, links: str, greeting: bool) -> None:
         self.exchange = exchange
         self.links = links
         self.greeting = greeting
-        self._line = line
+        self._connection = connection
         self._stream_ended = False
 
     async def open(self) -> None:
@@ -43,7 +43,7 @@ class Call:
         await self.say({"status": "processing", "stream_id": self.exchange.stream_id})
 
     async def hear(self, packets: float = math.inf) -> bool:
-        """Takes audio until there are so many packets, or to its end. Returns whether that has come."""
+        """Takes packets until there are so many, or until the stream ends. Returns whether it has ended."""
         while self.exchange.heard < packets:
             message = await self._next()
             if message == END_STREAM:
@@ -64,11 +64,11 @@ class Call:
 
     async def send(self, text: str) -> None:
         """Sends a text that need not be JSON."""
-        await self._line.send(text)
+        await self._connection.send(text)
 
     async def decide(self, verdict: dict[str, Any]) -> None:
         """Says the verdict."""
-        # Kept first: a client that has it may look here before this thread goes on.
+        # Kept before it is sent: as soon as the client has it, a test may look for it here.
         self.exchange.verdict = verdict
         await self.say(verdict)
 
@@ -82,21 +82,21 @@ class Call:
 
     async def close(self, code: int) -> None:
         """Ends the connection with a closing handshake."""
-        await self._line.close(code)
+        await self._connection.close(code)
 
     async def cut(self) -> None:
         """Ends the connection without one."""
-        await self._line.cut()
+        await self._connection.cut()
 
     async def read_nothing(self, seconds: float) -> None:
         """Leaves what the client sends in the network's buffers, until they are full and it can't send."""
-        self._line.stop_reading()
+        self._connection.stop_reading()
         with suppress(asyncio.TimeoutError):
-            await asyncio.wait_for(self._line.wait_closed(), seconds)
-        self._line.resume_reading()
+            await asyncio.wait_for(self._connection.wait_closed(), seconds)
+        self._connection.resume_reading()
 
     async def linger(self) -> None:
-        """Leaves it to the client to close; takes what still comes."""
+        """Waits for the client to close; takes what still comes."""
         while True:
             await self._next()
 
@@ -108,13 +108,13 @@ class Call:
         await self.close(1002)
 
     async def drain(self) -> None:
-        """Keeps what came before the end and wasn't taken yet; ends with the connection."""
+        """Records what came and no scenario took, until the connection has ended."""
         with suppress(ConnectionClosed):
             while True:
-                self.exchange.record(await self._line.recv())
+                self.exchange.record(await self._connection.recv())
 
     async def _next(self) -> str | bytes:
-        message = await self._line.recv()
+        message = await self._connection.recv()
         self.exchange.record(message)
         if self._stream_ended:
             raise Breach("a message came after the end of the stream")

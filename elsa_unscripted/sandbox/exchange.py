@@ -11,7 +11,7 @@ from typing import Any
 
 from .rules import WAV_HEADER_BYTES, Format, read_packet
 
-CLOSING_SECONDS = 2.0  # s: a client that has its verdict closes at once; its test may look a moment before
+CLOSING_SECONDS = 2.0  # s to wait for a close code: a test may ask for it a moment before the client closes
 
 
 class Exchange:

@@ -47,7 +47,7 @@ def _decibels(level: float) -> float | None:
 
 def _clipped(audio: AudioSegment) -> int:
     full = 2 ** (8 * audio.sample_width - 1)
-    # A 24-bit recording that was widened to 32 bit ends at 256 steps below the top.
+    # The loudest sample of a 24-bit recording, once widened to 32 bit, is 256 steps below the top.
     tops = (full - 1, full - 256) if audio.sample_width == 4 else (full - 1,)
     if audio.max < min(tops):
         return 0

@@ -14,11 +14,11 @@ from websockets.http11 import Response
 
 from . import verdict
 from .call import Call, Script
-from .line import Line
+from .connection import Connection
 from .measure import measure
 from .pages import page
 
-Gate = Callable[[Line, Any, bool], Awaitable["Response | None"]]
+Gate = Callable[[Connection, Any, bool], Awaitable["Response | None"]]
 
 
 class Scenario(NamedTuple):
@@ -168,19 +168,19 @@ async def _verdict_then_drop(call: Call, _: None) -> None:
 
 
 def _refuse(status: int, why: str, **headers: str) -> Gate:
-    async def gate(line: Line, retry_after: str | None, first: bool) -> Response | None:
+    async def gate(connection: Connection, retry_after: str | None, first: bool) -> Response | None:
         later = {} if retry_after is None else {"Retry_After": retry_after}
         return page(status, f"{why} This is a scenario of the sandbox.", **headers, **later)
 
     return gate
 
 
-async def _refuse_first(line: Line, retry_after: str | None, first: bool) -> Response | None:
-    return await _UNAVAILABLE(line, retry_after, first) if first else None
+async def _refuse_first(connection: Connection, retry_after: str | None, first: bool) -> Response | None:
+    return await _UNAVAILABLE(connection, retry_after, first) if first else None
 
 
-async def _hang(line: Line, _: None, first: bool) -> Response | None:
-    await line.wait_closed()
+async def _hang(connection: Connection, _: None, first: bool) -> Response | None:
+    await connection.wait_closed()
     return page(408, "Nobody is there any more.")
 
 

@@ -17,8 +17,8 @@ from websockets.asyncio.server import ServerConnection, serve
 from websockets.http11 import Request, Response
 
 from .call import Call, hold
+from .connection import Connection
 from .exchange import Exchange
-from .line import Line
 from .pages import PATH, find, page
 from .rules import AUTHORIZATION
 from .scenarios import Choice, choose
@@ -34,7 +34,7 @@ TOKEN_PREFIX = "sandbox:"
 
 logger = logging.getLogger("elsa_unscripted.sandbox")
 
-# Apart, and quiet whatever the level above: at DEBUG, websockets logs request headers, the token among them.
+# Silent, whatever level the application sets: at DEBUG, websockets logs request headers, the token among them.
 _wire_logger = logging.getLogger("elsa_unscripted.sandbox.websockets")
 _wire_logger.setLevel(logging.CRITICAL)
 
@@ -80,7 +80,7 @@ class Sandbox:
         self._on_exchange = on_exchange
         self._keep = keep
         self._exchanges: list[Exchange] = []
-        self._lines: set[Line] = set()
+        self._connections: set[Connection] = set()
         self._tokens_seen: set[str] = set()
         self._thread: threading.Thread | None = None
         self._stop: Callable[[], object] = lambda: None
@@ -160,7 +160,7 @@ class Sandbox:
             self._handle,
             sock=listener,
             backlog=BACKLOG,
-            create_connection=functools.partial(Line, self._lines),  # type: ignore[arg-type]
+            create_connection=functools.partial(Connection, self._connections),  # type: ignore[arg-type]
             process_request=self._process_request,
             process_response=self._process_response,
             compression=None,
@@ -177,7 +177,7 @@ class Sandbox:
         server.close()
         closed = asyncio.ensure_future(server.wait_closed())
         await asyncio.wait({closed}, timeout=GOODBYE_SECONDS)
-        await asyncio.gather(*(line.cut() for line in tuple(self._lines)))
+        await asyncio.gather(*(connection.cut() for connection in tuple(self._connections)))
         await asyncio.wait({closed}, timeout=CLOSE_SECONDS / 2)
 
     async def _process_request(self, connection: ServerConnection, request: Request) -> Response | None:
@@ -198,20 +198,20 @@ class Sandbox:
         self._tokens_seen.add(token)
         if choice.scenario.gate is None:
             return None
-        assert isinstance(connection, Line)
+        assert isinstance(connection, Connection)
         return await choice.scenario.gate(connection, choice.value, first)
 
     def _process_response(self, connection: ServerConnection, request: Request, response: Response) -> None:
         # Here, and not in `_handle`, so that it is in `exchanges` before the client knows that it is connected.
         if response.status_code == 101:
-            assert isinstance(connection, Line)
+            assert isinstance(connection, Connection)
             name = self._choose(_token(request)).name
             connection.exchange = Exchange(str(uuid.uuid4()), name, request.headers)
             self._exchanges.append(connection.exchange)
             del self._exchanges[: -self._keep]
 
     async def _handle(self, connection: ServerConnection) -> None:
-        assert isinstance(connection, Line)
+        assert isinstance(connection, Connection)
         assert connection.exchange is not None
         assert connection.request is not None
         exchange, request = connection.exchange, connection.request

@@ -1,4 +1,4 @@
-"""`Line`: one TCP connection of the sandbox, with the rudeness that websockets has no methods for; used by `call`."""
+"""`Connection`: one TCP connection of the sandbox, which can also be cut, or not be read; used by `call`, `server`."""
 
 from __future__ import annotations
 
@@ -14,36 +14,37 @@ from .exchange import Exchange
 SMALL_BUFFER_BYTES = 4096  # so that a sender feels at once that nobody reads
 
 
-class Line(ServerConnection):
-    """A connection that its sandbox knows from accept to end, whether or not a handshake comes about.
+class Connection(ServerConnection):
+    """A connection that is in its sandbox's set from accept to end, whether or not the handshake succeeds.
 
     Args:
-        lines: Where to be found while it lives.
+        connections: The set, for the sandbox to cut what is left in it when it closes.
         *args: For `ServerConnection`.
         **kwargs: For `ServerConnection`.
 
     Attributes:
-        exchange: What it is for, once the handshake is accepted.
+        exchange: What happens on it, once the handshake is accepted.
     """
 
-    def __init__(self, lines: set[Line], *args: Any, **kwargs: Any) -> None:
+    def __init__(self, connections: set[Connection], *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
         self.exchange: Exchange | None = None
-        self._lines = lines
+        self._connections = connections
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         super().connection_made(transport)
-        # asyncio does so too, but not below a listener that it was handed; without, a second message is 40 ms late.
+        # asyncio sets this only on connections of a listener that it opened itself. Without it, a message that follows
+        # another at once comes 40 ms late.
         self._socket().setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-        self._lines.add(self)
+        self._connections.add(self)
 
     def connection_lost(self, exc: Exception | None) -> None:
-        self._lines.discard(self)
+        self._connections.discard(self)
         super().connection_lost(exc)
 
     async def cut(self) -> None:
         """Ends the TCP connection, now, without a close frame."""
-        # Closing alone isn't enough: a process that was forked meanwhile holds a copy of the socket.
+        # To close it is not enough where a process was forked meanwhile: its copy of the socket keeps TCP open.
         with suppress(OSError):
             self._socket().shutdown(socket.SHUT_RDWR)
         self.transport.abort()

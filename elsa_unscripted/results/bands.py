@@ -1,6 +1,7 @@
-"""The bands that scores fall into, by two thresholds; for both pages.
+"""The bands that scores fall into, by two thresholds; for the terminal and the pages.
 
-Nobody documents where a score begins to be good: the thresholds are ours, shown on the page and adjustable.
+The bands are ours, not ELSA's: nobody documents where a score begins to be good. So whoever shows a band also shows
+the thresholds, and lets the reader choose others.
 """
 
 from __future__ import annotations
@@ -8,11 +9,12 @@ from __future__ import annotations
 import math
 from typing import Optional, Tuple
 
-__all__ = ["BANDS", "Thresholds", "band", "check_thresholds"]
+__all__ = ["BANDS", "THRESHOLDS", "Thresholds", "band", "check_thresholds"]
 
 Thresholds = Tuple[float, float]
 
-BANDS = ("weak", "fair", "good", "none")  # the class `band-weak` and so on of theme.css
+THRESHOLDS: Thresholds = (60, 80)  # percent from which a score is fair, and from which it is good
+BANDS = ("weak", "fair", "good", "none")  # `none`: not scored
 
 
 def check_thresholds(thresholds: Thresholds) -> Thresholds:
@@ -31,7 +33,7 @@ def check_thresholds(thresholds: Thresholds) -> Thresholds:
     return low, high
 
 
-def band(value: Optional[float], thresholds: Thresholds) -> str:
+def band(value: Optional[float], thresholds: Thresholds = THRESHOLDS) -> str:
     """Returns `weak` below the lower threshold, `good` from the upper one on, `fair` between, `none` if not scored."""
     if value is None:
         return "none"

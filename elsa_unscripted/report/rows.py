@@ -1,0 +1,224 @@
+"""The rows of a class: a recording's line in the journal, read and reduced to what the page shows of it.
+
+Called by `classroom`. All text of the server and of the journal is made harmless and short here.
+"""
+
+from __future__ import annotations
+
+import functools
+import os
+import re
+from typing import Any, Dict, List, Mapping, NamedTuple, Optional, Sequence, Set, Tuple, Union
+
+from ..journal import read
+from ..results import facts
+from ..results.assessment import Assessment, PhonemeError, Speaker
+from ..results.bands import Thresholds, band
+from ..results.facts import RATED, Measure, Rating
+from ..results.result import ScoreResult
+from ..results.text import number, printable
+from .problems import NO_SCORE, NOT_INCLUDED, TOO_SHORT, Problem, problem_of_error
+
+__all__ = ["FACTS", "MAX_SENTENCE", "MAX_TRANSCRIPT", "UNRATED", "Row", "read_rows", "shown"]
+
+MAX_TRANSCRIPT = 6000  # characters; likewise below
+MAX_SENTENCE = 300
+MAX_STREAM_ID = 80
+MAX_WORD = 40
+MAX_LEVEL = 6
+MAX_WORDS = 3000  # of a recording; likewise below
+MAX_WARNINGS = 5
+MAX_WEAK_WORDS = 8
+MAX_SOUND_ERRORS = 6
+MAX_EXAMPLES = 6
+LOOK_AHEAD = 8  # scored words; more than that in a row, missing in the transcript, and the next isn't found
+FOREVER = 1e9  # s: more is no length of a recording
+
+
+def _measures(speaker: Speaker) -> Sequence[Measure]:
+    return [*facts.equivalents(speaker), *facts.delivery(speaker)[:2]]
+
+
+FACTS = (*(measure.name for measure in _measures(Speaker({}))), "Speech", "Audio", "Quality", "Time", "Stream")
+UNRATED = tuple(Rating(name) for name in RATED)  # of a recording that has no result
+
+Spoken = Tuple[str, Optional[float]]  # a word and its score
+
+
+class Row(NamedTuple):
+    """What the page shows of one recording.
+
+    Attributes:
+        path: Of the file.
+        ratings: One for each of `RATED`.
+        seconds: How long the recording is.
+        problem: Why there is no overall score, if there is none.
+        reason: What the server or the error says of that.
+        facts: A text for each of `FACTS`, or `None`.
+        warnings: What is wrong with the recording or its result.
+        transcript: What was heard.
+        marks: A letter for each word of the transcript: the first of its band's name.
+        weak_words: The weakest words, with their scores.
+        sound_errors: The most frequent ones: sound, what was heard, kind, count, examples.
+        by_sandbox: Whether the sandbox made the result.
+    """
+
+    path: str
+    ratings: Tuple[Rating, ...] = UNRATED
+    seconds: Optional[float] = None
+    problem: Optional[Problem] = None
+    reason: str = ""
+    facts: Tuple[Optional[str], ...] = (None,) * len(FACTS)
+    warnings: Tuple[str, ...] = ()
+    transcript: str = ""
+    marks: str = ""
+    weak_words: Tuple[Tuple[str, float], ...] = ()
+    sound_errors: Tuple[Tuple[Any, ...], ...] = ()
+    by_sandbox: bool = False
+
+
+def read_rows(journal_path: Union[str, os.PathLike[str]], limits: Thresholds) -> Tuple[Sequence[Row], Sequence[str]]:
+    """Reads a journal.
+
+    Returns:
+        The rows that count, in the order of the journal; and the days on which its lines were written, in order.
+
+    Raises:
+        JournalError: The file can't be read, or is no journal.
+    """
+    found: List[Tuple[str, str, Row]] = []
+    days: Set[str] = set()
+    for entry in read(journal_path):
+        found.append((entry.sha256, entry.path, _row(entry.raw, limits)))
+        days.update(re.findall(r"^\d{4}-\d\d-\d\d(?=T)", entry.time[:MAX_WORD], re.ASCII))
+    return _newest(found), sorted(days)
+
+
+def _newest(found: Sequence[Tuple[str, str, Row]]) -> Sequence[Row]:
+    """Returns the rows that count, in order.
+
+    Args:
+        found: Of each line, from the oldest on: the hash of the recording's content, its path, and its row.
+    """
+    scored = {sha256 for sha256, _, row in found if row.problem is None}
+    newest: List[Row] = []
+    paths: Set[str] = set()
+    known: Set[Tuple[str, str]] = set()
+    for sha256, path, row in reversed(found):
+        if row.problem is not None:
+            replaced = sha256 in scored or path in paths
+        else:
+            replaced = (sha256, path) in known  # not by content alone: two pupils may have handed in the same file
+            known.add((sha256, path))
+        paths.add(path)
+        if not replaced:
+            newest.append(row)
+    return newest[::-1]
+
+
+def shown(value: object, limit: int) -> str:
+    """Returns text of the server that is safe to show: on one line, at most `limit` characters, else cut."""
+    if not isinstance(value, str):
+        return ""
+    line = " ".join(value[: 2 * limit].split())
+    return printable(line if len(line) <= limit else line[: limit - 1] + "…")
+
+
+# From a line to a row. `read()` has checked that the line is one of a journal, and not the types of all its values.
+
+
+def _row(line: Mapping[str, Any], limits: Thresholds) -> Row:
+    seconds = line.get("audio_seconds")
+    if not isinstance(seconds, (int, float)) or not 0 < seconds < FOREVER:
+        seconds = None
+    known = Row(shown(line["path"], MAX_SENTENCE) or "unnamed", seconds=seconds)
+    if line["outcome"] == "success":
+        return _scored(known, line, ScoreResult(line["result"], audio_seconds=known.seconds or 0.0), limits)
+    error = line["error"]
+    return known._replace(
+        problem=problem_of_error(error),
+        reason=shown(error.get("reason"), MAX_SENTENCE) or shown(error.get("message"), MAX_SENTENCE),
+        facts=_facts(line, None, Speaker({}), known.seconds),
+    )
+
+
+def _scored(known: Row, line: Mapping[str, Any], result: ScoreResult, limits: Thresholds) -> Row:
+    assessment = result.assessment
+    speaker = next(iter(assessment.speakers if assessment else ()), None) or Speaker({})
+    ratings = facts.ratings(speaker, limits)
+    problem = None
+    if assessment is None:
+        problem = NOT_INCLUDED
+    elif ratings[0].value is None:
+        problem = TOO_SHORT if facts.is_short(speaker, result) else NO_SCORE
+    # A view reads the server's object anew at each look, and a class has a million words: so each is looked at once.
+    spoken = [(shown(word.text, MAX_WORD), word.score) for word in facts.words(speaker)[:MAX_WORDS]]
+    transcript = shown(facts.transcript(speaker, assessment.transcript if assessment else None), MAX_TRANSCRIPT)
+    warnings = line.get("warnings")
+    told = [shown(warning, MAX_SENTENCE) for warning in (warnings if isinstance(warnings, list) else ())]
+    if result.partial_error and problem is not TOO_SHORT:
+        told.insert(0, f"partial assessment: {shown(result.partial_error, MAX_WORD)}")
+    return known._replace(
+        ratings=tuple(
+            each._replace(level=shown(each.level, MAX_LEVEL), word=shown(each.word, MAX_WORD)) for each in ratings
+        ),
+        problem=problem,
+        facts=_facts(line, assessment, speaker, known.seconds),
+        warnings=tuple(filter(None, told))[:MAX_WARNINGS],
+        transcript=transcript,
+        marks=_marks(transcript, spoken, limits),
+        weak_words=_weak_words(spoken, limits),
+        sound_errors=tuple(_sound_error(*each) for each in facts.sound_errors(speaker)[:MAX_SOUND_ERRORS]),
+        by_sandbox=facts.is_by_sandbox(result),
+    )
+
+
+def _facts(
+    line: Mapping[str, Any], assessment: Optional[Assessment], speaker: Speaker, seconds: Optional[float]
+) -> Tuple[Optional[str], ...]:
+    """Returns a text for each of `FACTS`."""
+    quality = None if assessment is None else shown(assessment.recording_quality, MAX_WORD)
+    time = re.match(r"(\d{4}-\d\d-\d\d)T(\d\d:\d\d)", shown(line.get("time"), MAX_WORD))
+    numbers = [(measure.value, measure.unit) for measure in _measures(speaker)]
+    numbers += [(speaker.total_time, "s"), (seconds, "s")]
+    return (
+        *(None if value is None else f"{number(value)} {unit}".rstrip() for value, unit in numbers),
+        quality or None,
+        f"{time[1]} {time[2]} UTC" if time else None,
+        shown(line.get("stream_id"), MAX_STREAM_ID) or None,
+    )
+
+
+def _marks(transcript: str, spoken: Sequence[Spoken], limits: Thresholds) -> str:
+    """Returns a letter for each word of the transcript, found among the scored words in the order they were said."""
+    bare = [_bare(text) for text, _ in spoken]
+    marks, done = [], 0
+    for token in map(_bare, transcript.split(" ")):
+        ahead = range(done, min(done + LOOK_AHEAD, len(bare)))
+        found = next((index for index in ahead if token and bare[index] == token), None)
+        marks.append("n" if found is None else band(spoken[found][1], limits)[0])
+        done = done if found is None else found + 1
+    return "".join(marks)
+
+
+@functools.lru_cache(4096)
+def _bare(word: str) -> str:
+    return re.sub(r"[^\w']+", "", word).casefold()
+
+
+def _weak_words(spoken: Sequence[Spoken], limits: Thresholds) -> Tuple[Tuple[str, float], ...]:
+    worst: Dict[str, Tuple[str, float]] = {}  # a word that is weak in several places is told once
+    for index in facts.weakest([score for _, score in spoken], limits):
+        text, score = spoken[index]
+        worst.setdefault(_bare(text), (text, round(score or 0.0, 1)))
+    return tuple(worst.values())[:MAX_WEAK_WORDS]
+
+
+def _sound_error(phoneme: Optional[str], error: PhonemeError) -> Tuple[Any, ...]:
+    return (
+        shown(phoneme, MAX_WORD),
+        shown(error.error_phoneme, MAX_WORD),
+        shown(error.type, MAX_WORD),
+        error.count or 0,
+        [shown(example.text, MAX_WORD) for example in error.examples[:MAX_EXAMPLES]],
+    )
