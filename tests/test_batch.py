@@ -46,7 +46,7 @@ from elsa_unscripted.batch import pace, run
 from elsa_unscripted.journal import Journal, read
 from elsa_unscripted.sandbox import Sandbox
 
-GUARD = 30.0  # s: nothing here takes more than a few
+GUARD = 60.0  # s: nothing here takes more than a few
 
 
 def batch(audio: Any, sandbox: Sandbox, **options: Any) -> Batch:

@@ -315,7 +315,7 @@ def sandbox_process() -> Iterator[tuple[str, Any]]:
 
 @pytest.mark.slow
 @posix
-@pytest.mark.timeout(300)
+@pytest.mark.timeout(600)
 def test_kill_9_at_any_moment(tmp_path: Path) -> None:
     """Killed 20 times and resumed, each recording has one result; only those in flight at a kill were sent again."""
     paths = recordings(tmp_path, RECORDINGS)

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from playwright.sync_api import Browser, Page
 
 MAX_BYTES = 5_000_000  # for 1,000 recordings
-PATIENCE = 10.0  # s to open 1,000 recordings: a hang guard; it takes less than one
+PATIENCE = 30.0  # s to open 1,000 recordings: a hang guard; it takes less than one
 HOSTILE = [
     "<script>window.evil = 1</script>",
     "\"'><img src=x onerror=window.evil=1>",

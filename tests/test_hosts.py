@@ -165,9 +165,9 @@ import gevent
 from elsa_unscripted import score
 audio, url = sys.argv[1:] if len(sys.argv) > 1 else (AUDIO, URL)
 started = time.monotonic()
-jobs = [gevent.spawn(score, audio, "any", url=url, speed=3) for _ in range(20)]
-gevent.joinall(jobs, timeout=40, raise_error=True)
-print(len({job.value.stream_id for job in jobs}), time.monotonic() - started < 15)
+jobs = [gevent.spawn(score, audio, "any", url=url, speed=1.5) for _ in range(20)]
+gevent.joinall(jobs, timeout=50, raise_error=True)
+print(len({job.value.stream_id for job in jobs}), time.monotonic() - started < 35)
 """
     with Sandbox() as sandbox:
         done = run(script.replace("AUDIO", repr(str(speech))).replace("URL", repr(sandbox.url)))

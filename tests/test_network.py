@@ -28,7 +28,7 @@ from rawserver import CLOSE, SUCCESS, Connection, RawServer
 from elsa_unscripted import ConnectError, RateLimitedError, ScoreTimeoutError, score
 from elsa_unscripted.sandbox import Sandbox
 
-GUARD = 5.0  # s beyond what is promised, for a busy machine
+GUARD = 20.0  # s beyond what is promised, for a busy machine
 
 
 @needs_black_holes
@@ -332,7 +332,7 @@ def test_interrupts_at_random_moments_leave_no_connection(short: Path) -> None:
             env=unmeasured(ELSA_UNSCRIPTED_URL=sandbox.url, ELSA_API_TOKEN="any"),
             capture_output=True,
             text=True,
-            timeout=90,
+            timeout=200,
             check=False,
         )
     assert done.stdout.split() == ["True", "success"], done.stderr
@@ -371,7 +371,7 @@ while True:
     sys.settrace(None)
     if interrupt.left:
         break
-    if time.monotonic() - began > 5 or threading.active_count() > 1:
+    if time.monotonic() - began > 20 or threading.active_count() > 1:
         slow.append(number)
 print(number > 10, slow)
 """
@@ -385,7 +385,7 @@ def test_interrupts_at_each_step_of_the_close(short: Path) -> None:
             env=unmeasured(ELSA_UNSCRIPTED_URL=sandbox.url, ELSA_API_TOKEN="any"),
             capture_output=True,
             text=True,
-            timeout=60,
+            timeout=200,
             check=False,
         )
     assert done.stdout == "True []\n", done.stderr

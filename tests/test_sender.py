@@ -127,7 +127,7 @@ def test_stop_wakes_it_in_the_middle_of_an_interval() -> None:
     sender.start()
     assert line.events.get(timeout=LONG) == Progress(1)
     sender.stop()
-    assert sender.join(5)
+    assert sender.join(LONG)
     assert line.taken == [b"a"]
     assert line.put() == []
     assert (sender.begun, sender.sent) == (1, 1)
@@ -237,7 +237,7 @@ def test_packets_are_drawn_one_at_a_time() -> None:
     sender.start()
     assert line.events.get(timeout=LONG) == Progress(1)
     sender.stop()
-    assert sender.join(5)
+    assert sender.join(LONG)
     assert drawn in (["elsa-audio"], ["elsa-audio"] * 2)
 
 
@@ -291,7 +291,7 @@ def test_one_that_is_stopped_leaves_the_others() -> None:
     second.start()
     assert stopped.events.get(timeout=LONG) == Progress(1)
     first.stop()
-    assert first.join(5)
+    assert first.join(LONG)
     assert second.join(LONG)
     assert other.taken == [*PACKETS, b"end"]
     assert audio_threads() == []
@@ -440,7 +440,7 @@ def test_a_child_may_have_the_number_of_its_parent(monkeypatch: pytest.MonkeyPat
         own = Line()
         another = own.sender(0.01)
         another.start()
-        whole = another.join(5) and own.taken == [*PACKETS, b"end"]
+        whole = another.join(LONG) and own.taken == [*PACKETS, b"end"]
         os._exit(0 if whole else 1)
     assert os.waitpid(child, 0)[1] == 0
     assert sender.join(LONG)
