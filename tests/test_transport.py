@@ -8,7 +8,7 @@ import socket
 import ssl
 import threading
 from pathlib import Path
-from typing import Any, Iterator, List, Tuple
+from typing import Any, Iterator
 
 import pytest
 import trustme
@@ -307,24 +307,6 @@ def test_cookies_are_not_kept(short: Path) -> None:
         for _ in range(2):
             score(short, TOKEN, url=server.url)
     assert [b"ookie" in connection.request for connection in server.connections] == [False, False]
-
-
-def test_handshake_is_the_references(short: Path) -> None:
-    """The request is what websocket-client sends, with the Authorization header last."""
-    with RawServer(healthy) as server:
-        score(short, TOKEN, url=server.url, speed=None)
-    lines = server.connections[0].request.decode().split("\r\n")
-    names: List[Tuple[str, ...]] = [tuple(line.split(":")[:1]) for line in lines[1:-2]]
-    assert [name for (name,) in names] == [
-        "Upgrade",
-        "Host",
-        "Origin",
-        "Sec-WebSocket-Key",
-        "Sec-WebSocket-Version",
-        "Connection",
-        "Authorization",
-    ]
-    assert lines[-3] == f"Authorization: ELSA {TOKEN}"
 
 
 def test_success_is_not_logged_as_an_error(short: Path, caplog: pytest.LogCaptureFixture) -> None:

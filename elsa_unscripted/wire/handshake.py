@@ -19,8 +19,19 @@ _HEAD_END = re.compile(rb"\r\n\r\n|\n\n")
 
 
 def read_head(sock: socket.socket, until: Callable[[], Optional[Deadline]]) -> bytes:
-    """Reads an HTTP answer up to its blank line, and not a byte further: what follows are frames, or TLS."""
-    # TLS can't look ahead: there, byte by byte, from a buffer of OpenSSL's.
+    """Reads the head of an HTTP answer.
+
+    Not a byte after the blank line is taken from the socket: those bytes are WebSocket frames, or TLS.
+
+    Args:
+        sock: A socket that doesn't block.
+        until: Gives the deadline.
+
+    Raises:
+        ConnectError: What comes is not HTTP, or too long.
+        OSError: The connection is over; `TimeoutError` at the deadline.
+    """
+    # A plain socket can be peeked at; a TLS socket can't, and is read byte by byte, out of OpenSSL's buffer.
     ahead = 0 if isinstance(sock, ssl.SSLSocket) else socket.MSG_PEEK
     head = bytearray()
     while True:
@@ -41,6 +52,7 @@ def read_head(sock: socket.socket, until: Callable[[], Optional[Deadline]]) -> b
 
 
 def parse_head(head: bytes) -> Tuple[int, Any]:
+    """Returns the status code of an HTTP answer and its headers (none for 101, where nobody asks for them)."""
     line, _, rest = head.partition(b"\n")
     try:
         status = int(line.split()[1])
@@ -57,6 +69,7 @@ def parse_head(head: bytes) -> Tuple[int, Any]:
 
 
 def refusal(status: int, retry_after: Optional[str]) -> ConnectError:
+    """Returns the error for an answer other than 101: what was refused, and what to do."""
     wait = _seconds(retry_after)
     if status in (401, 403):
         return AuthenticationError(

@@ -18,12 +18,15 @@ class Mask:
         self._hint = max(re.findall(rb"[0-9A-Za-z]*", token.encode("latin-1")), key=len)
 
     def masked(self, data: bytes) -> bytes:
-        """Masks the token, at its length."""
+        """Replaces the token by as many asterisks: the length of a frame stays what its header says."""
         for spelling in self._spellings:
             if spelling in data:
                 data = data.replace(spelling, b"*" * len(spelling))
         return data
 
     def may_hold_token(self, data: bytes) -> bool:
-        """Returns whether the token's longest plain part is there: around it, JSON may have escaped the rest."""
+        """Returns whether the token may be there with some characters escaped, as JSON allows.
+
+        Letters and digits are hardly ever escaped: so it looks for the token's longest run of them.
+        """
         return bool(self._spellings) and self._hint in data

@@ -1,7 +1,8 @@
-"""The WebSocketApp thread: its callbacks put events on a queue; the only user of `websocket`. Run by `client`.
+"""The WebSocketApp thread: its callbacks hand events on. The only module that imports `websocket`; run by `client`.
 
-`websocket-client` does the WebSocket: handshake, masking, frames. It gets a socket that is connected already, and
-wrapped: see `wire` for why.
+`websocket-client` does the WebSocket: handshake, masking, frames. It doesn't connect, since nothing could bound that
+(see `dial`), and reads and writes through a `Wire`, so that it never sees the token (see `wire`). All that is known
+about its releases is here.
 """
 
 from __future__ import annotations
@@ -72,13 +73,13 @@ class Transport:
         self._socket = Socket(deadline, known)
         self._wire: Optional[Wire] = None
         self._app: Optional[websocket.WebSocketApp] = None
-        # The next three belong to the thread; the others may look whether it has opened.
+        # The thread alone sets the next three; other threads read `opened_at`.
         self.opened_at = 0.0
         self._error: Optional[BaseException] = None
         self._close_frame: Optional[Tuple[int, str]] = None
-        # Not an Event: written in Python, with a lock, it would hang if Ctrl-C came at a bad moment in it.
+        # No threading.Event: it is written in Python, and Ctrl-C at a bad moment would leave its lock taken.
         self.ended = False
-        self._end: Mailbox[None] = Mailbox()  # wakes who waits for it
+        self._end: Mailbox[None] = Mailbox()  # wakes whoever waits for that
         # A daemon: a name look-up can't be ended, and must not keep the interpreter.
         self._thread = threading.Thread(target=self._run, name="elsa-websocket", daemon=True)
 
@@ -96,7 +97,7 @@ class Transport:
 
     @staticmethod
     def frame(message: Union[str, bytes]) -> bytes:
-        """Returns a text or binary message as it goes out, masked, to be sent once."""
+        """Returns a message as a text or binary frame. Its mask is random: a frame is sent once (RFC 6455, 5.3)."""
         return _frame(message, websocket.ABNF.OPCODE_TEXT if isinstance(message, str) else websocket.ABNF.OPCODE_BINARY)
 
     def send(self, frame: bytes) -> None:
@@ -128,7 +129,7 @@ class Transport:
         """Does the closing handshake with code 1000, if the peer lets us; cuts the connection; waits for the thread.
 
         Args:
-            timeout: Seconds for the handshake. The thread has moments more, to see that the connection is cut.
+            timeout: Seconds for the handshake. The thread gets up to half a second more to notice the cut.
             listen: Whether what the server says meanwhile still matters.
 
         Returns:
@@ -136,9 +137,9 @@ class Transport:
         """
         deadline = Deadline(timeout)
         if self.opened_at and self._wire is not None and not self.ended:
-            self._wire.bound_sending(Deadline(timeout / 2))  # the peer may have stopped reading
+            self._wire.bound_sending(Deadline(timeout / 2))  # the server may have stopped reading
             if self._app is not None and not listen:
-                # Else websocket-client 1.9 would log the server's answer, a normal close, as an error.
+                # Otherwise websocket-client 1.9 logs the server's answer, a normal close frame, as an error.
                 self._app.keep_running = False
             try:
                 self.send(_frame(struct.pack("!H", websocket.STATUS_NORMAL), websocket.ABNF.OPCODE_CLOSE))
@@ -151,21 +152,25 @@ class Transport:
         return self.ended
 
     def cut(self, timeout: float = 0.0) -> None:
-        """Ends the connection without a handshake; waits moments for the thread, or `timeout` if that is longer."""
+        """Ends the connection without a handshake; waits for the thread, half a second or `timeout` if that is longer.
+
+        A thread that is in a name look-up is not waited for: nothing can end it.
+        """
         if self._wire is not None:
             self._wire.finish_reading()
         self._socket.shut_down()
         self._wait(max(timeout, 0.5) if self._socket.dialled else 0.05)
 
     def abandon(self) -> None:
-        """In a child that was forked, closes its copy of the socket: the connection is the parent's, and goes on."""
+        """Closes the copy of the socket that a forked child has. The parent's connection goes on."""
         self._socket.abandon()
 
     def _wait(self, timeout: float) -> None:
+        # The wait is for `_end`, and join() only for what is left of the thread then: up to Python 3.12, a thread
+        # whose join() is interrupted by Ctrl-C counts as ended while it still runs.
         if not self.ended:
             with contextlib.suppress(queue.Empty):
                 self._end.get(timeout=timeout)
-        # Not for the thread itself: up to Python 3.12, one whose join() is interrupted counts as ended while it runs.
         if self.ended and self._thread.ident is not None:
             self._thread.join(0.5)
 
@@ -215,7 +220,7 @@ class Transport:
             on_error=self._on_error,
             on_close=self._on_close,
         )
-        # The default validates in pure Python, 170 ms for 460 KB; parse() decodes, and finds what is wrong, at once.
+        # websocket-client validates UTF-8 in pure Python, 170 ms for 460 KB. parse() decodes it, and so validates it.
         self._app.run_forever(skip_utf8_validation=True)
 
     def _release(self) -> None:
@@ -232,7 +237,7 @@ class Transport:
 
     def _on_control_frame(self, app: websocket.WebSocketApp, data: Union[str, bytes]) -> None:
         if self._wire is not None:
-            self._wire.not_of_the_message(len(data))
+            self._wire.discount_control_frame(len(data))
 
     def _on_message(self, app: websocket.WebSocketApp, data: Union[str, bytes]) -> None:
         assert self._wire is not None
@@ -246,7 +251,7 @@ class Transport:
         self._put(event)
 
     def _parse(self, data: bytes) -> Message:
-        """Parses a message; masks the token where it came in two frames, or with JSON's escapes."""
+        """Parses a message, and masks the token where `recv()` couldn't: when it came in two frames, or escaped."""
         assert self._wire is not None
         data = self._wire.mask.masked(data)
         message = parse(data)
@@ -258,7 +263,7 @@ class Transport:
         return message
 
     def _on_error(self, app: websocket.WebSocketApp, error: Union[BaseException, websocket.ABNF]) -> None:
-        if isinstance(error, websocket.ABNF):  # 1.9.0 gives the server's close frame, here alone
+        if isinstance(error, websocket.ABNF):  # 1.9.0 tells the server's close frame here, and nowhere else
             self._close_frame = _read_close_frame(error.data)
             return
         self._error = self._error or error
@@ -266,13 +271,13 @@ class Transport:
             self._wire.finish_reading()
 
     def _on_close(self, app: websocket.WebSocketApp, code: Optional[int], reason: Optional[str]) -> None:
-        # A close frame is reported here alone by 1.8, and by 1.9.1 as an error too, which has a status_code.
+        # 1.8 tells a close frame here, and nowhere else; 1.9.1 and later also as an error, which has a status_code.
         told = isinstance(self._error, websocket.WebSocketException) and hasattr(self._error, "status_code")
         if self.opened_at and self._close_frame is None and (self._error is None or told):
             self._close_frame = (code or NO_STATUS_RECEIVED, reason or "")
 
     def _translated(self, error: Optional[BaseException]) -> Optional[BaseException]:
-        """The one place where foreign errors become ours."""
+        """Returns our error for a foreign one; nowhere else is one translated."""
         if isinstance(error, ElsaError):
             return error
         if not self.opened_at:
@@ -297,12 +302,12 @@ def _read_close_frame(data: Any) -> Tuple[int, str]:
 
 def _is_foul(error: Optional[BaseException]) -> bool:
     foul = (websocket.WebSocketProtocolException, websocket.WebSocketPayloadException, MessageTooLongError)
-    # A close frame with a code that may not be sent is a close all the same.
+    # A close frame with an invalid code ends the connection like any other.
     return isinstance(error, foul) and "Invalid close" not in str(error)
 
 
 def _why_not_connected(error: Optional[BaseException], place: str) -> str:
-    """Puts what DNS, TCP, TLS and websocket-client raise before the socket is open in words that help."""
+    """Returns what to tell for what DNS, TCP, TLS or websocket-client raised before the WebSocket was open."""
     if isinstance(error, socket.gaierror):
         return f"could not find {place} ({error.strerror}); check the host name and the network"
     if isinstance(error, ssl.SSLCertVerificationError):

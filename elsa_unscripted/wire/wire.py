@@ -1,9 +1,9 @@
 """One connected socket, as `websocket-client` sees it. For `transport`.
 
-No wait is without end: each has a deadline, or is ended by `Socket.shut_down()` from another thread.
+Each wait ends at a deadline, or when another thread calls `Socket.shut_down()`.
 
-The token is put into the handshake request here, below `websocket-client`, which so can't log it, trace it or carry it
-along a redirect; and the head of the answer is read here: only a 101 is passed on.
+The token is put into the handshake request here, below `websocket-client`, which never sees it, and so can't log it,
+trace it or send it to where a redirect leads. The head of the answer is read here, too, and only a 101 is passed on.
 """
 
 from __future__ import annotations
@@ -47,7 +47,7 @@ class Wire:
         self._reading_until: Optional[Deadline] = deadline  # None after the handshake: shut_down() ends the waits
         self._sending_until: Optional[Deadline] = deadline
         self.mask = Mask(token)
-        self._head = b""  # the rest of the HTTP answer, for recv() to give
+        self._head = b""  # what recv() has yet to give of the HTTP answer's head
         # The last frame of the reading thread, which never waits to send. One: RFC 6455, 5.5.3, lets a pong answer
         # for the pings before, and nothing follows a close frame.
         self._replies: Deque[bytes] = deque(maxlen=1)
@@ -64,8 +64,8 @@ class Wire:
 
     # For the transport.
 
-    def not_of_the_message(self, payload_bytes: int) -> None:
-        """Takes a control frame, which may come amid a message, out of the count."""
+    def discount_control_frame(self, payload_bytes: int) -> None:
+        """Takes a control frame out of the count of a message's bytes: one may come between a message's frames."""
         self._message_bytes = max(0, self._message_bytes - payload_bytes - 2)
 
     def message_ended(self) -> None:
@@ -73,7 +73,7 @@ class Wire:
         self._message_bytes = 0
 
     def finish_reading(self) -> None:
-        """Lets `recv()` tell the end: after an error, websocket-client would wait for a close frame without bound."""
+        """Lets `recv()` return the end of the stream: after an error, websocket-client may wait for it for ever."""
         self._finished_reading = True
 
     def bound_sending(self, deadline: Deadline) -> None:
@@ -144,7 +144,7 @@ class Wire:
             given, self._head = self._head[:size], self._head[size:]
             return given
         data = b""
-        while len(data) < size and not self._finished_reading:  # all of it: a token in two parts could not be masked
+        while len(data) < size and not self._finished_reading:  # all of it: a token in two parts couldn't be masked
             part = self._receive(size - len(data))
             if not part:
                 break
@@ -152,7 +152,7 @@ class Wire:
         self._message_bytes += len(data)
         if self._message_bytes > self._max_message_bytes:
             raise MessageTooLongError(f"a message of more than {self._max_message_bytes} bytes")
-        return self.mask.masked(data)  # as early as this, since websocket-client logs what it reads
+        return self.mask.masked(data)  # here already: websocket-client logs what it reads
 
     def send(self, frame: bytes) -> int:
         """Sends the handshake's request; later, takes the frames of the reading thread, which never waits to send."""
@@ -187,7 +187,7 @@ class Wire:
     # Below.
 
     def _request(self, request: bytes) -> None:
-        """Sends the HTTP request, with the token in its last header, and checks the head of the answer."""
+        """Sends the HTTP request, with a last header for the token, and checks the head of the answer."""
         authorization, self._authorization = str(self._authorization), None
         left = memoryview(request[: -len(b"\r\n")] + authorization.encode("latin-1") + b"\r\n")
         while left:
@@ -196,7 +196,7 @@ class Wire:
         status, headers = parse_head(head)
         if status != 101:
             raise refusal(status, headers.get("Retry-After"))
-        # No more than it checks: it would keep a cookie for the whole process.
+        # websocket-client gets only the headers that it checks: it would keep a cookie for the whole process.
         first, *rest = head.splitlines()
         needed = [line for line in rest if line.partition(b":")[0].strip().lower() in HANDSHAKE_HEADERS]
         self._head = b"\r\n".join([first, *needed, b"", b""])
