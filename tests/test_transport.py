@@ -16,8 +16,6 @@ from leaks import watching_for
 from rawserver import CLOSE, SUCCESS, Connection, RawServer, frame
 
 from elsa_unscripted import Client, Config, ConfigError, ConnectError, ElsaError, score
-from elsa_unscripted.deadline import Deadline
-from elsa_unscripted.wire.wire import Wire
 
 TOKEN = "a-token/that=nobody-may-see"
 
@@ -315,21 +313,3 @@ def test_success_is_not_logged_as_an_error(short: Path, caplog: pytest.LogCaptur
     with RawServer(healthy) as server:
         score(short, TOKEN, url=server.url, speed=None)
     assert [record.getMessage() for record in caplog.records if record.levelno > logging.INFO] == []
-
-
-# Frames.
-
-
-def test_rest_of_a_frame_that_was_given_up_is_not_taken_for_sent() -> None:
-    """Half a packet waits for its thread; the closing gives it up first: who would send the rest must be told."""
-    ours, theirs = socket.socketpair()
-    with ours, theirs:
-        ours.setblocking(False)
-        wire = Wire(ours, "", Deadline(30), 2**20)
-        rest = wire.begin_frame(b"\x82" + bytes(2**23))
-        assert rest is not None
-        wire.bound_sending(Deadline(0.05))
-        with pytest.raises(TimeoutError):
-            wire.send_frame(b"\x88\x80mask")
-        with pytest.raises(OSError, match="being closed"):
-            rest()

@@ -330,8 +330,6 @@ class _Exchange:
                 self._timings["audio_sent"] = self._elapsed()
                 verdict = self._obey(protocol.AudioSent())
             elif isinstance(event, sender.Failed):
-                if isinstance(event.error, RuntimeError):
-                    raise _no_thread(event.error) from event.error
                 if not isinstance(event.error, StreamClosedError):
                     raise event.error
                 verdict = self._obey(self._send_failure(event.error))
@@ -384,7 +382,7 @@ class _Exchange:
             (Packet(transport.frame(data), frames) for data, frames in self._audio.packets(chunk)),
             transport.frame(messages.END_STREAM),
             transport.send,
-            transport.begin,
+            transport.send_now,
             self._queue.put,
             None if speed is None else self._audio.format.sample_rate * speed,
             tell_progress=self._on_progress is not None or self._on_event is not None,

@@ -8,7 +8,6 @@ about its releases is here.
 from __future__ import annotations
 
 import contextlib
-import functools
 import json
 import logging
 import queue
@@ -108,17 +107,16 @@ class Transport:
         """
         self._sending(Wire.send_frame, frame)
 
-    def begin(self, frame: bytes) -> Optional[Callable[[], None]]:
-        """Sends what can be sent of a frame without blocking.
+    def send_now(self, frame: bytes) -> bool:
+        """Sends what the connection takes of a frame without waiting.
 
         Returns:
-            `None` if that is all of it, else what sends the rest, and may block and raise as `send()` does.
+            Whether the whole frame has left. If not, call again with the same frame, until it has.
 
         Raises:
-            StreamClosedError: The connection is over.
+            StreamClosedError: The connection is over, or the deadline has passed.
         """
-        rest = self._sending(Wire.begin_frame, frame)
-        return None if rest is None else functools.partial(self._sending, lambda _: rest())
+        return self._sending(Wire.send_now, frame)
 
     def bound_sending(self, deadline: Deadline) -> None:
         """Bounds each `send()` from now on, by a deadline that may be extended."""

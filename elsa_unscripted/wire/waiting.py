@@ -36,7 +36,8 @@ def without_blocking(
                 wants_to_read = isinstance(error, ssl.SSLWantReadError)
                 direction = READ if wants_to_read else WRITE
         deadline = until()
-        if not is_ready(sock, direction, None if deadline is None else deadline.remaining()) and deadline is not None:
+        ready = is_ready(sock, direction, None if deadline is None else deadline.remaining())
+        if not ready and deadline is not None and deadline.expired():  # it may have been extended during the wait
             raise TimeoutError("timed out")
 
 

@@ -9,12 +9,11 @@ trace it or send it to where a redirect leads. The head of the answer is read he
 from __future__ import annotations
 
 import contextlib
-import functools
 import socket
 import ssl
 import threading
 from collections import deque
-from typing import Any, Callable, Deque, Iterator, Optional
+from typing import Any, Callable, Deque, Iterator, List, Optional, Tuple
 
 from ..deadline import Deadline
 from .handshake import parse_head, read_head, refusal
@@ -24,6 +23,7 @@ from .waiting import READ, WOULD_BLOCK, WRITE, is_ready, without_blocking
 CONTROL_FRAME = 0x08  # RFC 6455, 5.5: the bit of the opcode that close, ping and pong have
 HANDSHAKE_HEADERS = (b"upgrade", b"connection", b"sec-websocket-accept")
 CLOSE_FRAME = 0x08  # RFC 6455, 11.8: the opcode
+FULL = "the connection takes nothing more"
 
 
 class MessageTooLongError(OSError):
@@ -48,13 +48,13 @@ class Wire:
         self._sending_until: Optional[Deadline] = deadline
         self.mask = Mask(token)
         self._head = b""  # what recv() has yet to give of the HTTP answer's head
-        # The last frame of the reading thread, which never waits to send. One: RFC 6455, 5.5.3, lets a pong answer
-        # for the pings before, and nothing follows a close frame.
+        # What the reading thread, which never waits to send, wants to send. Keep only the newest reply: one pong may
+        # answer all earlier pings (RFC 6455, 5.5.3), and nothing follows a close frame.
         self._replies: Deque[bytes] = deque(maxlen=1)
-        self._sending = threading.Lock()  # guards the next
-        self._unsent = memoryview(b"")  # what is left of the frame that is being sent
-        self._frame_bytes = 0  # of it in all
-        self._given_up = False  # a frame has been dropped, in whole or in part
+        self._sending = threading.Lock()  # the turn to send: guards the next two, and which frame follows which
+        # The frame that was begun last, and how many bytes of it the socket took at each call.
+        self._outgoing: Tuple[bytes, List[int]] = (b"", [])
+        self._offered = b""  # the frame that `send_now()` has begun last
         self._finished_reading = False
         self._finished_sending = False
         self._max_message_bytes = max_message_bytes
@@ -77,7 +77,7 @@ class Wire:
         self._finished_reading = True
 
     def bound_sending(self, deadline: Deadline) -> None:
-        """Bounds each `send()` from now on, by a deadline that may be extended."""
+        """Bounds each sending from now on, by a deadline that may be extended, also while a frame waits."""
         self._sending_until = deadline
 
     def send_frame(self, frame: bytes) -> None:
@@ -86,49 +86,58 @@ class Wire:
         Raises:
             OSError: The connection is over; `TimeoutError` at the deadline.
         """
-        self._wait_for_turn()
+        until = self._sending_until
+        if not self._sending.acquire(timeout=-1 if until is None else until.remaining()):
+            raise TimeoutError(FULL)
         try:
-            self._finish_frame()
+            self._finish_frame(lambda: self._sending_until)
             self._begin_frame(frame)
-            self._finish_frame()
-        finally:
-            self._sending.release()
-        if self._replies:
-            self._send_replies()
-
-    def begin_frame(self, frame: bytes) -> Optional[Callable[[], None]]:
-        """Sends what can be sent of a frame without blocking.
-
-        Returns:
-            `None` if that is all of it, else what sends the rest, and may block.
-
-        Raises:
-            OSError: The connection is over.
-        """
-        if not self._sending.acquire(blocking=False):
-            return functools.partial(self.send_frame, frame)
-        try:
-            if self._unsent:
-                return functools.partial(self.send_frame, frame)
-            self._begin_frame(frame)
-            self._send_at_once()
-            if self._unsent:
-                return self._send_rest
+            self._finish_frame(lambda: self._sending_until)
         finally:
             self._sending.release()
         self._send_replies()
-        return None
+
+    def send_now(self, frame: bytes) -> bool:
+        """Sends what the connection takes of a frame without waiting; one thread at a time calls this.
+
+        Returns:
+            Whether the whole frame has left. If not, the caller calls again with the same frame; when, is its choice.
+            The rest of a frame that was begun leaves before any other frame, whoever sends that.
+
+        Raises:
+            OSError: The connection is over; `TimeoutError` if the deadline has passed and the frame hasn't left.
+        """
+        left = False
+        if self._sending.acquire(blocking=False):
+            try:
+                if frame is not self._offered and self._continue_frame():
+                    self._begin_frame(frame)
+                    self._offered = frame
+                # If another frame was begun since, whoever sent that has sent the rest of this one.
+                left = frame is self._offered and self._continue_frame()
+            finally:
+                self._sending.release()
+        if left:
+            self._send_replies()
+        elif self._sending_until is not None and self._sending_until.expired():
+            raise TimeoutError(FULL)
+        return left
 
     def flush(self, timeout: float) -> None:
-        """Lets the frames of the reading thread leave, such as its answer to a close frame."""
+        """Gives the reading thread's last frame, such as its answer to a close frame, `timeout` seconds to leave."""
+        deadline = Deadline(timeout)
         if self._replies and self._sending.acquire(timeout=timeout):
-            self._sending.release()
+            try:
+                with contextlib.suppress(OSError):  # no answer leaves, then
+                    self._finish_frame(lambda: deadline)
+            finally:
+                self._sending.release()
             self._send_replies()
 
     @contextlib.contextmanager
     def idle(self) -> Iterator[None]:
-        """Waits until no thread is sending, which `Socket.shut_down()` has made sure of, and keeps it so."""
-        # Not without end: if Ctrl-C came between taking the turn and what gives it back, it stays taken, by nobody.
+        """Waits until no thread is sending, and keeps it so; `Socket.shut_down()` has ended blocked sends before."""
+        # Bounded: after a Ctrl-C right after `acquire()`, the turn stays taken, and no thread will give it back.
         taken = self._sending.acquire(timeout=0.3)
         self._finished_sending = True
         try:
@@ -189,9 +198,9 @@ class Wire:
     def _request(self, request: bytes) -> None:
         """Sends the HTTP request, with a last header for the token, and checks the head of the answer."""
         authorization, self._authorization = str(self._authorization), None
-        left = memoryview(request[: -len(b"\r\n")] + authorization.encode("latin-1") + b"\r\n")
-        while left:
-            left = left[self._send_some(left) :]
+        self._outgoing = request[: -len(b"\r\n")] + authorization.encode("latin-1") + b"\r\n", []
+        self._finish_frame(lambda: self._sending_until)
+        self._outgoing = b"", []  # the request holds the token
         head = self.mask.masked(read_head(self._socket, lambda: self._reading_until))
         status, headers = parse_head(head)
         if status != 101:
@@ -202,75 +211,62 @@ class Wire:
         self._head = b"\r\n".join([first, *needed, b"", b""])
         self._reading_until = self._sending_until = None
 
-    def _wait_for_turn(self) -> None:
-        until = self._sending_until
-        if not self._sending.acquire(timeout=-1 if until is None else until.remaining()):
-            raise TimeoutError("the connection takes nothing more")
-
-    # Below, whoever calls has the turn to send.
+    # Whoever calls the next five has the turn to send.
 
     def _begin_frame(self, frame: bytes) -> None:
+        """Makes a frame the outgoing one; all of the one before has left."""
         if self._finished_sending:  # RFC 6455, 5.5.1: nothing follows a close frame
             if frame[0] & CONTROL_FRAME:
                 return
             raise BrokenPipeError("the connection is being closed")
         self._finished_sending = frame[0] & 0x0F == CLOSE_FRAME
-        self._unsent, self._frame_bytes = memoryview(frame), len(frame)
+        self._outgoing = frame, []
 
-    def _send_at_once(self) -> None:
+    def _is_amid_frame(self) -> bool:
+        frame, taken = self._outgoing
+        return sum(taken) < len(frame)
+
+    def _send_outgoing(self) -> None:
+        """Sends the rest of the outgoing frame; raises one of `WOULD_BLOCK` when the connection takes no more.
+
+        A frame is never given up: nothing can follow half a frame. Over TLS, even one of which the socket took nothing
+        may be half sent: CPython doesn't set SSL_MODE_ENABLE_PARTIAL_WRITE, so `send()` tells nothing before all is
+        taken, and OpenSSL wants the same bytes again until then.
+        """
+        frame, taken = self._outgoing
+        while sum(taken) < len(frame):
+            with self._calling:
+                # Within one call of C code, no signal handler can raise between the sending and the counting. (Over
+                # TLS it can, in `SSLSocket.send()`: the frame leaves twice then, but whole.)
+                taken.extend(map(self._socket.send, [memoryview(frame)[sum(taken) :]]))
+
+    def _continue_frame(self) -> bool:
+        """Sends what the connection takes of the outgoing frame; returns whether all of it has left."""
         try:
-            while self._unsent:
-                with self._calling:
-                    sent = self._socket.send(self._unsent)
-                self._unsent = self._unsent[sent:]
+            self._send_outgoing()
         except WOULD_BLOCK:
-            pass
+            return False
+        return True
 
-    def _finish_frame(self) -> None:
-        try:
-            self._send_at_once()
-            while self._unsent:
-                self._unsent = self._unsent[self._send_some(self._unsent) :]
-        except BaseException:  # Ctrl-C, too
-            self._finished_sending = 0 < len(self._unsent) < self._frame_bytes  # nothing can follow half a frame
-            self._unsent = memoryview(b"")
-            self._given_up = True
-            raise
-
-    def _send_rest(self) -> None:
-        self._wait_for_turn()
-        try:
-            if self._given_up:  # by whoever came first: nobody may take this frame for sent
-                raise BrokenPipeError("the connection is being closed")
-            self._finish_frame()
-        finally:
-            self._sending.release()
-        self._send_replies()
+    def _finish_frame(self, until: Callable[[], Optional[Deadline]]) -> None:
+        without_blocking(self._socket, self._send_outgoing, WRITE, until)
 
     def _send_replies(self) -> None:
-        """Whoever finds the way free sends them; whoever leaves it looks again, so that none stays behind."""
+        """Sends a reply of the reading thread, if nobody has the turn to send.
+
+        Whoever gives the turn back calls this, and so sends a reply that came meanwhile.
+        """
         while self._replies and self._sending.acquire(blocking=False):
             try:
-                # Nothing follows a close frame, and the socket may be closed by now.
-                if self._unsent or self._finished_sending or not self._takes_more():
-                    return  # the next frame will take it along
+                # Nothing follows a close frame; the socket may be closed by now. And nothing goes inside a frame.
+                if self._finished_sending or self._is_amid_frame() or not is_ready(self._socket, WRITE, 0.0):
+                    return  # whoever sends the next frame, or the rest of this one, calls this again
                 # If it can't be sent, the reading thread will find the connection broken, and says so.
-                with contextlib.suppress(OSError, IndexError):  # the one who was here before may have sent it
+                with contextlib.suppress(OSError, IndexError):  # another thread may have sent it
                     self._begin_frame(self._replies.popleft())
-                    self._finish_frame()
+                    self._continue_frame()
             finally:
                 self._sending.release()
-
-    def _takes_more(self) -> bool:
-        return is_ready(self._socket, WRITE, 0.0)
-
-    def _send_some(self, data: memoryview) -> int:
-        def send() -> int:
-            with self._calling:
-                return self._socket.send(data)
-
-        sent: int = without_blocking(self._socket, send, WRITE, lambda: self._sending_until)
-        return sent
 
     def _receive(self, size: int) -> bytes:
         def receive() -> bytes:
