@@ -15,7 +15,7 @@ from ..exceptions import (
     ScoreCancelledError,
     StreamClosedError,
 )
-from ..journal import Journal, describe
+from ..journal import Journal, to_raw
 from .worker import Ticket
 
 # These say nothing of the recording.
@@ -104,7 +104,7 @@ def record(journal: Optional[Journal], options: Mapping[str, Any], jobs: Iterabl
         assert outcome is not None
         attempts, seconds = job.attempts + done.began, job.seconds + done.seconds
         lines.append(
-            describe(
+            to_raw(
                 job.path, done.sha256, options, outcome, attempts=attempts, seconds=seconds, audio_seconds=job.length
             )
         )
