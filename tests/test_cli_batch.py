@@ -366,7 +366,7 @@ def test_without_any_connection_it_stops(folder: Path) -> None:
 def test_the_journal_is_one_runs(folder: Path) -> None:
     """A second run on the same journal is refused with status 2, and doesn't touch the table of the first."""
     table = folder.parent / "scores.csv"
-    with Sandbox("slow=2") as sandbox:
+    with Sandbox("slow=3600") as sandbox:
         words = command(sandbox.url, folder, "--csv", str(table))
         with started(*words, ELSA_API_TOKEN=TOKEN) as process:
             wait_for(lambda: sandbox.handshakes == RECORDINGS)
@@ -375,6 +375,7 @@ def test_the_journal_is_one_runs(folder: Path) -> None:
             status, _, err = run(*words, ELSA_API_TOKEN=TOKEN)
             assert (status, table.read_bytes(), sandbox.handshakes) == (2, before, RECORDINGS)
             assert process.poll() is None
+            process.kill()
             process.communicate(timeout=PATIENCE)
     assert err.startswith("elsa-unscripted: error: ")
     assert "scores.jsonl" in err
