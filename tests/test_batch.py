@@ -42,7 +42,7 @@ from elsa_unscripted import (
     StreamClosedError,
     score_many,
 )
-from elsa_unscripted.batch import pace, run
+from elsa_unscripted.batch import fate, run, throttle
 from elsa_unscripted.journal import Journal, read
 from elsa_unscripted.sandbox import Sandbox
 
@@ -359,8 +359,8 @@ def test_the_second_of_two_goes_on_alone(tmp_path: Path, journal: Path) -> None:
         assert [type(outcome.error) for outcome in outcomes] == [ConnectError, ConnectError]
     journal.unlink()
     with Choosy(lambda number: 429 if number < 3 else None) as sandbox, pytest.MonkeyPatch.context() as patch:
-        patch.setattr(run, "MAX_REFUSALS", 3)
-        patch.setattr(pace, "FIRST_BACKOFF", 0.01)
+        patch.setattr(fate, "MAX_REFUSALS", 3)
+        patch.setattr(throttle, "FIRST_BACKOFF", 0.01)
         outcomes = list(batch([path, path], sandbox, journal=journal))
         assert [type(outcome.error) for outcome in outcomes] == [RateLimitedError, type(None)]
         assert len(lines(journal)) == 1
@@ -368,7 +368,7 @@ def test_the_second_of_two_goes_on_alone(tmp_path: Path, journal: Path) -> None:
 
 def test_many_of_one_content_when_turned_away(tmp_path: Path, journal: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Recordings that wait for another of the same content don't keep it from its place, however few there are."""
-    monkeypatch.setattr(pace, "FIRST_BACKOFF", 0.01)
+    monkeypatch.setattr(throttle, "FIRST_BACKOFF", 0.01)
     (path,) = recordings(tmp_path, 1)
     with Choosy(lambda number: 429 if number < 3 else None) as sandbox:
         outcomes = list(batch([path] * 12, sandbox, journal=journal, max_workers=4))
@@ -448,8 +448,8 @@ def test_the_whole_batch_backs_off(tmp_path: Path, journal: Path) -> None:
 
 def test_turned_away_for_ever(tmp_path: Path, journal: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """It ends: a recording that is turned away again and again fails, and is not called done."""
-    monkeypatch.setattr(run, "MAX_REFUSALS", 3)
-    monkeypatch.setattr(pace, "FIRST_BACKOFF", 0.001)
+    monkeypatch.setattr(fate, "MAX_REFUSALS", 3)
+    monkeypatch.setattr(throttle, "FIRST_BACKOFF", 0.001)
     with Choosy(lambda number: 429) as sandbox:
         outcomes = list(batch(recordings(tmp_path, 4), sandbox, journal=journal, max_workers=4))
         assert len(sandbox.arrivals) == 12
@@ -459,23 +459,23 @@ def test_turned_away_for_ever(tmp_path: Path, journal: Path, monkeypatch: pytest
     assert journal.read_bytes() == b""
 
 
-def test_the_pace_falls_and_rises() -> None:
+def test_the_throttle_falls_and_rises() -> None:
     """Refusals halve the concurrency once for each moment, down to 1; as many passes as are at once add one."""
-    steps = pace.Pace(8)
-    steps.refuse(time.monotonic(), 0.0)
+    steps = throttle.Throttle(8)
+    steps.note_refused(time.monotonic(), 0.0)
     for _ in range(5):
-        steps.refuse(0.0, 0.0)  # began before the decrease
+        steps.note_refused(0.0, 0.0)  # began before the decrease
     assert steps.concurrency == 4
     for expected in (2, 1, 1):
-        steps.refuse(time.monotonic() + 1, 0.0)
+        steps.note_refused(time.monotonic() + 1, 0.0)
         assert steps.concurrency == expected
     for expected in (2, 2, 3, 3, 3, 4):
-        steps.let_pass()
+        steps.note_passed()
         assert steps.concurrency == expected
     for _ in range(100):
-        steps.let_pass()
+        steps.note_passed()
     assert steps.concurrency == 8
-    steps.refuse(time.monotonic() + 1, 1000.0)
+    steps.note_refused(time.monotonic() + 1, 1000.0)
     assert steps.waiting() > 990
 
 

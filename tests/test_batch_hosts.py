@@ -31,7 +31,7 @@ from elsa_unscripted import (
     exceptions,
     score_many,
 )
-from elsa_unscripted.batch.worker import Done
+from elsa_unscripted.batch.ticket import Done
 from elsa_unscripted.config import Config
 from elsa_unscripted.sandbox import Sandbox
 

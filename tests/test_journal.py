@@ -19,7 +19,7 @@ from batches import lines
 from commands import PATIENCE, ROOT, posix, unmeasured
 
 from elsa_unscripted import ElsaError, JournalError, ScoreResult, ScoringFailedError, exceptions
-from elsa_unscripted.journal import Entry, Journal, describe, read
+from elsa_unscripted.journal import Entry, Journal, read, to_raw
 from elsa_unscripted.results.result import Timings
 from elsa_unscripted.wire.messages import Status
 
@@ -49,14 +49,14 @@ def digest(number: int) -> str:
 
 
 def good(number: int, **fields: Any) -> dict[str, Any]:
-    return describe(
+    return to_raw(
         f"{number}.wav", digest(number), OPTIONS, result(number, **fields), attempts=1, seconds=2.5, audio_seconds=3.0
     )
 
 
 def bad(number: int) -> dict[str, Any]:
     error = ScoringFailedError("the server could not score it", reason="noise")
-    return describe(f"{number}.wav", digest(number), OPTIONS, error, attempts=1, seconds=1)
+    return to_raw(f"{number}.wav", digest(number), OPTIONS, error, attempts=1, seconds=1)
 
 
 def written(path: Path, *entries: dict[str, Any]) -> bytes:
@@ -119,7 +119,7 @@ def test_an_error_comes_back_whole(kind: type[ElsaError], path: Path) -> None:
     more = {"status_code": 503, "retry_after": 2.5, "code": 1011, "reason": "noise"}
     vars(error).update(facts, **{name: value for name, value in more.items() if hasattr(error, name)})
     error.statuses = (Status({"status": "processing"}, "{}"),)
-    written(path, describe("a.wav", digest(1), OPTIONS, error, attempts=2, seconds=1))
+    written(path, to_raw("a.wav", digest(1), OPTIONS, error, attempts=2, seconds=1))
     assert list(lines(path)[0])[-1] == "error"
     (entry,) = read(path)
     assert type(entry.error) is kind
@@ -141,7 +141,7 @@ def test_an_error_of_a_later_version_is_still_an_error(path: Path) -> None:
 def test_any_file_name_comes_back(name: bytes, path: Path) -> None:
     """A name is one line of ASCII in the journal, also if it is not UTF-8, and comes back as it was."""
     recording = os.fsdecode(name)
-    written(path, describe(recording, digest(1), OPTIONS, result(), attempts=1, seconds=1))
+    written(path, to_raw(recording, digest(1), OPTIONS, result(), attempts=1, seconds=1))
     assert [os.fsencode(entry.path) for entry in read(path)] == [name]
 
 
@@ -154,7 +154,7 @@ def test_found_by_content_and_options(path: Path) -> None:
     same = {**OPTIONS, "extra": {"a": {"c": '", "outcome": "success"'}, "b": 1}}
     with Journal(path) as journal:
         assert journal.find(digest(1), OPTIONS) is None
-        journal.append(describe("a.wav", digest(1), other, result(7), attempts=1, seconds=1), good(2))
+        journal.append(to_raw("a.wav", digest(1), other, result(7), attempts=1, seconds=1), good(2))
         for _ in range(2):
             assert found(journal, 4) == [2]
             line = journal.find(digest(1), same)

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from .budget import BILLABLE_UNIT_SECONDS
+from .intake import SlowPaths
 from .outcome import BatchProgress, Outcome
-from .run import BILLABLE_UNIT_SECONDS, MAX_WORKERS, NOT_YET, Batch
+from .run import MAX_WORKERS, Batch
 
-__all__ = ["BILLABLE_UNIT_SECONDS", "MAX_WORKERS", "NOT_YET", "Batch", "BatchProgress", "Outcome"]
+__all__ = ["BILLABLE_UNIT_SECONDS", "MAX_WORKERS", "Batch", "BatchProgress", "Outcome", "SlowPaths"]

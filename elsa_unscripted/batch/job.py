@@ -1,10 +1,10 @@
-"""A recording on its way through a batch, and how it gets into the journal. Used by `run`."""
+"""A recording on its way through a batch, and how it gets into the journal. Made by `intake`, moved by `run`."""
 
 from __future__ import annotations
 
 import errno
-import os
-from typing import Any, Iterable, List, Mapping, Optional
+import time
+from typing import TYPE_CHECKING, Any, Iterable, List, Mapping, Optional
 
 from ..config import PathLike
 from ..exceptions import (
@@ -15,10 +15,14 @@ from ..exceptions import (
     ScoreCancelledError,
     StreamClosedError,
 )
-from ..journal import Journal, describe
-from .worker import Ticket
+from ..journal import Journal, to_raw
+from .outcome import Outcome
+from .ticket import Ticket
 
-# These say nothing of the recording.
+if TYPE_CHECKING:
+    from .fate import Fate
+
+# Errors that tell nothing about the recording: the journal must not call it finished.
 _BESIDE = (AuthenticationError, ConfigError, RateLimitedError, ScoreCancelledError)
 
 
@@ -26,41 +30,39 @@ class Job:
     """A recording on its way.
 
     Attributes:
-        given: Its path, as it was given.
+        given: Its path, as the caller gave it.
         path: The same as text.
         sha256: Of its bytes, as they were when it was drawn; `None` without a journal and a budget.
         audio_seconds: How long it is, in a batch that has a budget.
         ticket: Its exchange, the last one if there were several.
-        started: When that began, monotonic.
+        fate: What follows on that exchange, once it has ended and this was decided.
+        started: When that exchange began, monotonic.
         attempts: Exchanges before that one.
         seconds: How long those took.
-        connects: Connections that failed and were tried again.
-        streams: Streams that broke and were tried again.
-        refusals: How often it was turned away since any recording passed.
-        passed: How many had passed when it was turned away.
+        connects: How often it was sent again since no connection was made.
+        streams: How often it was sent again since its stream broke.
         not_before: When it may be sent again, monotonic.
-        reserved_again: Whether its length was taken from the budget for another stream.
     """
 
-    def __init__(self, given: PathLike) -> None:
+    def __init__(self, given: PathLike, path: str) -> None:
         self.given = given
-        self.path = os.fsdecode(given)
+        self.path = path
         self.sha256: Optional[str] = None
         self.audio_seconds = 0.0
-        self.ticket = Ticket(self.path)
+        self.ticket = Ticket(path)
+        self.fate: Optional[Fate] = None
         self.started = 0.0
         self.attempts = 0
         self.seconds = 0.0
         self.connects = 0
         self.streams = 0
-        self.refusals = 0
-        self.passed = 0
         self.not_before = 0.0
-        self.reserved_again = False
+        self._refusals = 0  # in a row, no other recording having passed between them
+        self._passed = 0  # how many exchanges of the batch had passed at the last refusal
 
     @property
     def error(self) -> Optional[ElsaError]:
-        """What went wrong; something, if whoever ran the exchange broke."""
+        """What went wrong; also if whatever ran the exchange broke."""
         if self.ticket.done is not None:
             return self.ticket.done.error
         error = StreamClosedError(
@@ -75,6 +77,55 @@ class Job:
         """How long the recording is, where that is known, in seconds."""
         return (self.ticket.done.audio_seconds if self.ticket.done else None) or self.audio_seconds or None
 
+    @property
+    def sent_seconds(self) -> float:
+        """How much of it the exchange has sent, as far as that is known."""
+        done = self.ticket.done
+        if done is None:
+            return 0.0
+        conclusion = done.result if done.result is not None else done.error
+        return 0.0 if conclusion is None else conclusion.audio_seconds_sent
+
+    def refusals_since(self, passed: int) -> int:
+        """Returns how often it was turned away since the last time that any recording passed.
+
+        Args:
+            passed: How many exchanges of the batch have passed so far.
+        """
+        return self._refusals if self._passed == passed else 0
+
+    def note_refused(self, passed: int) -> None:
+        """Takes note that it was turned away when so many exchanges of the batch had passed."""
+        self._refusals = self.refusals_since(passed) + 1
+        self._passed = passed
+
+    def begin(self) -> None:
+        """Gets a ticket for its first or next exchange."""
+        done = self.ticket.done
+        if done is not None:
+            self.attempts += done.began
+            self.seconds += done.seconds
+        self.ticket = Ticket(self.path)
+        self.fate = None
+        self.started = time.monotonic()
+
+    def outcome(self) -> Outcome:
+        """Returns what became of it, after its last exchange."""
+        done = self.ticket.done
+        if done is None:
+            seconds = self.seconds + time.monotonic() - self.started
+            return Outcome(
+                self.given, error=self.error, attempts=self.attempts + 1, seconds=seconds, sha256=self.sha256
+            )
+        return Outcome(
+            self.given,
+            result=done.result,
+            error=done.error,
+            attempts=self.attempts + done.began,
+            seconds=self.seconds + done.seconds,
+            sha256=done.sha256,
+        )
+
 
 def is_out_of_files(error: Optional[BaseException]) -> bool:
     """Returns whether an exchange came to nothing only because too many files and sockets are open."""
@@ -88,27 +139,40 @@ def is_out_of_files(error: Optional[BaseException]) -> bool:
 
 
 def record(journal: Optional[Journal], options: Mapping[str, Any], jobs: Iterable[Job]) -> List[Job]:
-    """Puts those on the disk that are done, whatever came of them: not those that ended for a reason beside them.
+    """Writes what came of recordings to the journal, unless it says nothing about them, such as a refused token.
+
+    Args:
+        journal: Where to; nothing is done without one.
+        options: Those that change the result.
+        jobs: Recordings whose exchange has ended.
 
     Returns:
-        Those that are on the disk.
+        Those that are on the disk now.
+
+    Raises:
+        JournalError: It can't be written; none of them is on the disk.
     """
     if journal is None:
         return []
-    recorded, lines = [], []
+    recorded, objects = [], []
     for job in jobs:
         done = job.ticket.done
         if done is None or done.sha256 is None or isinstance(done.error, _BESIDE):
             continue
-        outcome = done.result if done.result is not None else done.error
-        assert outcome is not None
-        attempts, seconds = job.attempts + done.began, job.seconds + done.seconds
-        lines.append(
-            describe(
-                job.path, done.sha256, options, outcome, attempts=attempts, seconds=seconds, audio_seconds=job.length
+        conclusion = done.result if done.result is not None else done.error
+        assert conclusion is not None
+        objects.append(
+            to_raw(
+                job.path,
+                done.sha256,
+                options,
+                conclusion,
+                attempts=job.attempts + done.began,
+                seconds=job.seconds + done.seconds,
+                audio_seconds=job.length,
             )
         )
         recorded.append(job)
-    if lines:
-        journal.append(*lines)
+    if objects:
+        journal.append(*objects)
     return recorded

@@ -1,4 +1,4 @@
-"""What a batch tells its caller: an `Outcome` for each recording, and a `BatchProgress` now and then. Made by `run`."""
+"""What a batch tells its caller: an `Outcome` for each recording, and a `BatchProgress` now and then."""
 
 from __future__ import annotations
 
@@ -35,26 +35,31 @@ class Outcome:
 
 
 class Resumed(Outcome):
-    """An outcome out of the journal: what came of the recording is parsed when it is asked for, and kept."""
+    """An outcome from the journal. Its line is parsed when `result` or `error` is first asked for."""
 
-    # Not properties: the dataclass's own __init__ must be able to set them, as replace() does through it.
+    # `result` and `error` aren't properties: `replace()` calls the dataclass's own `__init__`, which sets them.
 
     _line: Line
 
     @classmethod
     def of(cls, path: Any, sha256: str, line: Line) -> Resumed:
-        """Returns the outcome of a line; the fields that aren't given have their defaults."""
+        """Returns the outcome that a line of the journal tells; `attempts` and `seconds` are 0."""
         outcome = cls.__new__(cls)
         vars(outcome).update(path=path, from_journal=True, sha256=sha256, _line=line)
         return outcome
 
+    @property
+    def good(self) -> bool:
+        """Whether there is a result; the line need not be parsed to know."""
+        return self._line.good
+
     @functools.cached_property
     def result(self) -> Optional[ScoreResult]:
-        return self._entry.result if self._line.good else None
+        return self._entry.result if self.good else None
 
     @functools.cached_property
     def error(self) -> Optional[ElsaError]:
-        return None if self._line.good else self._entry.error
+        return None if self.good else self._entry.error
 
     @functools.cached_property
     def _entry(self) -> Entry:

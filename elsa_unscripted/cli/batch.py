@@ -16,7 +16,7 @@ from types import FrameType
 from typing import Any, Callable, Iterator, List, Optional, Sequence, Tuple, cast
 
 from ..api import score_many
-from ..batch import NOT_YET, Batch, BatchProgress, Outcome
+from ..batch import Batch, BatchProgress, Outcome, SlowPaths
 from ..exceptions import BudgetError, ConfigError, ConnectError, ElsaError, JournalError
 from . import logs
 from .inputs import Columns, Inputs
@@ -76,7 +76,7 @@ class _Run:
         stack.enter_context(logs.everything() if options.verbose else logs.warnings(self._meter.say))
         self._batch: Batch = stack.enter_context(
             score_many(
-                self._draw(),
+                SlowPaths(self._draw()),
                 **given,
                 max_workers=jobs,
                 executor=executor,
@@ -132,15 +132,13 @@ class _Run:
                     raise
                 time.sleep(1.0)
 
-    def _draw(self) -> Iterator[str]:
-        """Yields the paths to `score_many()`, in this thread."""
+    def _draw(self) -> Iterator[Optional[str]]:
+        """Yields the paths to `score_many()`, in this thread; `None` while the list's next line isn't there yet."""
         try:
             for recording in self._inputs:
-                if recording is None:
-                    yield NOT_YET
-                    continue
-                self._columns.put(recording)
-                yield recording.path
+                if recording is not None:
+                    self._columns.put(recording)
+                yield None if recording is None else recording.path
         except ConfigError as error:
             self._problem = error
 

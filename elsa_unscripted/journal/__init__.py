@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from .entry import Entry, describe
+from .entry import Entry, to_raw
 from .file import Journal, Line, read
 
-__all__ = ["Entry", "Journal", "Line", "describe", "read"]
+__all__ = ["Entry", "Journal", "Line", "read", "to_raw"]

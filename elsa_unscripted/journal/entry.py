@@ -1,6 +1,6 @@
-"""One line of a journal: a finished recording as an object of JSON, and back. Read and written by `file`.
+"""`Entry`: what a line of a journal says of a finished recording, from and to an object of JSON. Used by `file`.
 
-Its keys, in this order: `v` (1), `sha256`, `options`, `outcome`, `path`, `time`, `audio_seconds`,
+The object's keys, in this order: `v` (1), `sha256`, `options`, `outcome`, `path`, `time`, `audio_seconds`,
 `audio_seconds_sent`, `attempts`, `seconds`, `timings`, `stream_id`, `warnings`, `client`; of a result
 `sample_rate`, `channels`, `sample_width`, `statuses`; and last `result` or `error`. There is no token in it.
 """
@@ -27,7 +27,7 @@ DIGITS = 64  # hexadecimal, of a SHA-256
 
 @dataclass(frozen=True)
 class Entry:
-    """One line of a journal: a recording that was finished.
+    """What a line of a journal says: a recording that was finished.
 
     Attributes:
         path: Of the recording, as it was given.
@@ -36,7 +36,7 @@ class Entry:
         outcome: `"success"` or `"error"`.
         time: When it was finished, UTC: `2026-11-22T11:02:42.123Z`.
         audio_seconds: How long the recording is; `None` if that never became known.
-        attempts: Exchanges that were begun for it, in the run that wrote the line.
+        attempts: Exchanges that were begun for it in the run that wrote the line.
         seconds: How long they took together.
         result: The result, of a success.
         error: The error, otherwise.
@@ -56,50 +56,55 @@ class Entry:
     raw: Mapping[str, Any] = field(repr=False)
 
 
-def describe(
+def to_raw(
     path: str,
     sha256: str,
     options: Mapping[str, Any],
-    outcome: Union[ScoreResult, ElsaError],
+    conclusion: Union[ScoreResult, ElsaError],
     *,
     attempts: int,
     seconds: float,
     audio_seconds: Optional[float] = None,
 ) -> Dict[str, Any]:
-    """Returns the object of a line.
+    """Returns the object that a line consists of.
 
     Args:
         path: Of the recording, as it was given.
         sha256: Of its bytes.
         options: Those that change the result.
-        outcome: What became of it.
+        conclusion: The result, or the error.
         attempts: Exchanges that were begun for it.
         seconds: How long they took together.
         audio_seconds: How long it is, where that is known.
     """
-    good = isinstance(outcome, ScoreResult)
+    result = conclusion if isinstance(conclusion, ScoreResult) else None
     now = datetime.now(timezone.utc).isoformat(timespec="milliseconds")
     return {
         "v": VERSION,
         "sha256": sha256,
         "options": dict(options),
-        "outcome": SUCCESS if good else ERROR,
+        "outcome": ERROR if result is None else SUCCESS,
         "path": path,
         "time": now.replace("+00:00", "Z"),
         "audio_seconds": audio_seconds,
-        "audio_seconds_sent": outcome.audio_seconds_sent,
+        "audio_seconds_sent": conclusion.audio_seconds_sent,
         "attempts": attempts,
         "seconds": round(seconds, 3),
-        "timings": asdict(outcome.timings) if isinstance(outcome, ScoreResult) else {},
-        "stream_id": outcome.stream_id,
-        "warnings": list(outcome.warnings) if isinstance(outcome, ScoreResult) else [],
+        "timings": {} if result is None else asdict(result.timings),
+        "stream_id": conclusion.stream_id,
+        "warnings": [] if result is None else list(result.warnings),
         "client": f"elsa_unscripted {__version__}",
-        **(_facts(outcome) if isinstance(outcome, ScoreResult) else {"error": _facts_of_error(outcome)}),
+        **(_facts(conclusion) if isinstance(conclusion, ScoreResult) else {"error": _facts_of_error(conclusion)}),
     }
 
 
 def parse(line: bytes, name: str, *, warn: bool = True) -> Optional[Dict[str, Any]]:
-    """Reads a line; returns `None` if it is torn, or something else.
+    """Returns the object that a line consists of; `None` if the line is torn, or isn't ours.
+
+    Args:
+        line: As it stands in the file.
+        name: What messages call the journal.
+        warn: Whether to log a warning that goes with `None`.
 
     Raises:
         JournalError: It is of a later version.

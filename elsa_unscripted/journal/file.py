@@ -1,7 +1,6 @@
 """`Journal`: the file, locked and appended to; `read()`: the same, for those who only look.
 
-What a line says is in `entry`. `result` or `error` is last in it, so an index needs no more than the head of a line
-that may be megabytes long.
+What a line says is in `entry`, where it is in `index`.
 """
 
 from __future__ import annotations
@@ -14,10 +13,11 @@ import stat
 import sys
 import weakref
 from dataclasses import dataclass
-from typing import Any, BinaryIO, Dict, Iterator, List, Mapping, Optional, Tuple, Union
+from typing import Any, BinaryIO, Iterator, List, Mapping, Optional, Tuple, Union
 
 from ..exceptions import JournalError
-from .entry import DIGITS, SUCCESS, Entry, parse, to_entry
+from .entry import Entry, parse, to_entry
+from .index import HEAD, Index
 
 if sys.platform == "win32":
     import msvcrt
@@ -27,12 +27,10 @@ else:
 logger = logging.getLogger("elsa_unscripted")
 
 READ_SIZE = 1 << 16  # bytes
-_HEAD = b'{"v": 1, "sha256": "'
-_BEFORE_OPTIONS = b'", "options": '
-_BEFORE_OUTCOME = b', "outcome": "'
-_TORN_MARK = b" torn\n"  # behind what is left of a line: it can't be taken for a whole one, wherever it was cut
+_TORN_MARK = b" torn\n"  # written behind a torn line: with it, the rest is no whole line, wherever it was cut
 _BOM = b"\xef\xbb\xbf"
-_LOCKED_BYTE = 2**31 - 2  # Windows keeps others from reading what is locked; its C library can't count further
+# Windows forbids others to read a byte that is locked: this one is behind all lines. Its C library can't count further.
+_LOCKED_BYTE = 2**31 - 2
 
 
 def read(path: Union[str, os.PathLike[str]]) -> Iterator[Entry]:
@@ -44,7 +42,7 @@ def read(path: Union[str, os.PathLike[str]]) -> Iterator[Entry]:
         path: Of the journal.
 
     Yields:
-        Each line, from the oldest on. One that was torn is passed over with a warning.
+        What each line says, from the oldest on. A line that was torn is passed over with a warning.
 
     Raises:
         JournalError: It can't be read, or is no journal.
@@ -63,13 +61,13 @@ def read(path: Union[str, os.PathLike[str]]) -> Iterator[Entry]:
 
 @dataclass(frozen=True)
 class Line:
-    """A line that was found in a journal, and not parsed yet: in ten thousand of them there may be a gigabyte.
+    """A line of a journal, which isn't parsed before it is asked what it says: ten thousand may be a gigabyte.
 
     Attributes:
         good: Whether it has a result, rather than an error.
         new: Whether it was written since the journal was opened.
-        text: The line as it stands.
-        name: What to call the journal.
+        text: The line as it stands in the file.
+        name: What errors call the journal.
     """
 
     good: bool
@@ -78,10 +76,10 @@ class Line:
     name: str
 
     def entry(self) -> Entry:
-        """Parses it.
+        """Returns what it says.
 
         Raises:
-            JournalError: It was changed since it was looked through.
+            JournalError: It isn't what stood in its place when the journal was opened.
         """
         raw = parse(self.text, self.name)
         if raw is None:
@@ -107,16 +105,13 @@ class Journal:
         self.torn = 0
         self._path = os.path.abspath(os.fsdecode(path))  # whoever iterates may change the directory
         self._name = _name(path)
-        # For each set of options, as text: the digest of a recording's bytes → where its line begins and ends.
-        self._results: Dict[str, Dict[bytes, Tuple[int, int]]] = {}
-        self._failures: Dict[str, Dict[bytes, Tuple[int, int]]] = {}
-        self._spellings: Dict[bytes, str] = {}  # options as they stand in lines → the same, with sorted keys
-        # What lies behind `_end` is not part of the journal yet; `_writing` tells that it is ours.
+        self._index = Index()
+        # Bytes from `_end` on are not part of the journal yet. If `_writing`, an append of ours has left them there.
         self._end = 0
         self._writing = False
-        self._loose_end = b""  # what has to be written before the next line, so that this begins on its own
+        self._loose_end = b""  # is written before the next line, which would else continue a line without an end
         self._fd = self._open()
-        # Ctrl-C may come in the midst of any `close()`: a lock that is left would hold until this process ends.
+        # `finalize` closes even if Ctrl-C ends a `close()` half-way: the lock would hold until the process ends.
         self._let_go = weakref.finalize(self, os.close, self._fd)
         _open_journals.add(self)
         try:
@@ -133,21 +128,19 @@ class Journal:
         Raises:
             JournalError: The journal can't be read any more.
         """
-        key, digest = _canonical(options), bytes.fromhex(sha256)
-        for index in (self._results, self._failures):
-            begin, end = index.get(key, {}).get(digest, (self._end, self._end))
-            if begin < self._end:
-                text = self._text(begin, end)
-                if sha256.encode("ascii") not in text:
-                    raise self._failure("was changed while it was in use", "begin again; nothing else may write to it")
-                return Line(index is self._results, begin >= self._begun, text, self._name)
-        return None
+        place = self._index.find(sha256, options, self._end)
+        if place is None:
+            return None
+        text = self._text(place.begin, place.end)
+        if sha256.encode("ascii") not in text:
+            raise self._failure("was changed while it was in use", "begin again; nothing else may write to it")
+        return Line(place.good, place.begin >= self._begun, text, self._name)
 
-    def append(self, *lines: Mapping[str, Any]) -> None:
-        """Appends lines, made by `describe()`; they are on the disk when it returns. All of them are, or none.
+    def append(self, *objects: Mapping[str, Any]) -> None:
+        """Appends a line for each object, made by `to_raw()`. All are on the disk when it returns; if it raises, none.
 
-        A recording that has a result already gets no second one. It can be called again after an error, and after
-        Ctrl-C in the midst of it, with the same lines.
+        A recording that has a result already gets no other line. It can be called again after an error, and after
+        Ctrl-C in the midst of it, with the same objects.
 
         Raises:
             JournalError: They can't be written: the disk is full, or the journal was taken away.
@@ -155,11 +148,12 @@ class Journal:
         self._undo()
         data = bytearray(self._loose_end)
         places: List[Tuple[Mapping[str, Any], int, int]] = []
-        for line in lines:
-            if not self._is_scored(line):
+        for raw in objects:
+            known = self._index.find(raw["sha256"], raw["options"], self._end)
+            if known is None or not known.good:
                 begin = self._end + len(data)
-                data += json.dumps(line).encode("ascii") + b"\n"
-                places.append((line, begin, self._end + len(data)))
+                data += json.dumps(raw).encode("ascii") + b"\n"
+                places.append((raw, begin, self._end + len(data)))
         if not places:
             return
         self._writing = True
@@ -171,11 +165,10 @@ class Journal:
             raise self._failure(
                 f"can't be written ({_why(error)})", "make room or repair that; what is in it is whole"
             ) from error
-        for line, begin, end in places:
-            index = self._results if line["outcome"] == SUCCESS else self._failures
-            index.setdefault(_canonical(line["options"]), {})[bytes.fromhex(line["sha256"])] = begin, end
+        for raw, begin, end in places:
+            self._index.add(raw, begin, end)
         self._loose_end = b""
-        self._end += len(data)  # from here on, they count
+        self._end += len(data)  # from here on, the lines count
         self._writing = False
 
     def close(self) -> None:
@@ -195,7 +188,7 @@ class Journal:
         flags = os.O_RDWR | os.O_CREAT | os.O_APPEND | getattr(os, "O_BINARY", 0) | getattr(os, "O_NOCTTY", 0)
         try:
             new = not os.path.exists(self._path)
-            if not new:  # even to open a pipe or a device can block, or do things
+            if not new:  # before it is opened: to open a pipe or a device can block, or set something off
                 _check_regular(os.stat(self._path).st_mode, self._name)
             fd = os.open(self._path, flags, 0o666)
             if new:
@@ -224,14 +217,17 @@ class Journal:
         last = b""
         with self._reader(0) as file:
             for at, last in _lines(file, self._name):
-                self._index(at, last)
+                if not self._index.add_by_head(last, at):
+                    raw = parse(last, self._name, warn=last.endswith(b"\n"))
+                    if raw is not None:
+                        self._index.add(raw, at, at + len(last))
                 self._end = at + len(last)
             self._end = max(self._end, file.tell())
         if last and not last.endswith(b"\n"):
             self._set_aside(last)
 
     def _set_aside(self, last: bytes) -> None:
-        """Sees to it that the next line begins on its own, and that what is left of the last isn't taken for one."""
+        """Prepares for the next line to begin on its own, behind a last line that has no end or was torn off."""
         self._loose_end = b"\n"
         if parse(last, self._name, warn=False) is None:
             self.torn = len(last)
@@ -242,30 +238,6 @@ class Journal:
                 self._name,
                 self.torn,
             )
-
-    def _index(self, at: int, line: bytes) -> None:
-        found = self._head(line)
-        if found is None:
-            raw = parse(line, self._name, warn=line.endswith(b"\n"))
-            if raw is None:
-                return
-            found = _canonical(raw["options"]), raw["sha256"], raw["outcome"] == SUCCESS
-            self._spellings[json.dumps(raw["options"]).encode("ascii")] = found[0]
-        options, sha256, good = found
-        (self._results if good else self._failures).setdefault(options, {})[bytes.fromhex(sha256)] = at, at + len(line)
-
-    def _head(self, line: bytes) -> Optional[Tuple[str, str, bool]]:
-        """Reads options, SHA-256 and success off the head of a line, if it is whole and has options seen before."""
-        start = len(_HEAD) + DIGITS
-        if not (line.startswith(_HEAD) and line.startswith(_BEFORE_OPTIONS, start) and line.endswith(b"}}\n")):
-            return None
-        start += len(_BEFORE_OPTIONS)
-        for text, options in self._spellings.items():
-            if line.startswith(text + _BEFORE_OUTCOME, start):
-                digits = line[len(_HEAD) : len(_HEAD) + DIGITS]
-                outcome = start + len(text) + len(_BEFORE_OUTCOME)
-                return options, digits.decode("ascii"), line.startswith(b"success", outcome)
-        return None
 
     # Reading and writing.
 
@@ -281,12 +253,12 @@ class Journal:
         except OSError as error:
             raise self._failure(f"can't be read ({_why(error)})", "check the disk") from error
 
-    def _is_scored(self, line: Mapping[str, Any]) -> bool:
-        table = self._results.get(_canonical(line["options"]), {})
-        return table.get(bytes.fromhex(line["sha256"]), (self._end, self._end))[0] < self._end
-
     def _undo(self) -> None:
-        """Takes back what an append that failed or was interrupted has left; checks that the file is still ours."""
+        """Cuts off what an append has left that failed or was interrupted.
+
+        Raises:
+            JournalError: It is closed, or another file has its name, or somebody else has written to it.
+        """
         if self._fd < 0:
             raise self._failure("is closed", "open it again")
         try:
@@ -341,18 +313,14 @@ def _sync_directory(path: str) -> None:
                 os.close(fd)
 
 
-def _canonical(options: Mapping[str, Any]) -> str:
-    return json.dumps(options, sort_keys=True)
-
-
 def _lines(file: BinaryIO, name: str) -> Iterator[Tuple[int, bytes]]:
     """Yields each line that isn't blank, and where it begins.
 
     Raises:
-        JournalError: The first of them is nothing that could be a journal's.
+        JournalError: The first line can't be a journal's.
     """
     at, first = 0, True
-    if file.read(len(_BOM)) == _BOM:  # an editor's
+    if file.read(len(_BOM)) == _BOM:  # an editor has written it
         at = len(_BOM)
     file.seek(at)
     for line in file:
@@ -366,16 +334,16 @@ def _lines(file: BinaryIO, name: str) -> Iterator[Tuple[int, bytes]]:
 
 
 def _could_be_ours(line: bytes) -> bool:
-    """Returns whether it begins as our lines do, however early it is torn; a power cut can leave zeros."""
+    """Returns whether a line begins as ours do, however early it was torn. A power cut can leave zeros in its place."""
     rest = line[: -len(_TORN_MARK)] if line.endswith(_TORN_MARK) else line
-    return rest.startswith(_HEAD) or _HEAD.startswith(rest) or not rest.strip(b"\0")
+    return rest.startswith(HEAD) or HEAD.startswith(rest) or not rest.strip(b"\0")
 
 
 _open_journals: weakref.WeakSet[Journal] = weakref.WeakSet()
 
 
 def _leave_to_parent() -> None:
-    """Closes a forked process's copies: while one is open, the journal stays locked, even if its writer was killed."""
+    """Closes the journals in a forked process: it shares their locks, and would hold them after the writer's death."""
     for journal in list(_open_journals):
         journal.close()
 

@@ -14,31 +14,32 @@ FIRST_BACKOFF = 1.0  # s, of the whole batch after a 429 that doesn't say how lo
 LONGEST_BACKOFF = 60.0  # s
 
 
-class Pace:
-    """How many exchanges may run at once: fewer when the server asks for that, and step by step more again.
+class Throttle:
+    """How many exchanges may run at once: half as many after a refusal, one more after each round without one.
 
-    Additive increase, multiplicative decrease, as TCP does it.
+    That is additive increase and multiplicative decrease, as TCP does it.
 
     Attributes:
-        most: How many may be at most.
-        concurrency: How many may be now.
-        passed: How many exchanges were not turned away.
+        most: How many may ever run at once.
+        concurrency: How many may run at once now.
+        passed: How many exchanges were not turned away so far.
     """
 
     def __init__(self, most: int) -> None:
         self.most = most
         self.concurrency = most
         self.passed = 0
-        self._streak = 0  # how many passed since the last change
-        self._refusals = 0  # since one passed, those of the same moment counted once
-        self._lowered_at = -math.inf
-        self._resume_at = -math.inf
+        self._streak = 0  # exchanges that passed since `concurrency` changed
+        self._refusals = 0  # decreases since an exchange passed; the next back-off doubles with each
+        self._lowered_at = -math.inf  # monotonic
+        self._resume_at = -math.inf  # monotonic
 
     def waiting(self) -> float:
-        """Returns the seconds in which nothing may begin."""
+        """Returns the seconds until an exchange may begin; 0.0 outside a back-off."""
         return max(0.0, self._resume_at - time.monotonic())
 
-    def let_pass(self) -> None:
+    def note_passed(self) -> None:
+        """Takes note of an exchange that was not turned away; raises `concurrency` after as many as may run at once."""
         self.passed += 1
         self._refusals = 0
         self._streak += 1
@@ -46,8 +47,8 @@ class Pace:
             self.concurrency += 1
             self._streak = 0
 
-    def limit(self, most: int) -> None:
-        """Lowers how many may run at most, for good, below what there was no room for."""
+    def lower_limit(self, most: int) -> None:
+        """Lowers `most` for good: too many files were open while `most` exchanges ran; leaves an eighth of room."""
         if most < self.most:
             self.most = max(1, most - most // 8)
             self.concurrency = min(self.concurrency, self.most)
@@ -56,10 +57,16 @@ class Pace:
                 self.most,
             )
 
-    def refuse(self, started: float, retry_after: Optional[float]) -> None:
-        """Takes note of a 429: nothing begins until a common back-off has passed."""
+    def note_refused(self, started: float, retry_after: Optional[float]) -> None:
+        """Takes note of an exchange that got HTTP 429: none begins until a common back-off has passed.
+
+        Args:
+            started: When the exchange began, monotonic. One that began before the last decrease tells nothing of its
+                effect, so that it causes no other decrease.
+            retry_after: How many seconds the server wants us to wait, if it said so.
+        """
         now = time.monotonic()
-        if started > self._lowered_at:  # else it began before the last decrease, and tells nothing of its effect
+        if started > self._lowered_at:
             self.concurrency = max(1, self.concurrency // 2)
             self._lowered_at = now
             self._refusals += 1

@@ -1,0 +1,81 @@
+"""`Index`: which recordings are in a journal, and where in the file their lines are. Used by `file`.
+
+It holds a few hundred bytes for each line, which itself may be megabytes long. `result` or `error` is the last key of
+a line, so all that the index needs is in the line's head: a line as we write it need not be parsed.
+"""
+
+from __future__ import annotations
+
+import json
+from typing import Any, Dict, Mapping, NamedTuple, Optional, Tuple
+
+from .entry import DIGITS, SUCCESS
+
+HEAD = b'{"v": 1, "sha256": "'  # how a line begins, as we write it
+_BEFORE_OPTIONS = b'", "options": '
+_BEFORE_OUTCOME = b', "outcome": "'
+
+
+class Place(NamedTuple):
+    """Where a line is: from byte `begin` up to `end`; and whether it has a result, rather than an error."""
+
+    begin: int
+    end: int
+    good: bool
+
+
+class Index:
+    """For each content and set of options, the places of the newest result and of the newest error."""
+
+    def __init__(self) -> None:
+        # For each set of options, as canonical text: the digest of a recording's bytes → where its line is.
+        self._results: Dict[str, Dict[bytes, Tuple[int, int]]] = {}
+        self._errors: Dict[str, Dict[bytes, Tuple[int, int]]] = {}
+        # Options as they are spelled in lines → their canonical text.
+        self._spellings: Dict[bytes, str] = {}
+
+    def add(self, raw: Mapping[str, Any], begin: int, end: int) -> None:
+        """Adds a line that says what `raw` does."""
+        canonical = _canonical(raw["options"])
+        self._spellings.setdefault(json.dumps(raw["options"]).encode("ascii"), canonical)
+        self._put(canonical, raw["sha256"], Place(begin, end, raw["outcome"] == SUCCESS))
+
+    def add_by_head(self, line: bytes, begin: int) -> bool:
+        """Adds a line without parsing it; returns whether that could be done.
+
+        It can if the line is whole, begins as we write it, and has options that `add()` has seen.
+        """
+        start = len(HEAD) + DIGITS
+        if not (line.startswith(HEAD) and line.startswith(_BEFORE_OPTIONS, start) and line.endswith(b"}}\n")):
+            return False
+        start += len(_BEFORE_OPTIONS)
+        for spelling, canonical in self._spellings.items():
+            if line.startswith(spelling + _BEFORE_OUTCOME, start):
+                sha256 = line[len(HEAD) : len(HEAD) + DIGITS].decode("ascii")
+                good = line.startswith(b"success", start + len(spelling) + len(_BEFORE_OUTCOME))
+                self._put(canonical, sha256, Place(begin, begin + len(line), good))
+                return True
+        return False
+
+    def find(self, sha256: str, options: Mapping[str, Any], before: int) -> Optional[Place]:
+        """Returns where the newest line for this content and these options is; one with a result, if there is one.
+
+        Args:
+            sha256: Of the content.
+            options: Those that change the result.
+            before: A line that begins here or further on doesn't count.
+        """
+        canonical, digest = _canonical(options), bytes.fromhex(sha256)
+        for table, good in ((self._results, True), (self._errors, False)):
+            begin, end = table.get(canonical, {}).get(digest, (before, before))
+            if begin < before:
+                return Place(begin, end, good)
+        return None
+
+    def _put(self, canonical: str, sha256: str, place: Place) -> None:
+        table = self._results if place.good else self._errors
+        table.setdefault(canonical, {})[bytes.fromhex(sha256)] = place.begin, place.end
+
+
+def _canonical(options: Mapping[str, Any]) -> str:
+    return json.dumps(options, sort_keys=True)
