@@ -48,16 +48,17 @@ def download(link: str, *, timeout: float, max_bytes: int) -> bytes:
         target=_run, args=(link, connection, deadline, max_bytes, outcome), name="elsa-download", daemon=True
     )
     try:
-        thread.start()
-    except RuntimeError as no_thread:
-        raise ConnectError(f"no thread could be started ({no_thread}); use fewer at once") from no_thread
-    try:
+        try:
+            thread.start()
+        except RuntimeError as no_thread:
+            raise ConnectError(f"no thread could be started ({no_thread}); use fewer at once") from no_thread
         came = outcome.get(deadline.remaining())
     except queue.Empty:
         came = TimeoutError("timed out")
-    finally:
+    finally:  # also when Ctrl-C comes, be it while the thread is being started
         connection.shut_down()
-        thread.join(0.5 if connection.dialled else 0.05)  # it has moments left to run, unless it looks up a name
+        if thread.ident is not None:
+            thread.join(0.5 if connection.dialled else 0.05)  # what is in a name look-up is not waited for
     if isinstance(came, bytes):
         return came
     if isinstance(came, (OSError, ValueError, HTTPException)):
@@ -67,7 +68,7 @@ def download(link: str, *, timeout: float, max_bytes: int) -> bytes:
     try:
         raise came
     finally:
-        del came  # its traceback holds this frame, and so would be garbage that holds itself
+        del came  # its traceback holds this frame: they would keep each other until the garbage collector comes
 
 
 def _run(
@@ -120,7 +121,7 @@ def _ask(link: str, connection: Socket, deadline: Deadline, max_bytes: int) -> U
     else:
         tls, http = None, HTTPConnection(host, port)
     sock = connection.dial(host, port, _proxy(link), tls)
-    sock.settimeout(deadline.remaining())  # for a system on which a cut doesn't wake who reads
+    sock.settimeout(deadline.remaining())  # in case this system's shutdown() doesn't wake a thread that reads
     http.sock = _Kept(sock)
     target = (parts.path or "/") + (f"?{parts.query}" if parts.query else "")
     http.request("GET", target, headers=HEADERS)
