@@ -10,10 +10,13 @@ import hashlib
 import os
 import platform
 import shlex
+import signal
 import subprocess
 import sys
+import tempfile
+import threading
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
@@ -28,7 +31,8 @@ VENVS = ROOT / ".venvs"  # those that only `check.py` uses
 PACKAGE = ("-e", ".[formats,report,sandbox]")
 DEVELOPMENT = ("-r", "requirements.txt")
 
-COMMAND_TIMEOUT = 30 * 60  # s: a hang ends in a message, well before CI's 90 minutes
+COMMAND_TIMEOUT = 30 * 60  # s: a hang ends in a message
+INTERRUPT_TIME = 5.0  # s, for a command to clean up after Ctrl-C
 
 # What an environment is made from, beside pip's arguments: a change here makes it anew. `version.py` because an
 # editable install keeps the version that it was made with.
@@ -57,8 +61,16 @@ class CommandError(Exception):
         self.command, self.outcome, self.output = command, outcome, output
 
     def __str__(self) -> str:
-        return f"{self.output.rstrip()}\nFAILED: {shlex.join(self.command)} ({self.outcome})".lstrip()
+        return f"{self.output.rstrip()}\n{self.summary}".lstrip()
 
+    @property
+    def summary(self) -> str:
+        """What failed, in one line."""
+        return f"FAILED: {shlex.join(self.command)} ({self.outcome})"
+
+
+_running: list[subprocess.Popen[bytes]] = []
+_ending = threading.Event()
 
 THIS_PYTHON = Python(sys.executable, platform.python_version())
 
@@ -68,40 +80,62 @@ def program(venv: Path, name: str) -> str:
     return str(venv / _BIN / (f"{name}.exe" if os.name == "nt" else name))
 
 
-def run(command: Sequence[str], *, live: bool = False, cwd: Path = ROOT) -> str:
-    """Runs a command to its end.
+def run(command: Sequence[str], *, cwd: Path = ROOT, on_output: Callable[[str], object] | None = None) -> str:
+    """Runs a command to its end, and then ends whatever it has left running.
 
     Args:
         command: The program and its arguments.
-        live: Whether its output goes straight to the terminal.
         cwd: The directory it runs in.
+        on_output: Called each second with all that it has printed.
 
     Returns:
-        What it printed; nothing if `live`.
+        What it printed.
 
     Raises:
-        CommandError: Its exit status isn't 0, or it took longer than `COMMAND_TIMEOUT`.
+        CommandError: Its exit status isn't 0, it took longer than `COMMAND_TIMEOUT`, or `end_all()` was called.
     """
+    if _ending.is_set():
+        raise CommandError(command, "interrupted")
     environment = {**os.environ, "PIP_DISABLE_PIP_VERSION_CHECK": "1"}
-    output = None if live else subprocess.PIPE
-    try:
-        done = subprocess.run(
-            command,
-            cwd=cwd,
-            env=environment,
-            stdout=output,
-            stderr=None if live else subprocess.STDOUT,
-            timeout=COMMAND_TIMEOUT,
-            encoding="utf-8",
-            errors="replace",
-            check=False,
-        )
-    except subprocess.TimeoutExpired as error:
-        printed = error.output or b""
-        raise CommandError(command, f"no end after {COMMAND_TIMEOUT} s", _text(printed)) from None
-    if done.returncode != 0:
-        raise CommandError(command, f"exit status {done.returncode}", done.stdout or "")
-    return done.stdout or ""
+    with tempfile.TemporaryDirectory() as directory:
+        # A file: a process that the command leaves behind would keep a pipe open for ever.
+        path = Path(directory) / "output"
+        with path.open("wb") as output:
+            process = subprocess.Popen(
+                command,
+                cwd=cwd,
+                env=environment,
+                stdin=subprocess.DEVNULL,
+                stdout=output,
+                stderr=subprocess.STDOUT,
+                start_new_session=True,  # `_end()` interrupts it and its children, and no terminal a second time
+            )
+        _running.append(process)
+        deadline = time.monotonic() + COMMAND_TIMEOUT
+        try:
+            while not _ending.is_set() and time.monotonic() < deadline:
+                with contextlib.suppress(subprocess.TimeoutExpired):
+                    process.wait(1)
+                    break
+                if on_output is not None:
+                    on_output(_text(path))
+            ended = process.poll() is not None
+        finally:
+            _end(process)
+            _running.remove(process)
+        printed = _text(path)
+    if not ended:
+        raise CommandError(command, "interrupted" if _ending.is_set() else f"no end after {COMMAND_TIMEOUT} s", printed)
+    if process.returncode != 0:
+        raise CommandError(command, f"exit status {process.returncode}", printed)
+    return printed
+
+
+def end_all() -> None:
+    """Ends what other threads are running by `run()`, and lets them run nothing more."""
+    _ending.set()
+    for process in list(_running):
+        _end(process)
 
 
 @contextlib.contextmanager
@@ -166,5 +200,17 @@ def _digest(arguments: Sequence[str], python: Python) -> str:
     return digest.hexdigest()
 
 
-def _text(output: str | bytes) -> str:
-    return output if isinstance(output, str) else output.decode("utf-8", "replace")
+def _end(process: subprocess.Popen[bytes]) -> None:
+    """Ends a command, and all that it has started, as Ctrl-C does; what doesn't hear that is killed."""
+    if os.name == "nt":
+        process.kill()
+        return
+    for number, patience in ((signal.SIGINT, INTERRUPT_TIME), (signal.SIGKILL, None)):
+        with contextlib.suppress(ProcessLookupError, PermissionError):  # none is left; macOS
+            os.killpg(process.pid, number)
+        with contextlib.suppress(subprocess.TimeoutExpired):
+            process.wait(patience)
+
+
+def _text(path: Path) -> str:
+    return path.read_text(encoding="utf-8", errors="replace")

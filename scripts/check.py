@@ -1,27 +1,29 @@
 """Checks everything that must hold before a change lands. CI runs it too.
 
-Formatting, lint, types, the packages that would be published, and the tests. Needs only Python, and PyPI the first
-time, when it makes .venv.
+The tests, in parallel, and beside them formatting, lint, types, and the packages that would be published. Needs only
+Python, and PyPI the first time, when it makes .venv.
 """
 
 from __future__ import annotations
 
 import argparse
 import configparser
+import contextlib
 import glob
 import os
+import re
 import sys
 import tempfile
 import zipfile
 from collections.abc import Iterator
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor, wait
 from pathlib import Path
 from typing import NamedTuple
 
 import _venv
 from _venv import ROOT, VENV, VENVS, CommandError, Python, program, run, step
 
-SUPPORTED = ("3.9", "3.10", "3.11", "3.12", "3.13")
+SUPPORTED = ("3.9", "3.10", "3.11", "3.12", "3.13", "3.14", "3.15")
 OLDEST_WEBSOCKET_CLIENT = "websocket-client==1.8.0"  # the oldest that setup.cfg admits
 
 # In the wheel's environment: what a plain `pip install elsa-unscripted` can import, and what it must do without.
@@ -48,50 +50,146 @@ def main() -> int:
     """Runs the checks; returns the exit status."""
     options = parse_arguments()
     try:
-        check(options.all_pythons, options.pytest_argument)
+        return check(options)
     except CommandError as error:
         print(error, file=sys.stderr)
         return 1
     except KeyboardInterrupt:
         return 130
-    return 0
 
 
 def parse_arguments() -> argparse.Namespace:
     """Returns the command line's options."""
     parser = argparse.ArgumentParser(
         description=__doc__,
-        usage="%(prog)s [-h] [--all-pythons] [-- PYTEST_ARGUMENT ...]",
-        epilog="Part of the tests: check.py -- --no-cov -k wire",
+        usage="%(prog)s [-h] [--cov] [--quick | --all-pythons | --ci] [-- PYTEST_ARGUMENT ...]",
+        epilog="Part of the tests: check.py -- -k wire. The tests alone: .venv/bin/pytest; with -n0, in one process, "
+        "as a debugger needs it.",
     )
-    parser.add_argument(
+    parser.add_argument("--cov", action="store_true", help="measure which lines the tests reach")
+    extent = parser.add_mutually_exclusive_group()
+    extent.add_argument(
+        "--quick", action="store_true", help="leave out the tests that are marked slow, and those with a browser"
+    )
+    extent.add_argument(
         "--all-pythons",
         action="store_true",
         help=f"run the tests also under each of Python {', '.join(SUPPORTED)} that is installed, "
         f"and under {OLDEST_WEBSOCKET_CLIENT}",
     )
+    extent.add_argument(
+        "--ci", action="store_true", help="--all-pythons and --cov; a Python that is missing is a failure"
+    )
     parser.add_argument("pytest_argument", nargs="*", metavar="PYTEST_ARGUMENT", help="passed on to pytest")
     return parser.parse_args()
 
 
-def check(all_pythons: bool, pytest_arguments: list[str]) -> None:
-    """Runs every check; the tests come last, so that pytest has the last word.
+def check(options: argparse.Namespace) -> int:
+    """Runs every check, and says how each ended; pytest has the last word.
+
+    The tests run in a thread, one environment after the other, and the other checks beside them: tests mostly wait.
+
+    Returns:
+        The exit status.
 
     Raises:
-        CommandError: A check failed.
+        CommandError: There is no environment to check in.
     """
     _venv.make(VENV, *_venv.DEVELOPMENT)
+    failures = Failures()
+    with ThreadPoolExecutor(max_workers=1) as thread:
+        try:
+            tests = Tests(thread, options)
+            usual = tests.begin(VENV, *usual_arguments(options))
+            check_code(failures)
+            if options.all_pythons or options.ci:
+                check_other_suites(tests, failures, missing_fails=options.ci)
+            with failures.noted():
+                print(closing(tests.wait_for(usual)), flush=True)
+        except BaseException:
+            _venv.end_all()
+            raise
+    if options.quick:
+        print("NOT RUN, because of --quick: the tests that are marked slow, and those with a browser")
+    return failures.tell()
+
+
+class Failures:
+    """What has failed: told at once, and again at the end."""
+
+    def __init__(self) -> None:
+        self._commands: list[str] = []
+
+    @contextlib.contextmanager
+    def noted(self) -> Iterator[None]:
+        """Prints a `CommandError` that is raised within, and goes on."""
+        try:
+            yield
+        except CommandError as error:
+            print(error, file=sys.stderr, flush=True)
+            self._commands.append(error.summary)
+
+    def tell(self) -> int:
+        """Names all of them, if it isn't clear; returns the exit status."""
+        if len(self._commands) > 1:
+            print("\n".join(["", *self._commands]), file=sys.stderr)
+        return 1 if self._commands else 0
+
+
+class Tests:
+    """The tests of one environment after the other, in a thread."""
+
+    def __init__(self, thread: ThreadPoolExecutor, options: argparse.Namespace) -> None:
+        self._thread = thread
+        self._arguments = options.pytest_argument
+        self._percent = ""
+
+    def begin(self, venv: Path, *arguments: str) -> Future[str]:
+        """Runs the tests in an environment when those before have ended; the future has what pytest printed."""
+        command = [program(venv, "python"), "-m", "pytest", "--durations=10", *arguments, *self._arguments]
+        return self._thread.submit(run, command, on_output=self._look_at)
+
+    def wait_for(self, future: Future[str]) -> str:
+        """Returns what pytest printed; shows meanwhile, on a terminal, how far it is."""
+        shown = ""
+        while not wait([future], timeout=1).done:
+            if sys.stdout.isatty():
+                shown = f"tests {self._percent}"
+                print(f"\r{shown}", end="", flush=True)
+        print(f"\r{' ' * len(shown)}\r" if shown else "", end="", flush=True)
+        return future.result()
+
+    def _look_at(self, printed: str) -> None:
+        self._percent = max(re.findall(r"\[ *(\d+%)\]", printed)[-1:], default="")
+
+
+def usual_arguments(options: argparse.Namespace) -> list[str]:
+    """Returns pytest's arguments in the usual environment."""
+    chosen = ["-m", "not slow and not browser"] if options.quick else []
+    return [*chosen, *(["--cov"] if options.cov or options.ci else [])]
+
+
+def closing(printed: str) -> str:
+    """Returns what pytest says when all tests have passed: the slowest ones, coverage, its last line."""
+    lines = printed.rstrip().splitlines()
+    heads = [
+        number for number, line in enumerate(lines) if re.match(r"=+ (tests coverage|slowest \d+ durations)", line)
+    ]
+    return "\n".join(lines[min(heads, default=-1) :])
+
+
+def check_code(failures: Failures) -> None:
+    """Runs the checks that aren't tests."""
     python = program(VENV, "python")
-    with step("formatting (ruff format)"):
-        run([python, "-m", "ruff", "format", "--check"])
-    with step("lint (ruff check)"):
-        run([python, "-m", "ruff", "check", "--quiet"])
-    with step("types (mypy --strict)"):
-        run([python, "-m", "mypy"])
-    check_packages(python)
-    if all_pythons:
-        run_other_suites(pytest_arguments)
-    run([python, "-m", "pytest", "--cov", *pytest_arguments], live=True)
+    for title, command in (
+        ("formatting (ruff format)", ["ruff", "format", "--check"]),
+        ("lint (ruff check)", ["ruff", "check", "--quiet"]),
+        ("types (mypy --strict)", ["mypy"]),
+    ):
+        with failures.noted(), step(title):
+            run([python, "-m", *command])
+    with failures.noted():
+        check_packages(python)
 
 
 def check_packages(python: str) -> None:
@@ -132,17 +230,25 @@ def check_contents(wheel: Path) -> None:
         raise CommandError(["build", wheel.name], f"either in the wheel or in elsa_unscripted/: {different}")
 
 
-def run_other_suites(pytest_arguments: list[str]) -> None:
-    """Runs the tests in every other environment, two at a time, and says which interpreters are missing."""
+def check_other_suites(tests: Tests, failures: Failures, *, missing_fails: bool) -> None:
+    """Runs the tests in every other environment, and says which interpreters are missing."""
     suites, missing = find_suites()
+    begun = []
     for suite in suites:
-        _venv.make(suite.venv, *suite.requirements, python=suite.python)
-    with step(f"tests in {len(suites)} more environments"), ThreadPoolExecutor(max_workers=2) as pool:
-        outputs = list(pool.map(lambda suite: run_suite(suite, pytest_arguments), suites))
-    for suite, output in zip(suites, outputs):
-        print(f"  {suite.title:<58}{output.rstrip().splitlines()[-1].strip('= ')}", flush=True)
+        # While the tests run in the environments that are there already.
+        with failures.noted():
+            _venv.make(suite.venv, *suite.requirements, python=suite.python)
+            # No cache: .venv's is that of the usual suite. What a browser shows doesn't depend on Python.
+            begun.append((suite, tests.begin(suite.venv, "-p", "no:cacheprovider", "-m", "not browser")))
+    for suite, future in begun:
+        with failures.noted():
+            last = tests.wait_for(future).rstrip().splitlines()[-1]
+            print(f"  {suite.title:<58}{last.strip('= ')}", flush=True)
     if missing:
         print(f"\n  NOT FOUND, SO NOT TESTED: Python {', '.join(missing)}\n", flush=True)
+        with failures.noted():
+            if missing_fails:
+                raise CommandError(["find_python", *missing], "not found")
 
 
 def find_suites() -> tuple[list[Suite], list[str]]:
@@ -188,13 +294,6 @@ def candidates(version: str) -> Iterator[str]:
 def minor(python: Python) -> str:
     """Returns `"3.9"` for Python 3.9.18."""
     return ".".join(python.version.split(".")[:2])
-
-
-def run_suite(suite: Suite, pytest_arguments: list[str]) -> str:
-    """Runs the tests in an environment; returns what pytest printed."""
-    # No cache: suites that run at once would write to the same one. What a browser shows doesn't depend on Python.
-    command = [program(suite.venv, "python"), "-m", "pytest", "-p", "no:cacheprovider", "-m", "not browser"]
-    return run([*command, *pytest_arguments])
 
 
 if __name__ == "__main__":

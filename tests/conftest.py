@@ -1,18 +1,64 @@
-"""What every test of the suite is held to: it leaves no thread, socket or file behind."""
+"""How the tests run, and what each is held to: it leaves no thread, socket or file behind."""
 
 from __future__ import annotations
 
 import gc
 import os
+import subprocess
+import sys
 import threading
 import time
 from pathlib import Path
-from typing import Iterator, Set
+from typing import Iterator, List, Optional, Set
 
 import pytest
 
 DATA = Path(__file__).parent / "data"
 DESCRIPTORS = Path("/proc/self/fd")
+LEAVE_TIME = 5.0  # s; what is about to end has ended by then
+ALONE = "ELSA_TESTS_ALONE"  # set in a process that runs a single test
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """Lets Hypothesis take its time for an example: on a busy machine, its deadline of 200 ms passes."""
+    if config.pluginmanager.has_plugin("hypothesispytest"):
+        from hypothesis import settings
+
+        settings.register_profile("patient", deadline=None)
+        settings.load_profile("patient")
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_auto_num_workers(config: pytest.Config) -> int:
+    """Returns how many processes `-n auto` is: more than cores, as tests mostly wait; 0 for a test by its name."""
+    by_name = any("::" in argument for argument in config.args)
+    return 0 if by_name else (os.cpu_count() or 1) + 2
+
+
+def pytest_collection_modifyitems(items: List[pytest.Item]) -> None:
+    """Puts the slow tests first, or the last of them would run when all the others have ended."""
+    items.sort(key=lambda item: item.get_closest_marker("slow") is None)
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_pyfunc_call(pyfuncitem: pytest.Function) -> Optional[bool]:
+    """Runs a test that forks in a process of its own: the one that runs the others may have threads and pipes."""
+    if pyfuncitem.get_closest_marker("forks") is None or ALONE in os.environ:
+        return None
+    # Only the plugins that setup.cfg has settings for: the others take a second to load.
+    plugins = ["-p", "xdist.plugin", "-p", "pytest_timeout", "-p", "no:cacheprovider"]
+    done = subprocess.run(
+        [sys.executable, "-m", "pytest", *plugins, pyfuncitem.nodeid],
+        cwd=pyfuncitem.config.rootpath,
+        env={**os.environ, ALONE: "1", "PYTEST_DISABLE_PLUGIN_AUTOLOAD": "1"},
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        timeout=200,
+        check=False,
+    )
+    assert "1 passed in" in done.stdout, done.stdout
+    return True
 
 
 def descriptors() -> Set[str]:
@@ -31,7 +77,11 @@ def nothing_left() -> Iterator[None]:
     """Fails a test that leaves a thread, a socket or a file behind."""
     threads, opened = set(threading.enumerate()), descriptors()
     yield
-    guard = time.monotonic() + 5
+    # To collect garbage takes longer than most tests do, so it is done only where something seems to be left. That is
+    # any descriptor, a pipe too: what this test's garbage holds must not be closed, with a warning, in a later test.
+    if set(threading.enumerate()) <= threads and descriptors() <= opened:
+        return
+    guard = time.monotonic() + LEAVE_TIME
     while True:
         gc.collect()
         left = [thread.name for thread in threading.enumerate() if thread not in threads]

@@ -46,7 +46,7 @@ from elsa_unscripted.batch import pace, run
 from elsa_unscripted.journal import Journal, read
 from elsa_unscripted.sandbox import Sandbox
 
-GUARD = 30.0  # s: nothing here takes more than a few
+GUARD = 60.0  # s: nothing here takes more than a few
 
 
 def batch(audio: Any, sandbox: Sandbox, **options: Any) -> Batch:
@@ -653,7 +653,9 @@ def test_what_the_callback_raises_comes_through(tmp_path: Path, journal: Path) -
             outcomes.extend(
                 batch(recordings(tmp_path, 9), sandbox, journal=journal, max_workers=3, on_progress=callback)
             )
-        assert len(successes(outcomes)) == len(lines(journal)) == len(sandbox.exchanges) == 3
+        # How many had begun when the callback was first called depends on how soon the first of them was done.
+        assert 1 <= len(successes(outcomes)) <= 3
+        assert len(successes(outcomes)) == len(lines(journal)) == len(sandbox.exchanges)
 
 
 def test_a_callback_does_not_end_it_quietly(tmp_path: Path) -> None:

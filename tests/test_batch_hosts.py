@@ -21,7 +21,7 @@ from typing import Any
 
 import pytest
 from batches import TOKEN, Choosy, lines, recordings, sha256
-from commands import PATIENCE, ROOT, environment, posix
+from commands import PATIENCE, ROOT, measure_no_children, posix, unmeasured
 
 from elsa_unscripted import (
     AuthenticationError,
@@ -123,8 +123,9 @@ def test_process_pool(tmp_path: Path) -> None:
 
 
 @posix
-def test_a_worker_of_the_pool_is_killed(tmp_path: Path) -> None:
+def test_a_worker_of_the_pool_is_killed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """A broken pool is told: those in flight are errors, not in the journal as done, and a new run scores them."""
+    measure_no_children(monkeypatch)
     paths = recordings(tmp_path, 12)
     journal = tmp_path / "scores.jsonl"
     outcomes: list[Outcome] = []
@@ -257,6 +258,7 @@ def test_a_connect_error_in_a_pool_is_tried_again(tmp_path: Path) -> None:
     assert sorted(outcome.attempts for outcome in outcomes) == [1, 2]
 
 
+@pytest.mark.slow
 @posix
 def test_dask(tmp_path: Path) -> None:
     """On Dask, a worker process is killed in mid-run: nothing is lost, and nothing is counted twice."""
@@ -271,7 +273,7 @@ def test_dask(tmp_path: Path) -> None:
             text=True,
             timeout=GUARD,
             cwd=tmp_path,
-            env={**environment(), "PYTHONPATH": os.pathsep.join([str(ROOT), os.environ.get("PYTHONPATH", "")])},
+            env={**unmeasured(), "PYTHONPATH": os.pathsep.join([str(ROOT), os.environ.get("PYTHONPATH", "")])},
             check=False,
         )
         assert done.returncode == 0, done.stderr
@@ -311,8 +313,9 @@ def sandbox_process() -> Iterator[tuple[str, Any]]:
             process.wait(PATIENCE)
 
 
+@pytest.mark.slow
 @posix
-@pytest.mark.timeout(300)
+@pytest.mark.timeout(600)
 def test_kill_9_at_any_moment(tmp_path: Path) -> None:
     """Killed 20 times and resumed, each recording has one result; only those in flight at a kill were sent again."""
     paths = recordings(tmp_path, RECORDINGS)
@@ -327,7 +330,7 @@ def test_kill_9_at_any_moment(tmp_path: Path) -> None:
             last = kill == KILLS
             done = {line["sha256"] for line in whole_lines(journal)}
             command = [sys.executable, "-c", BATCH, url, str(journal), str(WORKERS), *paths]
-            with subprocess.Popen(command, stdout=subprocess.PIPE, text=True, cwd=ROOT) as process:
+            with subprocess.Popen(command, stdout=subprocess.PIPE, text=True, cwd=ROOT, env=unmeasured()) as process:
                 try:
                     assert process.stdout is not None
                     if not last:

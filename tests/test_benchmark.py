@@ -8,12 +8,14 @@ import re
 import sys
 from pathlib import Path
 
+import pytest
 from commands import ROOT, Outcome, posix, run
 
 BENCHMARK = str(ROOT / "scripts" / "benchmark")
 CHEAPEST = ("verdict", "max-speed", "peak")
 
-pytestmark = posix  # it counts memory and context switches with Unix's `resource`
+# It counts memory and context switches with Unix's `resource`.
+pytestmark = [posix, pytest.mark.slow]
 
 
 def benchmark(*arguments: str) -> Outcome:

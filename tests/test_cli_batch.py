@@ -17,7 +17,19 @@ from typing import Any, Callable
 
 import pandas
 import pytest
-from commands import COMMAND, PATIENCE, Outcome, environment, interrupt, on_terminal, posix, run, shadow, started
+from commands import (
+    COMMAND,
+    PATIENCE,
+    Outcome,
+    environment,
+    interrupt,
+    on_terminal,
+    posix,
+    run,
+    shadow,
+    started,
+    unmeasured,
+)
 from recordings import SPEECH, wav
 
 import elsa_unscripted
@@ -366,7 +378,7 @@ def test_without_any_connection_it_stops(folder: Path) -> None:
 def test_the_journal_is_one_runs(folder: Path) -> None:
     """A second run on the same journal is refused with status 2, and doesn't touch the table of the first."""
     table = folder.parent / "scores.csv"
-    with Sandbox("slow=2") as sandbox:
+    with Sandbox("slow=100") as sandbox:
         words = command(sandbox.url, folder, "--csv", str(table))
         with started(*words, ELSA_API_TOKEN=TOKEN) as process:
             wait_for(lambda: sandbox.handshakes == RECORDINGS)
@@ -375,7 +387,6 @@ def test_the_journal_is_one_runs(folder: Path) -> None:
             status, _, err = run(*words, ELSA_API_TOKEN=TOKEN)
             assert (status, table.read_bytes(), sandbox.handshakes) == (2, before, RECORDINGS)
             assert process.poll() is None
-            process.communicate(timeout=PATIENCE)
     assert err.startswith("elsa-unscripted: error: ")
     assert "scores.jsonl" in err
 
@@ -639,6 +650,7 @@ if __name__ == "__main__":
 """
 
 
+@pytest.mark.slow
 def test_dask_does_the_work(sandbox: Sandbox, folder: Path) -> None:
     """With `--dask`, the workers of a scheduler stream the recordings, and the journal is written here."""
     (folder.parent / "cluster.py").write_text(CLUSTER)
@@ -660,6 +672,7 @@ def test_dask_does_the_work(sandbox: Sandbox, folder: Path) -> None:
     assert sandbox.handshakes == RECORDINGS
 
 
+@pytest.mark.slow
 @posix
 def test_dask_has_not_the_last_word(folder: Path) -> None:
     """When the scheduler is gone, status 4 and the last line says how to go on, whatever Dask has to say."""
@@ -671,7 +684,7 @@ def test_dask_has_not_the_last_word(folder: Path) -> None:
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=subprocess.DEVNULL,
-            env=environment(),
+            env=unmeasured(),
             start_new_session=True,
         ) as cluster,
     ):

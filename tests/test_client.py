@@ -1050,7 +1050,7 @@ def test_chatter_and_a_slow_callback(short: Path) -> None:
 
     started = time.monotonic()
     failed(ScoreTimeoutError, script, short, timeout=0.5, on_status=slow)
-    assert time.monotonic() - started < 5
+    assert time.monotonic() - started < 20
     assert reported < 2000
 
 

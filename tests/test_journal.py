@@ -16,7 +16,7 @@ from typing import Any
 
 import pytest
 from batches import lines
-from commands import PATIENCE, ROOT, posix
+from commands import PATIENCE, ROOT, posix, unmeasured
 
 from elsa_unscripted import ElsaError, JournalError, ScoreResult, ScoringFailedError, exceptions
 from elsa_unscripted.journal import Entry, Journal, describe, read
@@ -392,7 +392,8 @@ def test_nothing_to_read(path: Path) -> None:
 def other_process(code: str, *arguments: object) -> subprocess.Popen[str]:
     script = "import os, sys, time\nfrom elsa_unscripted.journal import Journal\nfrom elsa_unscripted import *\n" + code
     command = [sys.executable, "-c", script, *map(str, arguments)]
-    return subprocess.Popen(command, stdout=subprocess.PIPE, stdin=subprocess.PIPE, text=True, cwd=ROOT)
+    pipe = subprocess.PIPE
+    return subprocess.Popen(command, stdout=pipe, stdin=pipe, text=True, cwd=ROOT, env=unmeasured())
 
 
 @contextmanager

@@ -21,14 +21,14 @@ from typing import Any, Callable, Dict, Iterator, List, Tuple
 
 import pytest
 import trustme
-from commands import interrupt, posix, started, unmeasured
+from commands import interrupt, measure_no_children, posix, started, unmeasured
 from faults import reach
 from rawserver import CLOSE, SUCCESS, Connection, RawServer
 
 from elsa_unscripted import ConnectError, RateLimitedError, ScoreTimeoutError, score
 from elsa_unscripted.sandbox import Sandbox
 
-GUARD = 5.0  # s beyond what is promised, for a busy machine
+GUARD = 20.0  # s beyond what is promised, for a busy machine
 
 
 @contextlib.contextmanager
@@ -86,8 +86,9 @@ def _serve(pipe: Any) -> None:
 
 @pytest.mark.skipif(not hasattr(signal, "SIGSTOP"), reason="needs SIGSTOP")
 @pytest.mark.parametrize("phase", ["connect", "audio", "result"])
-def test_half_open_peer(phase: str, speech: Path) -> None:
+def test_half_open_peer(phase: str, speech: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """A server process that is stopped in mid-exchange, its socket still open, costs timeout and close_timeout."""
+    measure_no_children(monkeypatch)
     context = multiprocessing.get_context("spawn")
     ours, theirs = context.Pipe()
     process = context.Process(target=_serve, args=(theirs,), daemon=True)
@@ -154,6 +155,7 @@ except ProtocolError as error:
 """
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(sys.platform == "win32", reason="needs the module resource")
 @pytest.mark.parametrize("fragments", [False, True])
 def test_a_gigabyte_of_message(fragments: bool, short: Path) -> None:
@@ -346,7 +348,7 @@ def test_interrupts_at_random_moments_leave_no_connection(short: Path) -> None:
             env=unmeasured(ELSA_UNSCRIPTED_URL=sandbox.url, ELSA_API_TOKEN="any"),
             capture_output=True,
             text=True,
-            timeout=90,
+            timeout=200,
             check=False,
         )
     assert done.stdout.split() == ["True", "success"], done.stderr
@@ -385,7 +387,7 @@ while True:
     sys.settrace(None)
     if interrupt.left:
         break
-    if time.monotonic() - began > 5 or threading.active_count() > 1:
+    if time.monotonic() - began > 20 or threading.active_count() > 1:
         slow.append(number)
 print(number > 10, slow)
 """
@@ -399,7 +401,7 @@ def test_interrupts_at_each_step_of_the_close(short: Path) -> None:
             env=unmeasured(ELSA_UNSCRIPTED_URL=sandbox.url, ELSA_API_TOKEN="any"),
             capture_output=True,
             text=True,
-            timeout=60,
+            timeout=200,
             check=False,
         )
     assert done.stdout == "True []\n", done.stderr

@@ -116,6 +116,7 @@ def test_every_block_is_known() -> None:
     assert {block.language for block in BLOCKS} == {"python", "shell"}
 
 
+@pytest.mark.slow
 @in_language("python")
 def test_python_blocks_run(block: Block, folder: Path, variables: dict[str, str]) -> None:
     """Each Python block runs by itself, without a warning, and prints what the README says. Ray may be missing."""
@@ -127,6 +128,7 @@ def test_python_blocks_run(block: Block, folder: Path, variables: dict[str, str]
     assert out == (block.output or "")
 
 
+@pytest.mark.slow
 @posix
 @in_language("shell")
 def test_shell_blocks_run(block: Block, folder: Path, variables: dict[str, str]) -> None:

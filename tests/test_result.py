@@ -430,7 +430,7 @@ def test_the_download_ends_in_time(dribble: Any, head: bytes, piece: bytes) -> N
     link = dribble(head, piece)
     began = time.monotonic()
     error = refused(link, timeout=0.5)
-    assert time.monotonic() - began < 5
+    assert time.monotonic() - began < 20
     assert type(error) is ConnectError
     assert "raise timeout" in str(error)
 

@@ -34,7 +34,7 @@ PACKAGE = Path(elsa_unscripted.sandbox.__file__).parent
 PATH = "/api/v1/ws/score_audio_plus"
 CONFIG = '{"api_plan":"standard","return_json":true}'
 END_STREAM = '{"type": "ELSA:end_stream"}'
-PATIENCE = 10.0  # s: a hang guard, never an expectation
+PATIENCE = 30.0  # s: a hang guard, never an expectation
 UPGRADE = {
     "Upgrade": "websocket",
     "Connection": "Upgrade",

@@ -127,7 +127,7 @@ def test_stop_wakes_it_in_the_middle_of_an_interval() -> None:
     sender.start()
     assert line.events.get(timeout=LONG) == Progress(1)
     sender.stop()
-    assert sender.join(5)
+    assert sender.join(LONG)
     assert line.taken == [b"a"]
     assert line.put() == []
     assert (sender.begun, sender.sent) == (1, 1)
@@ -237,7 +237,7 @@ def test_packets_are_drawn_one_at_a_time() -> None:
     sender.start()
     assert line.events.get(timeout=LONG) == Progress(1)
     sender.stop()
-    assert sender.join(5)
+    assert sender.join(LONG)
     assert drawn in (["elsa-audio"], ["elsa-audio"] * 2)
 
 
@@ -291,7 +291,7 @@ def test_one_that_is_stopped_leaves_the_others() -> None:
     second.start()
     assert stopped.events.get(timeout=LONG) == Progress(1)
     first.stop()
-    assert first.join(5)
+    assert first.join(LONG)
     assert second.join(LONG)
     assert other.taken == [*PACKETS, b"end"]
     assert audio_threads() == []
@@ -404,6 +404,7 @@ def test_one_that_fails_leaves_the_others() -> None:
     assert other.taken == [*PACKETS, b"end"]
 
 
+@pytest.mark.forks
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="this system has no fork")
 @pytest.mark.filterwarnings("ignore:.*fork:DeprecationWarning")
 def test_a_child_has_a_thread_of_its_own() -> None:
@@ -424,6 +425,7 @@ def test_a_child_has_a_thread_of_its_own() -> None:
     assert line.taken == [*PACKETS, b"end"]
 
 
+@pytest.mark.forks
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="this system has no fork")
 @pytest.mark.filterwarnings("ignore:.*fork:DeprecationWarning")
 def test_a_child_may_have_the_number_of_its_parent(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -438,7 +440,7 @@ def test_a_child_may_have_the_number_of_its_parent(monkeypatch: pytest.MonkeyPat
         own = Line()
         another = own.sender(0.01)
         another.start()
-        whole = another.join(5) and own.taken == [*PACKETS, b"end"]
+        whole = another.join(LONG) and own.taken == [*PACKETS, b"end"]
         os._exit(0 if whole else 1)
     assert os.waitpid(child, 0)[1] == 0
     assert sender.join(LONG)
@@ -498,7 +500,9 @@ print(later.join(20), first, second)
 
 def test_interrupted_start_ends_no_later_sender() -> None:
     """Ctrl-C at the worst moment of starting the shared thread: that thread never runs; the next sender's does."""
-    done = subprocess.run([sys.executable, "-c", INTERRUPTED], capture_output=True, text=True, timeout=60, check=False)
+    done = subprocess.run(
+        [sys.executable, "-c", INTERRUPTED], env=unmeasured(), capture_output=True, text=True, timeout=60, check=False
+    )
     assert done.stdout == "True [] [b'a', b'b', b'end']\n", done.stderr
 
 
@@ -600,5 +604,5 @@ print(first)
 def test_a_signal_handler_amid_the_shared_threads_lock(where: str) -> None:
     """A signal handler that sends, wherever it interrupts a sender of its own thread, doesn't wait for itself."""
     command = [sys.executable, "-c", HANDLED, where]
-    done = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
+    done = subprocess.run(command, env=unmeasured(), capture_output=True, text=True, timeout=60, check=False)
     assert done.stdout == "True [b'a', b'b', b'end']\n[b'a', b'b', b'end']\n", done.stderr

@@ -1,0 +1,136 @@
+"""The check in conftest.py that no test leaves anything behind: what it reports, and what it passes over."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from commands import PATIENCE, environment
+
+TESTS = Path(__file__).resolve().parent
+
+linux = pytest.mark.skipif(sys.platform != "linux", reason="the check looks for descriptors in /proc")
+
+BEGIN = """
+import conftest, gc, os, socket, threading, time, weakref
+
+gc.disable()  # whatever is collected is collected by the check
+kept = []
+
+class Cycle:
+    def __init__(self, held):
+        self.held, self.cycle = held, self
+
+def wav(folder, name="speech.wav"):
+    (folder / name).write_bytes(b"RIFF")
+    return open(folder / name, "rb")
+"""
+
+SOON = "conftest.LEAVE_TIME = 0.1"  # what these tests leave doesn't end by itself
+
+
+def outcomes(code: str, folder: Path) -> str:
+    """Runs the tests in `code` beside conftest.py, one after the other; returns what pytest printed."""
+    shutil.copy(TESTS / "conftest.py", folder)
+    (folder / "test_it.py").write_text(BEGIN + code, encoding="utf-8")
+    command = [sys.executable, "-m", "pytest", "-v", "-W", "error", "-c", os.devnull, "--rootdir", "."]
+    done = subprocess.run(
+        [*command, "-p", "no:cacheprovider"],
+        env=environment(PYTEST_DISABLE_PLUGIN_AUTOLOAD="1"),
+        cwd=folder,
+        capture_output=True,
+        text=True,
+        timeout=PATIENCE,
+        check=False,
+    )
+    return done.stdout
+
+
+@linux
+@pytest.mark.parametrize(
+    ("leave", "name"),
+    [
+        ("kept.append(socket.socket())", "socket:"),
+        ("kept.append(wav(tmp_path))", "speech.wav"),
+        ("threading.Thread(target=time.sleep, args=(7,), name='straggler', daemon=True).start()", "straggler"),
+    ],
+    ids=["socket", "wav", "thread"],
+)
+def test_what_is_left_is_reported(leave: str, name: str, tmp_path: Path) -> None:
+    """A thread, a socket or a .wav file that a test leaves is named, at this test and at no later one."""
+    printed = outcomes(f"{SOON}\ndef test_leaves(tmp_path):\n    {leave}\n\ndef test_next():\n    pass\n", tmp_path)
+    assert "test_it.py::test_leaves ERROR" in printed
+    assert "test_it.py::test_next PASSED" in printed
+    assert "2 passed, 1 error" in printed
+    assert name in next(line for line in printed.splitlines() if line.startswith("E  "))
+
+
+@linux
+def test_what_a_collection_frees_is_passed_over(tmp_path: Path) -> None:
+    """What only waits for a collection, or is about to end, is no leak."""
+    code = """
+def test_garbage():
+    weakref.finalize(Cycle(None), socket.socket().close)
+
+def test_thread_that_ends():
+    threading.Thread(target=time.sleep, args=(0.3,)).start()
+"""
+    assert "2 passed in" in outcomes(code, tmp_path)
+
+
+@linux
+@pytest.mark.parametrize("held", ["socket.socket()", "open(os.devnull)", "os.fdopen(os.pipe()[0])"])
+def test_garbage_is_freed_in_its_own_test(held: str, tmp_path: Path) -> None:
+    """What garbage holds open is closed in the test that made it, which gets Python's warning, and in no later one."""
+    code = f"""
+def test_makes_garbage():
+    Cycle({held})
+
+def test_next(tmp_path):
+    gc.collect()
+"""
+    printed = outcomes(code, tmp_path)
+    assert "test_it.py::test_makes_garbage ERROR" in printed
+    assert "ResourceWarning" in printed
+    assert "test_it.py::test_next PASSED" in printed
+
+
+@linux
+def test_garbage_hides_no_leak(tmp_path: Path) -> None:
+    """A leak is told from garbage that an earlier test left in the same file and under the same number."""
+    code = f"""
+{SOON}
+def test_makes_garbage(shared):
+    weakref.finalize(Cycle(None), wav(shared).close)
+
+def test_leaves(shared):
+    gc.collect()
+    kept.append(wav(shared))
+
+import pytest
+@pytest.fixture(scope="module")
+def shared(tmp_path_factory):
+    return tmp_path_factory.mktemp("shared")
+"""
+    printed = outcomes(code, tmp_path)
+    assert "test_it.py::test_makes_garbage PASSED" in printed
+    assert "test_it.py::test_leaves ERROR" in printed
+
+
+def test_without_anything_left_nothing_is_collected(tmp_path: Path) -> None:
+    """A collection takes longer than most tests do: there is none where nothing seems to be left."""
+    code = """
+collections = []
+gc.callbacks.append(lambda phase, info: collections.append(phase))
+
+def test_leaves_nothing():
+    pass
+
+def test_next():
+    assert collections == []
+"""
+    assert "2 passed in" in outcomes(code, tmp_path)
