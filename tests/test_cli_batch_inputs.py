@@ -21,7 +21,7 @@ import pytest
 from commands import PATIENCE, SHORT, posix
 
 from elsa_unscripted import AudioError, BadQualityError, ConfigError, Outcome, ScoreResult
-from elsa_unscripted.cli.inputs import Columns, Inputs, Recording
+from elsa_unscripted.cli.inputs import Columns, Inputs, Input
 from elsa_unscripted.cli.table import COLUMNS, Table
 from elsa_unscripted.results.result import Timings
 from elsa_unscripted.sandbox import Sandbox
@@ -38,7 +38,7 @@ def make(folder: Path, *names: str) -> None:
         (folder / name).write_bytes(b"")
 
 
-def found(*paths: Path, globs: Sequence[str] = (), list_file: Path | None = None) -> list[Recording]:
+def found(*paths: Path, globs: Sequence[str] = (), list_file: Path | None = None) -> list[Input]:
     with contextlib.closing(
         Inputs([str(path) for path in paths], globs, str(list_file) if list_file else None)
     ) as inputs:
@@ -47,7 +47,7 @@ def found(*paths: Path, globs: Sequence[str] = (), list_file: Path | None = None
         return recordings
 
 
-def names(recordings: list[Recording], folder: Path) -> list[str]:
+def names(recordings: list[Input], folder: Path) -> list[str]:
     return [os.path.relpath(recording.path, folder) for recording in recordings]
 
 
@@ -122,7 +122,7 @@ def test_a_path_that_does_not_exist_is_told_at_once(tmp_path: Path) -> None:
 # Lists.
 
 
-def listed(tmp_path: Path, content: bytes, name: str = "list.txt") -> list[Recording]:
+def listed(tmp_path: Path, content: bytes, name: str = "list.txt") -> list[Input]:
     (tmp_path / name).write_bytes(content)
     return found(list_file=tmp_path / name)
 
@@ -132,7 +132,7 @@ def listed(tmp_path: Path, content: bytes, name: str = "list.txt") -> list[Recor
 )
 def test_a_list_has_a_path_on_each_line(tmp_path: Path, content: bytes) -> None:
     """Line ends of any system, empty lines and a byte order mark don't count."""
-    assert listed(tmp_path, content) == [Recording("a.wav"), Recording("b c.wav")]
+    assert listed(tmp_path, content) == [Input("a.wav"), Input("b c.wav")]
 
 
 def test_a_line_is_a_path_whatever_is_in_it(tmp_path: Path) -> None:
@@ -156,12 +156,12 @@ def test_a_table_has_a_column_path(tmp_path: Path, separator: str) -> None:
     text = io.StringIO()
     csv.writer(text, delimiter=separator).writerows(rows)
     recordings = listed(tmp_path, text.getvalue().encode("utf-8-sig"))
-    assert recordings == [Recording("a.wav", ("Zoë", rows[1][2])), Recording("b", ("Bo", ""))]
+    assert recordings == [Input("a.wav", ("Zoë", rows[1][2])), Input("b", ("Bo", ""))]
 
 
 def test_a_list_of_the_one_column_path_is_a_table(tmp_path: Path) -> None:
     """The line `path` alone is a header."""
-    assert listed(tmp_path, b"path\na.wav\n") == [Recording("a.wav")]
+    assert listed(tmp_path, b"path\na.wav\n") == [Input("a.wav")]
 
 
 def test_an_empty_list_has_nothing(tmp_path: Path) -> None:
@@ -240,7 +240,7 @@ def test_a_list_breaks_off_with_an_error(tmp_path: Path) -> None:
     (tmp_path / "list.csv").write_text("path,note\na.wav,fine\nb.wav," + "x" * 200_000 + "\n")
     with contextlib.closing(Inputs([], (), str(tmp_path / "list.csv"))) as inputs:
         recordings = iter(inputs)
-        assert next(recordings) == Recording("a.wav", ("fine",))
+        assert next(recordings) == Input("a.wav", ("fine",))
         with pytest.raises(ConfigError, match="can't read on"):
             next(recordings)
         assert inputs.count() is None
@@ -249,7 +249,7 @@ def test_a_list_breaks_off_with_an_error(tmp_path: Path) -> None:
 def test_columns_find_their_recording() -> None:
     """The columns of a path that is listed twice go to one of its rows each; nothing is kept afterwards."""
     columns = Columns()
-    for recording in (Recording("a", ("1",)), Recording("a", ("2",)), Recording("b")):
+    for recording in (Input("a", ("1",)), Input("a", ("2",)), Input("b")):
         columns.put(recording)
     assert [columns.take(path) for path in ("b", "a", "a", "a")] == [(), ("1",), ("2",), ()]
     assert not vars(columns)["_waiting"]

@@ -29,12 +29,12 @@ READ_AHEAD = 64  # rows of a list that comes through a pipe
 COUNT_SECONDS = 3.0  # s: what it may cost to know how many recordings there are before the first is begun
 
 
-class Recording(NamedTuple):
-    """One recording to score.
+class Input(NamedTuple):
+    """One path to score, as the command line or its list names it.
 
     Attributes:
-        path: Where it is.
-        columns: What its row of the list has beside the path, in the order of the list's columns.
+        path: Where the recording is.
+        columns: What the path's row of the list has beside it, in the order of the list's columns.
     """
 
     path: str
@@ -67,9 +67,9 @@ class Inputs:
         self._list_file = list_file
         self.named = "standard input" if list_file == "-" else repr(list_file)
         self.columns: Sequence[str] = ()
-        self._rows: Iterator[Recording] = iter(())
+        self._rows: Iterator[Input] = iter(())
         self._opened: Optional[IO[str]] = None
-        self._read_apart = False  # by a thread, which closes it
+        self._read_apart = False  # whether a thread reads the list, and closes it
         if list_file is not None:
             self._opened = self._open()
             try:
@@ -80,25 +80,25 @@ class Inputs:
 
     def close(self) -> None:
         """Closes the list; standard input stays open."""
-        # Where a thread waits for a line of it, to close it would wait as well.
+        # Not while a thread waits for a line of the list: `close()` would wait for that line, too.
         if self._opened is not None and self._list_file != "-" and not self._read_apart:
             self._opened.close()
 
-    def __iter__(self) -> Iterator[Optional[Recording]]:
-        """Yields them once; and `None` while the next of a list isn't there yet.
+    def __iter__(self) -> Iterator[Optional[Input]]:
+        """Yields them once; and `None`, at once, while the next line of a list isn't there yet.
 
         Raises:
             ConfigError: The list can't be read on.
         """
-        yield from map(Recording, itertools.chain.from_iterable(map(self._files, self._paths)))
+        yield from map(Input, itertools.chain.from_iterable(map(self._files, self._paths)))
         yield from self._as_they_come() if self._may_wait() else self._rows
 
     def _may_wait(self) -> bool:
         return self._list_file is not None and not os.path.isfile(self._list_file)
 
-    def _as_they_come(self) -> Iterator[Optional[Recording]]:
+    def _as_they_come(self) -> Iterator[Optional[Input]]:
         """Yields the rows of a list that may give none for hours: a pipe."""
-        came: queue.Queue[Union[Recording, Exception, None]] = queue.Queue(READ_AHEAD)
+        came: queue.Queue[Union[Input, Exception, None]] = queue.Queue(READ_AHEAD)
         left = threading.Event()
 
         def read() -> None:
@@ -108,14 +108,14 @@ class Inputs:
                     came.put(row)
                     if left.is_set():
                         break
-            except Exception as error:  # noqa: BLE001 - delivered
+            except Exception as error:  # noqa: BLE001 - delivered to the thread that iterates
                 end = error
             self._read_apart = False
             self.close()
             came.put(end)
 
         self._read_apart = True
-        # A daemon: nothing can wake it while it waits for a line.
+        # A daemon: while it waits for a line, nothing can wake it, and it must not keep the interpreter.
         threading.Thread(target=read, name=READER, daemon=True).start()
         try:
             while True:
@@ -133,7 +133,7 @@ class Inputs:
             left.set()
             with contextlib.suppress(queue.Empty):
                 while True:
-                    came.get_nowait()  # makes room, so that the thread finds out
+                    came.get_nowait()  # makes room: the thread may wait in `put()`, and looks at `left` after it
 
     def count(self) -> Optional[int]:
         """Returns how many there are; `None` if only reading standard input, or much time, would tell."""
@@ -181,7 +181,7 @@ class Inputs:
             reason = getattr(error, "strerror", None) or error
             raise ConfigError(f"can't read the list {self.named} ({reason}); check --from-file") from error
 
-    def _understand(self, lines: IO[str]) -> Tuple[Sequence[str], Iterator[Recording]]:
+    def _understand(self, lines: IO[str]) -> Tuple[Sequence[str], Iterator[Input]]:
         """Returns the columns of the list and its rows: it is a table if its first line names a column `path`."""
         first = ""
         with self._reading():
@@ -201,18 +201,18 @@ class Inputs:
             )
         return (), self._plain(itertools.chain([first], lines))
 
-    def _plain(self, lines: Iterable[str]) -> Iterator[Recording]:
+    def _plain(self, lines: Iterable[str]) -> Iterator[Input]:
         with self._reading():
             for line in lines:
                 path = line.rstrip("\r\n")
                 if path:
-                    yield Recording(path)
+                    yield Input(path)
 
-    def _table(self, names: List[str], rows: Iterator[List[str]]) -> Tuple[Sequence[str], Iterator[Recording]]:
+    def _table(self, names: List[str], rows: Iterator[List[str]]) -> Tuple[Sequence[str], Iterator[Input]]:
         at = names.index(PATH_COLUMN)
         width = len(names)
 
-        def recordings() -> Iterator[Recording]:
+        def inputs() -> Iterator[Input]:
             told = False
             with self._reading():
                 for row in rows:
@@ -222,9 +222,9 @@ class Inputs:
                     cells = (row + [""] * width)[:width]
                     path = cells.pop(at)
                     if path:
-                        yield Recording(path, tuple(cells))
+                        yield Input(path, tuple(cells))
 
-        return names[:at] + names[at + 1 :], recordings()
+        return names[:at] + names[at + 1 :], inputs()
 
     @contextlib.contextmanager
     def _reading(self) -> Iterator[None]:
@@ -256,10 +256,10 @@ class Columns:
     def __init__(self) -> None:
         self._waiting: Dict[str, List[Tuple[str, ...]]] = {}
 
-    def put(self, recording: Recording) -> None:
-        """Keeps a recording's columns."""
-        if recording.columns:
-            self._waiting.setdefault(recording.path, []).append(recording.columns)
+    def put(self, given: Input) -> None:
+        """Keeps the columns of an input."""
+        if given.columns:
+            self._waiting.setdefault(given.path, []).append(given.columns)
 
     def take(self, path: str) -> Tuple[str, ...]:
         """Returns the columns of a recording, and forgets them."""
