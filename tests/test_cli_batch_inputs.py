@@ -21,7 +21,7 @@ import pytest
 from commands import PATIENCE, SHORT, posix
 
 from elsa_unscripted import AudioError, BadQualityError, ConfigError, Outcome, ScoreResult
-from elsa_unscripted.cli.inputs import Columns, Inputs, Input
+from elsa_unscripted.cli.inputs import Columns, Input, Inputs
 from elsa_unscripted.cli.table import COLUMNS, Table
 from elsa_unscripted.results.result import Timings
 from elsa_unscripted.sandbox import Sandbox
