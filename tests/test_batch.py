@@ -17,10 +17,11 @@ import time
 import tracemalloc
 from collections import Counter
 from collections.abc import Iterator
+from concurrent.futures import Executor, Future
 from dataclasses import asdict, replace
 from pathlib import Path
 from types import FrameType
-from typing import Any, Optional
+from typing import Any, ClassVar, Optional
 
 import pytest
 from batches import TOKEN, Choosy, lines, recordings, sha256
@@ -38,11 +39,12 @@ from elsa_unscripted import (
     JournalError,
     Outcome,
     RateLimitedError,
+    ScoreTimeoutError,
     ScoringFailedError,
     StreamClosedError,
     score_many,
 )
-from elsa_unscripted.batch import fate, run, throttle
+from elsa_unscripted.batch import SlowPaths, budget, fate, run, throttle
 from elsa_unscripted.journal import Journal, read
 from elsa_unscripted.sandbox import Sandbox
 
@@ -139,6 +141,24 @@ def test_verdicts_against_are_outcomes(tmp_path: Path, journal: Path) -> None:
     for entry in read(journal):
         assert isinstance(entry.error, ScoringFailedError)
         assert (entry.error.reason, entry.error.possibly_billed, entry.audio_seconds) == ("too noisy", True, 0.1)
+
+
+def test_slow_paths_are_polled(tmp_path: Path, journal: Path) -> None:
+    """While paths that come slowly have none, what has finished is yielded; to iterate over them waits instead."""
+    paths = recordings(tmp_path, 3)
+    done: list[str] = []
+
+    def slow() -> Iterator[Optional[str]]:
+        for path in paths:
+            while len(done) < paths.index(path):
+                yield None
+            yield path
+
+    with Sandbox() as sandbox:
+        for outcome in batch(SlowPaths(slow()), sandbox, journal=journal):
+            done.append(outcome.path)
+    assert done == paths
+    assert list(SlowPaths(iter([None, "a.wav", None, "b.wav"]))) == ["a.wav", "b.wav"]
 
 
 def test_nothing_at_all() -> None:
@@ -409,6 +429,23 @@ def test_a_journal_that_cannot_be_written(tmp_path: Path, journal: Path) -> None
     assert sorted(line["path"] for line in lines(journal)) == paths
 
 
+def test_a_journal_that_cannot_be_read(tmp_path: Path, journal: Path) -> None:
+    """When a path is drawn and the journal can't be read, that is raised; once it can, the same path comes first."""
+    paths = recordings(tmp_path, 2)
+    with Sandbox() as sandbox:
+        list(batch(paths, sandbox, journal=journal))
+        content = journal.read_bytes()
+        with batch(paths, sandbox, journal=journal) as scores:
+            journal.write_bytes(b"\0" * len(content))
+            for _ in range(2):
+                with pytest.raises(JournalError, match="was changed"):
+                    next(scores)
+                assert scores.unfinished == 1
+            journal.write_bytes(content)
+            assert [outcome.path for outcome in scores] == paths
+        assert len(sandbox.exchanges) == 2
+
+
 @pytest.mark.parametrize("token", ["a-very-secret-token-1234", 'a-"secret"\\token/of-é-1234'])
 def test_the_token_is_not_in_the_journal(token: str, tmp_path: Path, journal: Path) -> None:
     """Not even a server that quotes the token gets it into the journal, an outcome, a log or a repr."""
@@ -590,6 +627,28 @@ def test_billable_units(tmp_path: Path) -> None:
             with batch(long, sandbox, billable_unit_seconds=unit) as scores:
                 list(scores)
                 assert scores.billable_seconds == scores.progress.billable_seconds == pytest.approx(billed)
+
+
+def test_what_is_sent_again_unmetered_is_reserved_once() -> None:
+    """The budget has a reservation for each exchange; one that was not metered gives its own back first."""
+    purse = budget.Budget(10.0, 15.0)
+    purse.reserve(6.0)
+    assert not purse.has_room(6.0)
+    purse.release(6.0)
+    assert purse.has_room(10.0)
+    purse.reserve(10.0)
+    purse.bill(0.0)
+    purse.bill(15.1)
+    assert (purse.has_room(0.1), purse.billable_seconds) == (False, 15.0 + 30.0)
+
+
+def test_a_stream_that_was_not_metered_costs_no_budget(tmp_path: Path) -> None:
+    """A stream that ends before any audio was sent is sent again with the same seconds of the budget."""
+    options: dict[str, Any] = {"stream_retries": 2, "max_audio_seconds": 1.5, "timeout": 0.2}
+    with Sandbox("silent") as sandbox:
+        (outcome,) = batch(recordings(tmp_path, 1, seconds=1.0), sandbox, **options)
+    assert isinstance(outcome.error, ScoreTimeoutError)
+    assert (outcome.attempts, outcome.error.possibly_billed) == (3, False)
 
 
 # Progress.
@@ -793,33 +852,98 @@ def test_ctrl_c_anywhere(tmp_path: Path, journal: Path) -> None:
     assert interrupted > 5
 
 
-class _ctrl_c:
-    """Presses Ctrl-C at so many lines of the package's code in this thread; yields a list that tells whether it did."""
+class _AtOnce(Executor):
+    """Runs what it is given in the thread that gives it."""
 
-    def __init__(self, point: int, folder: str) -> None:
+    def submit(self, function: Any, /, *arguments: Any, **options: Any) -> Future[Any]:
+        future: Future[Any] = Future()
+        future.set_result(function(*arguments, **options))
+        return future
+
+
+@pytest.mark.parametrize(
+    ("module", "kind", "executor"),
+    [
+        ("journal/file", TimeoutError, None),
+        ("batch/crew", RuntimeError, None),
+        ("batch/crew", KeyboardInterrupt, _AtOnce()),
+        ("batch/intake", LookupError, None),
+    ],
+)
+def test_what_a_signal_handler_raises_comes_through(
+    module: str, kind: type[BaseException], executor: Optional[Executor], tmp_path: Path, journal: Path
+) -> None:
+    """At whatever line a handler raises, that comes out as itself: not as a failure of the journal or of a worker."""
+    file = os.path.join(os.path.dirname(os.path.dirname(run.__file__)), *f"{module}.py".split("/"))
+    paths = recordings(tmp_path, 2)
+    with Sandbox() as sandbox:
+        list(batch(paths[:1], sandbox, journal=journal))
+        before = journal.read_bytes()
+        with _at_line(0, file) as nothing:
+            list(batch(paths, sandbox, journal=journal, executor=executor))
+        assert nothing == []
+        reached = sorted(_at_line.reached)
+        for line in reached:
+            journal.write_bytes(before)
+            with _at_line(line, file, kind) as came:
+                list(batch(paths, sandbox, journal=journal, executor=executor))
+            assert came == ["in", "out"], f"swallowed at line {line}"
+            assert own_threads() == []
+    assert len(reached) > 10
+
+
+class _ctrl_c:
+    """Presses Ctrl-C at so many lines of our code in this thread; yields `["in", "out"]` if that came through.
+
+    Args:
+        point: How many lines are run before.
+        folder: Whose code counts; or one file.
+        kind: What the signal handler raises. It leaves the `with`; another error comes through.
+    """
+
+    def __init__(self, point: int, folder: Any, kind: type[BaseException] = KeyboardInterrupt) -> None:
         self._left = point
         self._folder = folder
-        self._came: list[bool] = []
+        self._kind = kind
+        self._came: list[str] = []
         self._before: Any = None
 
     def _trace(self, frame: FrameType, event: str, argument: object) -> Any:
         if not frame.f_code.co_filename.startswith(self._folder) or "sandbox" in frame.f_code.co_filename:
             return None
-        if event == "line" and not self._came:
-            self._left -= 1
-            if self._left < 0:
-                self._came.append(True)
-                raise KeyboardInterrupt
+        if event == "line" and not self._came and self._is_there(frame):
+            self._came.append("in")
+            raise self._kind("a signal handler's")
         return self._trace
 
-    def __enter__(self) -> list[bool]:
+    def _is_there(self, frame: FrameType) -> bool:
+        self._left -= 1
+        return self._left < 0
+
+    def __enter__(self) -> list[str]:
         self._before = sys.gettrace()
         sys.settrace(self._trace)
         return self._came
 
     def __exit__(self, kind: Any, error: Any, traceback: Any) -> bool:
         sys.settrace(self._before)
-        return kind is KeyboardInterrupt
+        ours = kind is self._kind and "a signal handler's" in str(error)
+        self._came += ["out"] if ours else []
+        return ours
+
+
+class _at_line(_ctrl_c):
+    """The same when line number `point` of a file is reached; `reached` has all lines that were."""
+
+    reached: ClassVar[set[int]] = set()
+
+    def _is_there(self, frame: FrameType) -> bool:
+        self.reached.add(frame.f_lineno)
+        return frame.f_lineno == self._left
+
+    def __enter__(self) -> list[str]:
+        self.reached.clear()
+        return super().__enter__()
 
 
 def test_next_after_the_end(tmp_path: Path) -> None:

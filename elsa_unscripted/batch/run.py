@@ -255,9 +255,9 @@ class Batch(Iterator[Outcome]):
             if job is not None:
                 self._start(job)
             elif self._ready:
-                return  # yields it first: a million may be in the journal already
+                return  # the caller takes these first: a million recordings may be in the journal already
             if time.monotonic() > until and self._wake:
-                return  # what has ended gets into the journal first: `audio` may be slow
+                return  # what has ended gets into the journal first: `audio` may be slow to give paths
 
     def _due(self) -> Optional[Job]:
         """Takes the first recording that is to be sent again now."""
@@ -301,7 +301,7 @@ class Batch(Iterator[Outcome]):
                 self._wake.get_nowait()
         ended = [job for job in self._flying if job.ticket.ended]
         for job in ended:
-            if job.fate is None:  # else the journal couldn't be written when it was decided
+            if job.fate is None:  # else it was decided before, and the journal couldn't be written then
                 self._conclude(job)
         record(self._journal, self._options, [job for job in ended if job.fate and job.fate.step is Step.FINISH])
         for job in ended:

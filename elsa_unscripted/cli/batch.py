@@ -135,10 +135,10 @@ class _Run:
     def _draw(self) -> Iterator[Optional[str]]:
         """Yields the paths to `score_many()`, in this thread; `None` while the list's next line isn't there yet."""
         try:
-            for recording in self._inputs:
-                if recording is not None:
-                    self._columns.put(recording)
-                yield None if recording is None else recording.path
+            for given in self._inputs:
+                if given is not None:
+                    self._columns.put(given)
+                yield None if given is None else given.path
         except ConfigError as error:
             self._problem = error
 

@@ -30,11 +30,11 @@ COUNT_SECONDS = 3.0  # s: what it may cost to know how many recordings there are
 
 
 class Input(NamedTuple):
-    """A recording to score, before it is read.
+    """One path to score, as the command line or its list names it.
 
     Attributes:
-        path: Where it is.
-        columns: What its row of the list has beside the path, in the order of the list's columns.
+        path: Where the recording is.
+        columns: What the path's row of the list has beside it, in the order of the list's columns.
     """
 
     path: str
@@ -69,7 +69,7 @@ class Inputs:
         self.columns: Sequence[str] = ()
         self._rows: Iterator[Input] = iter(())
         self._opened: Optional[IO[str]] = None
-        self._read_apart = False  # by a thread, which closes it
+        self._read_apart = False  # whether a thread reads the list, and closes it
         if list_file is not None:
             self._opened = self._open()
             try:
@@ -80,12 +80,12 @@ class Inputs:
 
     def close(self) -> None:
         """Closes the list; standard input stays open."""
-        # Where a thread waits for a line of it, to close it would wait as well.
+        # Not while a thread waits for a line of the list: `close()` would wait for that line, too.
         if self._opened is not None and self._list_file != "-" and not self._read_apart:
             self._opened.close()
 
     def __iter__(self) -> Iterator[Optional[Input]]:
-        """Yields them once; and `None` while the next of a list isn't there yet.
+        """Yields them once; and `None`, at once, while the next line of a list isn't there yet.
 
         Raises:
             ConfigError: The list can't be read on.
@@ -108,14 +108,14 @@ class Inputs:
                     came.put(row)
                     if left.is_set():
                         break
-            except Exception as error:  # noqa: BLE001 - delivered
+            except Exception as error:  # noqa: BLE001 - delivered to the thread that iterates
                 end = error
             self._read_apart = False
             self.close()
             came.put(end)
 
         self._read_apart = True
-        # A daemon: nothing can wake it while it waits for a line.
+        # A daemon: while it waits for a line, nothing can wake it, and it must not keep the interpreter.
         threading.Thread(target=read, name=READER, daemon=True).start()
         try:
             while True:
@@ -133,7 +133,7 @@ class Inputs:
             left.set()
             with contextlib.suppress(queue.Empty):
                 while True:
-                    came.get_nowait()  # makes room, so that the thread finds out
+                    came.get_nowait()  # makes room: the thread may wait in `put()`, and looks at `left` after it
 
     def count(self) -> Optional[int]:
         """Returns how many there are; `None` if only reading standard input, or much time, would tell."""
@@ -212,7 +212,7 @@ class Inputs:
         at = names.index(PATH_COLUMN)
         width = len(names)
 
-        def recordings() -> Iterator[Input]:
+        def inputs() -> Iterator[Input]:
             told = False
             with self._reading():
                 for row in rows:
@@ -224,7 +224,7 @@ class Inputs:
                     if path:
                         yield Input(path, tuple(cells))
 
-        return names[:at] + names[at + 1 :], recordings()
+        return names[:at] + names[at + 1 :], inputs()
 
     @contextlib.contextmanager
     def _reading(self) -> Iterator[None]:
@@ -256,10 +256,10 @@ class Columns:
     def __init__(self) -> None:
         self._waiting: Dict[str, List[Tuple[str, ...]]] = {}
 
-    def put(self, recording: Input) -> None:
-        """Keeps a recording's columns."""
-        if recording.columns:
-            self._waiting.setdefault(recording.path, []).append(recording.columns)
+    def put(self, given: Input) -> None:
+        """Keeps the columns of an input."""
+        if given.columns:
+            self._waiting.setdefault(given.path, []).append(given.columns)
 
     def take(self, path: str) -> Tuple[str, ...]:
         """Returns the columns of a recording, and forgets them."""

@@ -56,6 +56,8 @@ def read(path: Union[str, os.PathLike[str]]) -> Iterator[Entry]:
                 if raw is not None:
                     yield to_entry(raw)
     except (OSError, ValueError) as error:
+        if _is_a_handlers(error):
+            raise
         raise JournalError(f"the journal {name} can't be read ({_why(error)}); check the path") from error
 
 
@@ -160,6 +162,8 @@ class Journal:
         try:
             self._write(data)
         except OSError as error:
+            if _is_a_handlers(error):
+                raise
             with contextlib.suppress(JournalError):
                 self._undo()
             raise self._failure(
@@ -195,6 +199,8 @@ class Journal:
                 _sync_directory(self._path)
             return fd
         except (OSError, ValueError) as error:
+            if _is_a_handlers(error):
+                raise
             raise JournalError(
                 f"the journal {self._name} can't be opened ({_why(error)}); check the path and its permissions"
             ) from error
@@ -211,6 +217,8 @@ class Journal:
                 "is in use by another batch", "wait for that to end, or give another journal"
             ) from error
         except OSError as error:
+            if _is_a_handlers(error):
+                raise
             raise self._failure(f"can't be locked ({_why(error)})", "put it on a local disk") from error
 
     def _read(self) -> None:
@@ -251,6 +259,8 @@ class Journal:
             with self._reader(begin) as file:
                 return file.read(end - begin)
         except OSError as error:
+            if _is_a_handlers(error):
+                raise
             raise self._failure(f"can't be read ({_why(error)})", "check the disk") from error
 
     def _undo(self) -> None:
@@ -261,18 +271,24 @@ class Journal:
         """
         if self._fd < 0:
             raise self._failure("is closed", "open it again")
+        change = ""
+        cause: Optional[OSError] = None
         try:
             here, there = os.fstat(self._fd), os.stat(self._path)
             if not os.path.samestat(here, there):
-                raise FileNotFoundError("another file has its name")
-            if self._writing and here.st_size > self._end:
+                change = "another file has its name"
+            elif self._writing and here.st_size > self._end:
                 os.ftruncate(self._fd, self._end)
             elif here.st_size != self._end:
-                raise OSError(f"it has {here.st_size} bytes in place of {self._end}")
+                change = f"it has {here.st_size} bytes in place of {self._end}"
         except OSError as error:
+            if _is_a_handlers(error):
+                raise
+            change, cause = _why(error), error
+        if change:
             raise self._failure(
-                f"was changed while it was in use ({_why(error)})", "put it back; nothing else may write to it"
-            ) from error
+                f"was changed while it was in use ({change})", "put it back; nothing else may write to it"
+            ) from cause
         self._writing = False
 
     def _write(self, data: bytearray) -> None:
@@ -292,6 +308,11 @@ def _name(path: Union[str, os.PathLike[str]]) -> str:
 
 def _why(error: Exception) -> str:
     return getattr(error, "strerror", None) or str(error)
+
+
+def _is_a_handlers(error: Exception) -> bool:
+    """Returns whether a signal handler has raised an error, such as a `TimeoutError`: the system's have a number."""
+    return isinstance(error, OSError) and error.errno is None
 
 
 def _check_regular(mode: int, name: str) -> None:
