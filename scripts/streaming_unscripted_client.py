@@ -20,7 +20,7 @@ try:
     from elsa_unscripted import Client, ElsaError, ScoreResult, ScoreTimeoutError, ScoringFailedError
     from elsa_unscripted.cli.statuses import EXIT_STATUSES, INTERRUPTED, exit_status, explain
     from elsa_unscripted.cli.terminal import flush_stderr
-    from elsa_unscripted.exchange.sender import Progress
+    from elsa_unscripted.exchange.protocol import Progress
     from elsa_unscripted.results.facts import printable
     from elsa_unscripted.wire.messages import Info, Opened, Status
 except KeyboardInterrupt:

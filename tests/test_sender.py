@@ -18,7 +18,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from elsa_unscripted.audio.packets import Packet
-from elsa_unscripted.exchange.sender import Failed, Progress, Sender, Sent
+from elsa_unscripted.exchange.protocol import AudioSent, Progress, SendFailed
+from elsa_unscripted.exchange.sender import Sender
 
 LONG = 30.0  # s: what no test waits out
 
@@ -71,11 +72,11 @@ def test_packets_leave_in_order_and_the_end_after_them(interval: float | None) -
     sender = line.sender(interval)
     sender.start()
     assert line.reached.wait(LONG)
-    assert line.put()[-1] == Sent()  # else the server's answer to the end could be on the queue before it
+    assert line.put()[-1] == AudioSent()  # else the server's answer to the end could be on the queue before it
     line.blocked[b"end"].set()
     assert sender.join(LONG)
     assert line.taken == [*PACKETS, b"end"]
-    assert line.put() == [*(Progress(number) for number in range(1, 7)), Sent()]
+    assert line.put() == [*(Progress(number) for number in range(1, 7)), AudioSent()]
     assert (sender.begun, sender.sent) == (6, 6)
 
 
@@ -159,7 +160,7 @@ def test_a_broken_line_is_reported(interval: float | None) -> None:
     sender = line.sender(interval)
     sender.start()
     assert sender.join(LONG)
-    assert line.put() == [Progress(1), Progress(2), Failed(error)]
+    assert line.put() == [Progress(1), Progress(2), SendFailed(error)]
     assert line.taken == [b"a", b"b", b"c"]
     assert (sender.begun, sender.sent) == (3, 2)
 
@@ -172,7 +173,7 @@ def test_a_broken_line_at_the_end_is_reported(interval: float | None) -> None:
     sender = line.sender(interval)
     sender.start()
     assert sender.join(LONG)
-    assert line.put()[-1] == Failed(error)
+    assert line.put()[-1] == SendFailed(error)
     assert sender.sent == 6
 
 
@@ -189,7 +190,7 @@ def test_no_exception_dies_in_the_thread(error: BaseException, interval: float |
     sender = line.sender(interval, packets())
     sender.start()
     assert sender.join(LONG)
-    assert line.put() == [Progress(1), Failed(error)]
+    assert line.put() == [Progress(1), SendFailed(error)]
     assert line.taken == [b"a"]
 
 
@@ -279,7 +280,7 @@ def test_paced_senders_share_a_thread_that_ends_with_the_last() -> None:
     assert audio_threads() == []
     for line, interval, start in zip(lines, intervals, began):
         assert line.taken == [*PACKETS, b"end"]
-        assert line.put() == [*(Progress(count) for count in range(1, 7)), Sent()]
+        assert line.put() == [*(Progress(count) for count in range(1, 7)), AudioSent()]
         assert line.times[5] >= start + 5 * interval
 
 
@@ -312,7 +313,7 @@ def test_one_whose_connection_blocks_goes_on_alone(at: bytes) -> None:
     blocked.blocked[at].set()
     assert first.join(LONG)
     assert blocked.taken == [*PACKETS, b"end"]
-    assert blocked.put() == [*(Progress(count) for count in range(1, 7)), Sent()]
+    assert blocked.put() == [*(Progress(count) for count in range(1, 7)), AudioSent()]
     assert audio_threads() == []
 
 
@@ -332,7 +333,7 @@ def test_one_that_blocked_comes_back() -> None:
         time.sleep(0.01)
     assert first.join(LONG)
     assert (first.begun, first.sent) == (6, 6)
-    assert line.put() == [*(Progress(count) for count in range(1, 7)), Sent()]
+    assert line.put() == [*(Progress(count) for count in range(1, 7)), AudioSent()]
     second.stop()
     assert second.join(LONG)
     assert audio_threads() == []
@@ -400,7 +401,7 @@ def test_one_that_fails_leaves_the_others() -> None:
     second.start()
     assert first.join(LONG)
     assert second.join(LONG)
-    assert broken.put() == [Progress(1), Failed(error)]
+    assert broken.put() == [Progress(1), SendFailed(error)]
     assert other.taken == [*PACKETS, b"end"]
 
 
@@ -462,7 +463,7 @@ def test_no_packet_leaves_before_its_time(interval: float | None, delays: list[f
     assert line.taken == [*packets, b"end"]
     assert (sender.begun, sender.sent) == (len(packets), len(packets))
     assert all(at >= began + number * (interval or 0) for number, at in enumerate(line.times[:-1]))
-    assert line.put() == [*(Progress(number + 1) for number in range(len(packets))), Sent()]
+    assert line.put() == [*(Progress(number + 1) for number in range(len(packets))), AudioSent()]
 
 
 INTERRUPTED = """

@@ -38,7 +38,7 @@ from ..exceptions import (
     ScoreTimeoutError,
     StreamClosedError,
 )
-from ..exchange.client import wait_before_retry
+from ..exchange.retry import wait_before_retry
 from ..journal import Journal
 from ..mailbox import Mailbox
 from .job import Job, is_out_of_files, record

@@ -15,34 +15,11 @@ import os
 import queue
 import threading
 import time
-from dataclasses import dataclass
 from typing import Callable, Dict, Iterable, Iterator, List, Optional, Set, Tuple
 
 from ..audio.packets import Packet
 from ..mailbox import Mailbox
-
-
-@dataclass(frozen=True)
-class Progress:
-    """A packet has left.
-
-    Attributes:
-        frames: Frames of audio that have left so far.
-    """
-
-    frames: int
-
-
-@dataclass(frozen=True)
-class Sent:
-    """The last packet has left; the end of the stream follows at once."""
-
-
-@dataclass(frozen=True)
-class Failed:
-    """The sending has ended by an exception."""
-
-    error: BaseException
+from .protocol import AudioSent, Progress, SenderEvent, SendFailed
 
 
 class Sender:
@@ -60,7 +37,7 @@ class Sender:
         end: bytes,
         send: Callable[[bytes], None],
         begin: Callable[[bytes], Optional[Callable[[], None]]],
-        put: Callable[[object], object],
+        put: Callable[[SenderEvent], object],
         frame_rate: Optional[float],
         tell_progress: bool = True,
     ) -> None:
@@ -74,7 +51,7 @@ class Sender:
                 what sends the rest, and may block. May raise.
             put: Takes the events; nothing any more once stopped. Must not block.
             frame_rate: Frames of audio that leave in a second; `None` sends as fast as `send` takes them.
-            tell_progress: Whether to put a `Progress` for each packet, beside the `Sent` or `Failed` at the end.
+            tell_progress: Whether to put a `Progress` for each packet, beside `AudioSent` or `SendFailed` at the end.
         """
         self.begun = 0
         self.sent = 0
@@ -146,7 +123,7 @@ class Sender:
             if self._tell_progress:
                 self._put(Progress(self.sent))
         # Put first: the server's answer to the end must not be on the queue before it.
-        self._put(Sent())
+        self._put(AudioSent())
         yield 0.0, self._end
 
     def _advance(self) -> Optional[float]:
@@ -164,7 +141,7 @@ class Sender:
 
     def _fail(self, error: BaseException) -> None:
         if not self._stopped:
-            self._put(Failed(error))
+            self._put(SendFailed(error))
 
     # Among others, in the pacer's thread.
 

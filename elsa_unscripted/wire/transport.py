@@ -1,4 +1,5 @@
-"""The WebSocketApp thread: its callbacks put events on a queue; the only user of `websocket`. Run by `client`.
+"""The WebSocketApp thread: its callbacks put events into a mailbox; the only user of `websocket`. Made by
+`exchange.connector`, used by `exchange.conversation`.
 
 `websocket-client` does the WebSocket: handshake, masking, frames. It gets a socket that is connected already, and
 wrapped: see `wire` for why.
@@ -25,7 +26,7 @@ from ..config import Config, is_loopback, parse_proxy
 from ..deadline import Deadline
 from ..exceptions import ConfigError, ConnectError, ElsaError, ProtocolError, StreamClosedError
 from ..mailbox import Mailbox
-from .messages import Closed, Event, Malformed, Message, Opened, describe, parse
+from .messages import Closed, ConnectionEvent, Malformed, Message, Opened, describe, parse
 from .wire import MessageTooLongError, Socket, Wire
 
 T = TypeVar("T")
@@ -47,7 +48,7 @@ class Transport:
     """
 
     def __init__(
-        self, config: Config, tls: Optional[ssl.SSLContext], put: Callable[[Event], None], deadline: Deadline
+        self, config: Config, tls: Optional[ssl.SSLContext], put: Callable[[ConnectionEvent], None], deadline: Deadline
     ) -> None:
         """Makes a transport; `start()` starts its thread.
 
@@ -183,11 +184,16 @@ class Transport:
             self._error = self._error or error
         finally:
             self._release()
+        self._put(self._last_event())
+        self._set_ended()
+
+    def _last_event(self) -> Closed:
         code, reason = self._close_frame or (ABNORMAL_CLOSURE, "")
         logger.debug("< closed %d", code)
-        error_to_tell = None if self._close_frame else self._translated(self._error)
-        self._put(Closed(code, reason, error_to_tell))
-        self._set_ended()
+        # An error that is raised refers, by its traceback, to those who used this object, and to the frame of _run().
+        # Neither keeps it, then: the caller's recording would stay in the circle until the garbage collector comes.
+        error, self._error = self._error, None
+        return Closed(code, reason, None if self._close_frame else self._translated(error))
 
     def _connect_and_read(self) -> None:
         url = str(self._config.url)
@@ -227,11 +233,11 @@ class Transport:
     def _on_message(self, app: websocket.WebSocketApp, data: Union[str, bytes]) -> None:
         assert self._wire is not None
         self._wire.message_ended()
-        event: Event
+        event: ConnectionEvent
         try:
             event = self._parse(data.encode() if isinstance(data, str) else data)
         except ProtocolError as error:
-            event = Malformed(error)
+            event = Malformed(error.with_traceback(None))  # which refers to this frame, and so to the event
         logger.debug("< %s [%d bytes]", describe(event), len(data))
         self._put(event)
 
