@@ -48,6 +48,7 @@ class ElsaError(Exception):
         phase: Where the exchange was: `"connect"` (opening the socket), `"start"` (waiting for a
             stream id), `"audio"` (sending), `"result"` (waiting for the verdict); `None` before any of it.
         stream_id: The server's name of the stream, once it gave one: quote it to the vendor.
+        audio_seconds: How long the recording is, in seconds; `None` if that isn't known yet.
         audio_seconds_sent: Seconds of audio that left before the error.
         possibly_billed: Whether an audio packet was sent, and the stream may so be metered.
         statuses: The server's messages that carry a `status`, in order of arrival.
@@ -57,6 +58,7 @@ class ElsaError(Exception):
         super().__init__(message)
         self.phase: Optional[str] = None
         self.stream_id: Optional[str] = None
+        self.audio_seconds: Optional[float] = None
         self.audio_seconds_sent: float = 0.0
         self.possibly_billed: bool = False
         self.statuses: Tuple[Mapping[str, Any], ...] = ()

@@ -209,25 +209,50 @@ def test_cancel_while_it_decodes(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.mark.skipif(sys.implementation.name != "cpython", reason="counts references")
 @pytest.mark.parametrize("speed", [None, 20])
-@pytest.mark.parametrize("end", ["after the audio", "amid the audio", "failed"])
+@pytest.mark.parametrize(
+    "end",
+    [
+        *["after the audio", "amid the audio", "failed", "bad_quality", "garbage", "callback"],
+        *["closed", "cut", "foul", "refused", "silence"],
+    ],
+)
 def test_audio_is_not_kept(end: str, speed: Optional[float], austen: Path) -> None:
     """Recordings are large: when `score()` has ended, nothing of it waits for the garbage collector."""
     audio = austen.read_bytes()
 
     def script(connection: Connection) -> None:
+        if end == "refused":
+            connection.read_request()
+            connection.send_raw(b"HTTP/1.1 401 Unauthorized\r\nContent-Length: 0\r\n\r\n")
+            return
         connection.start()
-        if end == "after the audio":
+        if end in ("after the audio", "bad_quality", "garbage"):
             connection.read_until_end()
         else:
             connection.read_frame()
-        connection.send({"status": "failed"} if end == "failed" else SUCCESS)
-        connection.finish()
+        if end in ("failed", "bad_quality"):
+            connection.send({"status": end})
+        elif end == "garbage":
+            connection.send("[]")
+        elif end == "foul":
+            connection.send_raw(frame(b"x", first=0x83))
+        elif end not in ("closed", "cut", "silence"):
+            connection.send(SUCCESS)
+        if end == "closed":
+            connection.send_close(1011)
+        elif end != "cut":
+            connection.finish()
 
+    def on_status(status: Any) -> None:
+        if end == "callback" and status.status == "success":
+            raise KeyError("mine")
+
+    timeout = 0.3 if end == "silence" else 10
     gc.disable()
     try:
         before = sys.getrefcount(audio)
-        with contextlib.suppress(ScoringFailedError):
-            scored(script, audio, speed=speed)
+        with contextlib.suppress(ElsaError, KeyError):
+            scored(script, audio, speed=speed, timeout=timeout, bad_quality_grace=0.1, on_status=on_status)
         assert sys.getrefcount(audio) == before
     finally:
         gc.enable()
@@ -596,6 +621,7 @@ def test_close_in_mid_audio(austen: Path) -> None:
     error = failed(StreamClosedError, script, austen, speed=10)
     assert error.code == 1011
     assert error.phase == "audio"
+    assert error.audio_seconds == pytest.approx(24.73)
     assert 1.0 <= error.audio_seconds_sent <= 2.0
 
 
@@ -661,6 +687,34 @@ def test_reserved_opcode(short: Path) -> None:
 # Time.
 
 
+@pytest.mark.parametrize("last", ["close", "bad_quality", "success"])
+def test_what_has_come_counts_before_the_clock(last: str, short: Path) -> None:
+    """What the server had said by the time that the caller looks again counts, though the deadline has passed."""
+    said = threading.Event()
+
+    def script(connection: Connection) -> None:
+        connection.start()
+        connection.read_until_end()
+        connection.send({"status": "accepted"})
+        if last != "close":
+            connection.send({"status": last})
+        connection.send_close(1011, "bye")
+        said.set()
+
+    def busy(status: Any) -> None:
+        if status.status == "accepted":
+            assert said.wait(10)
+            time.sleep(0.7)  # the messages arrive, and the deadline passes
+
+    options: Any = {"timeout": 0.6, "on_status": busy}
+    if last == "success":
+        assert scored(script, short, **options).status == "success"
+    elif last == "bad_quality":
+        failed(BadQualityError, script, short, **options)
+    else:
+        assert failed(StreamClosedError, script, short, **options).code == 1011
+
+
 def test_no_stream_id(short: Path) -> None:
     """A server that never names a stream is waited for as long as timeout says."""
 
@@ -721,6 +775,24 @@ def test_server_that_reads_nothing(austen: Path) -> None:
     error = failed(ScoreTimeoutError, reads_nothing, audio, timeout=0.5)
     assert error.phase == "audio"
     assert 0 < error.audio_seconds_sent < audio.duration_seconds
+
+
+def test_deadline_grows_with_what_is_sent(austen: Path) -> None:
+    """A server that stops reading after the first packets gains the time of these, not that of the whole recording."""
+    audio = large(austen)
+    speed = 20.0
+    started = time.monotonic()
+    error = failed(ScoreTimeoutError, reads_nothing, audio, timeout=0.5, speed=speed, close_timeout=0.2)
+    took = time.monotonic() - started
+    assert 0 < error.audio_seconds_sent < audio.duration_seconds / 2
+    assert error.audio_seconds == pytest.approx(audio.duration_seconds)
+    assert 0.5 < took < 0.5 + error.audio_seconds_sent / speed + 0.2 + 3 < audio.duration_seconds / speed
+
+
+def test_packets_put_the_deadline_off(speech: Path) -> None:
+    """Audio that takes longer than `timeout` is sent whole: each packet brings its own time along."""
+    result = scored(after_audio(SUCCESS), speech, timeout=1, speed=1)
+    assert result.audio_seconds_sent == result.audio_seconds > 3
 
 
 def test_a_stream_that_stalls_needs_no_further_thread(austen: Path) -> None:
@@ -787,7 +859,8 @@ def test_refused(short: Path) -> None:
     with pytest.raises(ConnectError, match=f"127.0.0.1:{port} refused") as caught:
         score(short, TOKEN, url=f"ws://127.0.0.1:{port}", connect_retries=1)
     assert isinstance(caught.value.__cause__, ConnectionRefusedError)
-    assert caught.value.phase == "connect"
+    assert (caught.value.phase, caught.value.audio_seconds_sent, caught.value.possibly_billed) == ("connect", 0, False)
+    assert caught.value.audio_seconds == pytest.approx(0.31)
 
 
 def test_unknown_host(short: Path) -> None:
@@ -945,6 +1018,26 @@ def test_cancel_at_each_phase(phase: str, austen: Path, short: Path) -> None:
     assert caught.value.possibly_billed == (phase in ("audio", "result"))
     if phase != "connect":
         assert server.connections[0].frames[-1] == (8, b"\x03\xe8")
+
+
+def test_cancel_between_two_attempts(short: Path) -> None:
+    """cancel() ends the wait for the next attempt to connect."""
+    refused = threading.Event()
+
+    def script(connection: Connection) -> None:
+        connection.read_request()
+        connection.send_raw(b"HTTP/1.1 503 Busy\r\nRetry-After: 20\r\nContent-Length: 0\r\n\r\n")
+        refused.set()
+
+    with RawServer(script) as server, Client(TOKEN, url=server.url, connect_timeout=40) as client:
+        started = time.monotonic()
+        thread = _cancelling(client, refused)
+        with pytest.raises(ScoreCancelledError) as caught:
+            client.score(short)
+        thread.join()
+    assert time.monotonic() - started < 10
+    assert caught.value.phase == "connect"
+    assert len(server.connections) == 1
 
 
 def test_cancel_overtakes_what_is_waiting(short: Path) -> None:

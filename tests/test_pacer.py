@@ -14,7 +14,8 @@ import pytest
 from commands import unmeasured
 from sinks import LONG, PACKETS, Sink, audio_threads
 
-from elsa_unscripted.exchange.sender import Failed, Progress, Sender, Sent
+from elsa_unscripted.exchange.protocol import AudioSent, Progress, SendFailed
+from elsa_unscripted.exchange.sender import Sender
 
 
 def test_paced_senders_share_a_thread_that_ends_with_the_last() -> None:
@@ -32,7 +33,7 @@ def test_paced_senders_share_a_thread_that_ends_with_the_last() -> None:
     assert audio_threads() == []
     for sink, interval, start in zip(sinks, intervals, began):
         assert sink.taken == [*PACKETS, b"end"]
-        assert sink.put() == [*(Progress(count) for count in range(1, 7)), Sent()]
+        assert sink.put() == [*(Progress(count) for count in range(1, 7)), AudioSent()]
         assert sink.times[5] >= start + 5 * interval
 
 
@@ -66,7 +67,7 @@ def test_one_whose_connection_blocks_goes_on_with_the_others(at: bytes) -> None:
     blocked.blocked[at].set()
     assert first.join(LONG)
     assert blocked.taken == [*PACKETS, b"end"]
-    assert blocked.put() == [*(Progress(count) for count in range(1, 7)), Sent()]
+    assert blocked.put() == [*(Progress(count) for count in range(1, 7)), AudioSent()]
     assert audio_threads() == []
 
 
@@ -137,7 +138,7 @@ def test_one_that_fails_leaves_the_others() -> None:
     second.start()
     assert first.join(LONG)
     assert second.join(LONG)
-    assert broken.put() == [Progress(1), Failed(error)]
+    assert broken.put() == [Progress(1), SendFailed(error)]
     assert other.taken == [*PACKETS, b"end"]
 
 

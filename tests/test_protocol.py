@@ -15,6 +15,7 @@ from elsa_unscripted.exceptions import (
     ConnectError,
     ElsaError,
     ProtocolError,
+    ScoreCancelledError,
     ScoreTimeoutError,
     ScoringFailedError,
     StreamClosedError,
@@ -22,13 +23,16 @@ from elsa_unscripted.exceptions import (
 from elsa_unscripted.exchange import protocol as module
 from elsa_unscripted.exchange.protocol import (
     AudioSent,
+    Cancelled,
     Command,
     Event,
     Fail,
     Finish,
     GraceOver,
+    Progress,
     Protocol,
     Report,
+    ReportProgress,
     SendConfig,
     SendFailed,
     StartAudio,
@@ -72,6 +76,8 @@ ALL_EVENTS: list[Event] = [
     *[Opened(), STREAM_ID, *CHATTER, GREETING, SUCCESS, FAILED, BAD_QUALITY, GARBAGE, AudioSent(), BROKEN, CLOSED],
     GraceOver(),
     TimeOver(),
+    Progress(8000),
+    Cancelled(),
 ]
 
 
@@ -108,6 +114,7 @@ def test_an_exchange_from_start_to_end() -> None:
     assert exchange.receive(GREETING) == []
     assert kinds(exchange.receive(STREAM_ID)) == [StopGrace, StartAudio, Report]
     assert (exchange.state, exchange.stream_id) == (State.STREAMING, "stream-1")
+    assert exchange.receive(Progress(8000)) == [ReportProgress(8000)]
     assert exchange.receive(AudioSent()) == []
     assert exchange.receive(RECEIVED) == [Report(RECEIVED)]
     assert exchange.receive(SUCCESS) == [Report(SUCCESS), Finish(SUCCESS)]
@@ -284,6 +291,35 @@ def test_the_end_of_time(state: State, waited: str) -> None:
     assert "raise timeout" in str(error)
 
 
+@pytest.mark.parametrize("state", [State.CONNECTING, *OPEN, State.BROKEN])
+def test_a_cancellation_ends_it_anywhere(state: State) -> None:
+    """Who cancels gets a ScoreCancelledError wherever the exchange is, also when something else was held by then."""
+    held: list[Event] = [BAD_QUALITY] if state in OPEN else []
+    exchange, commands = run(*WAYS[state], *held, Cancelled())
+    assert kinds(commands) == [*([StopAudio] if state is State.STREAMING else []), Fail]
+    assert type(failure(*WAYS[state], *held, Cancelled())) is ScoreCancelledError
+    assert exchange.state is State.DONE
+
+
+@pytest.mark.parametrize("state", OPEN)
+def test_final_is_what_no_verdict_can_change(state: State) -> None:
+    """After `failed`, a cancellation and a connection that never opened, nobody needs to listen any more."""
+
+    def final(*events: Event) -> bool:
+        last = run(*events)[1][-1]
+        assert isinstance(last, Fail)
+        return last.final
+
+    assert final(*WAYS[state], FAILED)
+    assert final(*WAYS[state], Cancelled())
+    assert final(Closed(1006, error=ConnectError("refused")))
+    for end in (CLOSED, CUT, TimeOver(), Closed(1006, error=ProtocolError("a reserved opcode"))):
+        assert not final(*WAYS[state], end)
+        assert not final(*WAYS[state], BAD_QUALITY, end)
+    assert not final(*WAYS[State.AWAITING], GARBAGE)
+    assert not final(*WAYS[state], BROKEN, GraceOver())
+
+
 # What can't be read.
 
 
@@ -385,12 +421,13 @@ def test_statuses_are_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
 
 ILLEGAL: dict[State, set[str]] = {
     State.CONNECTING: {"StreamId", "Chatter", "Info", "Success", "Failed", "BadQuality", "Malformed", "AudioSent"}
-    | {"SendFailed", "GraceOver", "TimeOver"},
-    State.STARTING: {"Opened", "AudioSent"},
+    | {"SendFailed", "GraceOver", "TimeOver", "Progress"},
+    State.STARTING: {"Opened", "AudioSent", "Progress"},
     State.STREAMING: {"Opened", "GraceOver"},
-    State.AWAITING: {"Opened", "AudioSent"},
-    State.BROKEN: {"Opened", "AudioSent", "SendFailed"},
-    State.DONE: {"Opened", "Info", "Malformed", "AudioSent", "SendFailed", "Closed", "GraceOver", "TimeOver"},
+    State.AWAITING: {"Opened", "AudioSent", "Progress"},
+    State.BROKEN: {"Opened", "AudioSent", "SendFailed", "Progress"},
+    State.DONE: {"Opened", "Info", "Malformed", "AudioSent", "SendFailed", "Closed", "GraceOver", "TimeOver"}
+    | {"Progress", "Cancelled"},
 }
 
 
@@ -454,6 +491,8 @@ class AnyCourse(RuleBasedStateMachine):
                 self.grace = False
             elif isinstance(command, Report):
                 assert command.status is event
+            elif isinstance(command, ReportProgress):
+                assert self.sending
             else:
                 assert verdict or not late, f"a second outcome, without a verdict: {command}"
                 self.over = True
@@ -498,6 +537,17 @@ class AnyCourse(RuleBasedStateMachine):
         self.broken = broken
         self.feed(BROKEN if broken else AudioSent())
         assert self.grace or not broken
+
+    @precondition(lambda self: self.sending and not self.over)
+    @rule()
+    def send_a_packet(self) -> None:
+        self.feed(Progress(8000))
+
+    @precondition(lambda self: not self.over)
+    @rule()
+    def cancel(self) -> None:
+        self.feed(Cancelled())
+        assert self.over
 
     @alive
     @rule()

@@ -12,7 +12,8 @@ from hypothesis import strategies as st
 from sinks import LONG, PACKETS, Sink
 
 from elsa_unscripted.audio.packets import Packet
-from elsa_unscripted.exchange.sender import LONGEST_PAUSE, Failed, Progress, Sender, Sent
+from elsa_unscripted.exchange.protocol import AudioSent, Progress, SendFailed
+from elsa_unscripted.exchange.sender import LONGEST_PAUSE, Sender
 
 
 @pytest.mark.parametrize("interval", [None, 0.01])
@@ -23,11 +24,11 @@ def test_packets_leave_in_order_and_the_end_after_them(interval: float | None) -
     sender = sink.sender(interval)
     sender.start()
     assert sink.reached.wait(LONG)
-    assert sink.put()[-1] == Sent()  # else the server's answer to the end could be on the queue before it
+    assert sink.put()[-1] == AudioSent()  # else the server's answer to the end could be on the queue before it
     sink.blocked[b"end"].set()
     assert sender.join(LONG)
     assert sink.taken == [*PACKETS, b"end"]
-    assert sink.put() == [*(Progress(number) for number in range(1, 7)), Sent()]
+    assert sink.put() == [*(Progress(number) for number in range(1, 7)), AudioSent()]
     assert (sender.begun, sender.sent) == (6, 6)
 
 
@@ -111,7 +112,7 @@ def test_a_broken_connection_is_reported(interval: float | None) -> None:
     sender = sink.sender(interval)
     sender.start()
     assert sender.join(LONG)
-    assert sink.put() == [Progress(1), Progress(2), Failed(error)]
+    assert sink.put() == [Progress(1), Progress(2), SendFailed(error)]
     assert sink.taken == [b"a", b"b", b"c"]
     assert (sender.begun, sender.sent) == (3, 2)
 
@@ -124,7 +125,7 @@ def test_a_broken_connection_at_the_end_is_reported(interval: float | None) -> N
     sender = sink.sender(interval)
     sender.start()
     assert sender.join(LONG)
-    assert sink.put()[-1] == Failed(error)
+    assert sink.put()[-1] == SendFailed(error)
     assert sender.sent == 6
 
 
@@ -141,7 +142,7 @@ def test_no_exception_dies_in_the_thread(error: BaseException, interval: float |
     sender = sink.sender(interval, packets())
     sender.start()
     assert sender.join(LONG)
-    assert sink.put() == [Progress(1), Failed(error)]
+    assert sink.put() == [Progress(1), SendFailed(error)]
     assert sink.taken == [b"a"]
 
 
@@ -191,7 +192,7 @@ def test_what_does_not_leave_at_once_is_tried_again_soon_and_then_less_often() -
     pauses = [later - earlier for earlier, later in zip(stalled, stalled[1:])]
     assert all(pause >= min(0.001 * 2**number, LONGEST_PAUSE) for number, pause in enumerate(pauses))
     assert sink.taken == [*PACKETS, b"end"]
-    assert sink.put() == [*(Progress(count) for count in range(1, 7)), Sent()]
+    assert sink.put() == [*(Progress(count) for count in range(1, 7)), AudioSent()]
     assert (sender.begun, sender.sent) == (6, 6)
 
 
@@ -282,4 +283,4 @@ def test_no_packet_leaves_before_its_time(interval: float | None, delays: list[f
     assert sink.taken == [*packets, b"end"]
     assert (sender.begun, sender.sent) == (len(packets), len(packets))
     assert all(at >= began + number * (interval or 0) for number, at in enumerate(sink.times[:-1]))
-    assert sink.put() == [*(Progress(number + 1) for number in range(len(packets))), Sent()]
+    assert sink.put() == [*(Progress(number + 1) for number in range(len(packets))), AudioSent()]

@@ -23,7 +23,7 @@ from ..exceptions import (
     ScoreTimeoutError,
     StreamClosedError,
 )
-from ..exchange.client import wait_before_retry
+from ..exchange.retry import wait_before_retry
 from .budget import Budget
 from .job import Job, is_out_of_files
 

@@ -15,7 +15,7 @@ from typing import List
 
 from ..exceptions import ElsaError, ScoreTimeoutError, ScoringFailedError
 from ..exchange.client import Client
-from ..exchange.sender import Progress
+from ..exchange.protocol import Progress
 from ..results.result import ScoreResult
 from ..results.text import printable
 from ..wire.messages import Info, Opened, Status

@@ -10,7 +10,8 @@ import traceback
 from typing import Any, BinaryIO, Iterator, Optional, Tuple
 
 from ..exceptions import ConfigError, ElsaError
-from ..exchange.client import Client, OnProgress, OnStatus
+from ..exchange.client import Client
+from ..exchange.conversation import OnProgress, OnStatus
 from ..results.result import ScoreResult
 from ..results.text import printable
 from . import logs

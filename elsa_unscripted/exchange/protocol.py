@@ -1,10 +1,10 @@
-"""The exchange as a state table: an event in, commands out. No I/O and no clock; driven by `client`.
+"""The exchange as a state table: an event in, commands out. No I/O and no clock; driven by `conversation`.
 
 The theory. One connection is one exchange (PROTOCOL.md):
 
-    STARTING ── stream id ──► STREAMING ── audio sent ──► AWAITING
-        │                         │                           │
-        └──── success, failed, closed, time over, … ──────────┴──► DONE
+    CONNECTING ── opened ──► STARTING ── stream id ──► STREAMING ── audio sent ──► AWAITING
+        │                       │                         │                           │
+        └───────────────────────┴── success, failed, closed, time over, cancelled, … ─┴──► DONE
 
 * The config is sent as soon as the socket is open, audio only after the server named a stream, the end of the
   stream right after the last packet.
@@ -14,7 +14,8 @@ The theory. One connection is one exchange (PROTOCOL.md):
 * A message that can't be read is an error where the verdict is owed (AWAITING). Before, the exchange goes on: what
   it was is unknown, and a verdict may still come. If none does, by a close or until time is over, it is the error.
 * A failed send is held too (BROKEN): the server may have sent its verdict before it stopped reading.
-* After the end a verdict may still be on its way, and then counts: nothing is lost by a close or a deadline.
+* After the end a verdict may still be on its way, and then counts: nothing is lost by a close or a deadline. An end
+  that no verdict can change is *final*: the server's `failed`, a connection that never opened, a cancellation.
 """
 
 from __future__ import annotations
@@ -28,11 +29,12 @@ from ..exceptions import (
     BadQualityError,
     ElsaError,
     ProtocolError,
+    ScoreCancelledError,
     ScoreTimeoutError,
     ScoringFailedError,
     StreamClosedError,
 )
-from ..wire.messages import Closed, Info, Malformed, Opened, Status, describe
+from ..wire.messages import Closed, ConnectionEvent, Info, Malformed, Status, describe
 
 logger = logging.getLogger("elsa_unscripted")
 
@@ -48,7 +50,18 @@ class State(enum.Enum):
     DONE = "done"
 
 
-# Events that don't come from the server; the others are in `messages`.
+# Events that don't come from the connection; those that do are in `wire.messages`. The first three are the sender's.
+
+
+@dataclass(frozen=True)
+class Progress:
+    """A packet has left.
+
+    Attributes:
+        frames: Frames of audio that have left so far.
+    """
+
+    frames: int
 
 
 @dataclass(frozen=True)
@@ -64,6 +77,11 @@ class SendFailed:
 
 
 @dataclass(frozen=True)
+class Cancelled:
+    """The caller wants no verdict any more."""
+
+
+@dataclass(frozen=True)
 class GraceOver:
     """The server stayed silent for the grace that `StartGrace` began."""
 
@@ -71,6 +89,10 @@ class GraceOver:
 @dataclass(frozen=True)
 class TimeOver:
     """The time of the exchange is over."""
+
+
+SenderEvent = Union[Progress, AudioSent, SendFailed]
+Event = Union[ConnectionEvent, SenderEvent, Cancelled, GraceOver, TimeOver]
 
 
 # Commands.
@@ -107,6 +129,13 @@ class Report:
 
 
 @dataclass(frozen=True)
+class ReportProgress:
+    """Tell the caller's `on_progress`."""
+
+    frames: int
+
+
+@dataclass(frozen=True)
 class Finish:
     """Over: the verdict is success."""
 
@@ -115,13 +144,17 @@ class Finish:
 
 @dataclass(frozen=True)
 class Fail:
-    """Over: this error."""
+    """Over: this error.
+
+    Attributes:
+        final: Whether no verdict can change it: there is nothing to listen for while the connection is closed.
+    """
 
     error: ElsaError
+    final: bool = False
 
 
-Event = Union[Opened, Status, Info, Malformed, Closed, AudioSent, SendFailed, GraceOver, TimeOver]
-Command = Union[SendConfig, StartAudio, StopAudio, StartGrace, StopGrace, Report, Finish, Fail]
+Command = Union[SendConfig, StartAudio, StopAudio, StartGrace, StopGrace, Report, ReportProgress, Finish, Fail]
 
 
 class Protocol:
@@ -162,6 +195,10 @@ class Protocol:
             commands.insert(0 if target is State.DONE else len(commands), Report(event))
         if target is State.DONE and before is State.STREAMING:
             commands.insert(0, StopAudio())
+        if target is State.DONE:
+            # An error, once it is raised, refers by its traceback to whoever refers to this object: a circle, if this
+            # object kept the error, and the caller's recording would wait for the garbage collector with it.
+            self._held = self._garbled = None
         if target not in (State.BROKEN, State.DONE):
             self.phase = target
         return commands
@@ -231,6 +268,13 @@ class Protocol:
     def _ignore(self, event: Event) -> List[Command]:
         return []
 
+    def _progress(self, event: Event) -> List[Command]:
+        assert isinstance(event, Progress)
+        return [ReportProgress(event.frames)]
+
+    def _cancel(self, event: Event) -> List[Command]:
+        return [Fail(ScoreCancelledError("cancelled by Client.cancel() or Client.close()"), final=True)]
+
     def _finish(self, event: Event) -> List[Command]:
         assert isinstance(event, Status)
         return [Finish(event)]
@@ -243,7 +287,8 @@ class Protocol:
                     f"the server could not score the recording: failed{_because(event.reason)}; "
                     "check the recording and the options, or ask ELSA's support about this stream_id",
                     reason=event.reason,
-                )
+                ),
+                final=True,
             )
         ]
 
@@ -263,7 +308,7 @@ class Protocol:
         if isinstance(known, (BadQualityError, ProtocolError)):
             return [Fail(known)]
         if isinstance(event.error, ElsaError):
-            return [Fail(event.error)]
+            return [Fail(event.error, final=self.phase is State.CONNECTING)]
         how = "was cut" if event.code == 1006 else f"was closed by the server with code {event.code}"
         closed = StreamClosedError(
             f"the connection {how}{_because(event.reason)}, before a verdict; {self._again()}",
@@ -312,6 +357,7 @@ TRANSITIONS: Dict[State, Dict[str, Tuple[State, Action]]] = {
     State.CONNECTING: {
         "Opened": (State.STARTING, _P._open),
         "Closed": (_DONE, _P._closed),
+        "Cancelled": (_DONE, _P._cancel),
     },
     State.STARTING: {
         "StreamId": (State.STREAMING, _P._start),
@@ -325,6 +371,7 @@ TRANSITIONS: Dict[State, Dict[str, Tuple[State, Action]]] = {
         "Closed": (_DONE, _P._closed),
         "GraceOver": (_DONE, _P._settle),
         "TimeOver": (_DONE, _P._time_over),
+        "Cancelled": (_DONE, _P._cancel),
     },
     State.STREAMING: {
         "StreamId": (State.STREAMING, _P._go_on),
@@ -334,10 +381,12 @@ TRANSITIONS: Dict[State, Dict[str, Tuple[State, Action]]] = {
         "Failed": (_DONE, _P._reject),
         "BadQuality": (State.STREAMING, _P._hold),
         "Malformed": (State.STREAMING, _P._overlook),
+        "Progress": (State.STREAMING, _P._progress),
         "AudioSent": (State.AWAITING, _P._end),
         "SendFailed": (State.BROKEN, _P._hold),
         "Closed": (_DONE, _P._closed),
         "TimeOver": (_DONE, _P._time_over),
+        "Cancelled": (_DONE, _P._cancel),
     },
     State.AWAITING: {
         "StreamId": (State.AWAITING, _P._go_on),
@@ -351,6 +400,7 @@ TRANSITIONS: Dict[State, Dict[str, Tuple[State, Action]]] = {
         "Closed": (_DONE, _P._closed),
         "GraceOver": (_DONE, _P._settle),
         "TimeOver": (_DONE, _P._time_over),
+        "Cancelled": (_DONE, _P._cancel),
     },
     State.BROKEN: {
         "StreamId": (State.BROKEN, _P._go_on),
@@ -363,6 +413,7 @@ TRANSITIONS: Dict[State, Dict[str, Tuple[State, Action]]] = {
         "Closed": (_DONE, _P._closed),
         "GraceOver": (_DONE, _P._settle),
         "TimeOver": (_DONE, _P._time_over),
+        "Cancelled": (_DONE, _P._cancel),
     },
     # A verdict that was on its way when the exchange ended otherwise still counts.
     State.DONE: {

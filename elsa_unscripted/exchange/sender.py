@@ -10,39 +10,16 @@ import contextlib
 import queue
 import threading
 import time
-from dataclasses import dataclass
 from typing import Callable, Iterable, Iterator, Optional, Tuple
 
 from ..audio.packets import Packet
 from ..mailbox import Mailbox
 from .pacer import shared_pacer
+from .protocol import AudioSent, Progress, SenderEvent, SendFailed
 
 # How long a message that the connection didn't take whole waits for its next try.
 SHORTEST_PAUSE = 0.001  # s; a buffer that is full for a moment delays little
 LONGEST_PAUSE = 0.05  # s; 20 tries a second of a stream that stalls take a thousandth of a core
-
-
-@dataclass(frozen=True)
-class Progress:
-    """A packet has left.
-
-    Attributes:
-        frames: Frames of audio that have left so far.
-    """
-
-    frames: int
-
-
-@dataclass(frozen=True)
-class Sent:
-    """The last packet has left; the end of the stream follows at once."""
-
-
-@dataclass(frozen=True)
-class Failed:
-    """The sending has ended by an exception."""
-
-    error: BaseException
 
 
 class Sender:
@@ -62,7 +39,7 @@ class Sender:
         end: bytes,
         send: Callable[[bytes], None],
         send_now: Callable[[bytes], bool],
-        put: Callable[[object], object],
+        put: Callable[[SenderEvent], object],
         frame_rate: Optional[float],
         tell_progress: bool = True,
     ) -> None:
@@ -76,7 +53,7 @@ class Sender:
                 has left. If not, it is called again with the same one. May raise.
             put: Takes the events; nothing any more once stopped. Must not block.
             frame_rate: Frames of audio that leave in a second; `None` sends as fast as `send` takes them.
-            tell_progress: Whether to put a `Progress` for each packet, beside the `Sent` or `Failed` at the end.
+            tell_progress: Whether to put a `Progress` for each packet, beside `AudioSent` or `SendFailed` at the end.
         """
         self.begun = 0
         self.sent = 0
@@ -147,7 +124,7 @@ class Sender:
             if self._tell_progress:
                 self._put(Progress(self.sent))
         # Before the end leaves: the server's answer to the end must not be on the queue before this.
-        self._put(Sent())
+        self._put(AudioSent())
         yield started, self._end
 
     def _note_begun(self, message: bytes) -> None:
@@ -156,7 +133,7 @@ class Sender:
 
     def _fail(self, error: BaseException) -> None:
         if not self._stopped:
-            self._put(Failed(error))
+            self._put(SendFailed(error))
 
     def finish(self) -> None:
         """Notes that nothing more will be sent. Called by whatever runs it: the pacer, or its own thread."""

@@ -1,7 +1,7 @@
 """The messages of the wire as frozen dataclasses, both directions, and what else happens to a connection.
 
-`transport` parses with `parse()` and puts the outcome on the queue; `client` sends what the encoders give;
-`protocol` decides on the events. Sources of the literals: PROTOCOL.md's tables, in turn the vendor's public
+`transport` parses with `parse()` and hands on the outcome; `exchange.conversation` sends what the encoders give;
+`exchange.protocol` decides on the events. Sources of the literals: PROTOCOL.md's tables, in turn the vendor's public
 documentation (D) and the reference client's own frames (R).
 """
 
@@ -43,6 +43,11 @@ class Status(Mapping[str, Any]):
         """`processing`, `success`, …; for a status that isn't a string, its JSON."""
         status = self.raw.get("status")
         return status if isinstance(status, str) else json.dumps(status)
+
+    @property
+    def is_verdict(self) -> bool:
+        """Whether it is `success` or `failed`, which end the exchange. `bad_quality` alone doesn't: see `protocol`."""
+        return self.status in ("success", "failed")
 
     @property
     def stream_id(self) -> Optional[str]:
@@ -114,7 +119,7 @@ class Closed:
 
 
 Message = Union[Status, Info]
-Event = Union[Status, Info, Malformed, Opened, Closed]
+ConnectionEvent = Union[Opened, Message, Malformed, Closed]  # what a transport puts
 
 
 def parse(data: Union[str, bytes, bytearray]) -> Message:
@@ -176,7 +181,7 @@ def _json_kind(value: object) -> str:
 __all__ = [
     "END_STREAM",
     "Closed",
-    "Event",
+    "ConnectionEvent",
     "Info",
     "Malformed",
     "Message",

@@ -1,4 +1,6 @@
-"""The WebSocketApp thread: its callbacks hand events on. The only module that imports `websocket`; run by `client`.
+"""The WebSocketApp thread: its callbacks put events into a mailbox. The only module that imports `websocket`.
+
+Made by `exchange.connector`, used by `exchange.conversation`.
 
 `websocket-client` does the WebSocket: handshake, masking, frames. It doesn't connect, since nothing could bound that
 (see `dial`), and reads and writes through a `Wire`, so that it never sees the token (see `wire`). All that is known
@@ -26,7 +28,7 @@ from ..deadline import Deadline
 from ..exceptions import ConnectError, ElsaError, ProtocolError, StreamClosedError
 from ..mailbox import Mailbox
 from .dial import KnownAddresses, Socket, find_proxy, port_of
-from .messages import Closed, Event, Malformed, Message, Opened, describe, parse
+from .messages import Closed, ConnectionEvent, Malformed, Message, Opened, describe, parse
 from .wire import MessageTooLongError, Wire
 
 T = TypeVar("T")
@@ -51,7 +53,7 @@ class Transport:
         self,
         config: Config,
         tls: Optional[ssl.SSLContext],
-        put: Callable[[Event], None],
+        put: Callable[[ConnectionEvent], None],
         deadline: Deadline,
         known: Optional[KnownAddresses] = None,
     ) -> None:
@@ -195,11 +197,16 @@ class Transport:
             if not self.opened_at:
                 self._socket.failed()
             self._release()
+        self._put(self._last_event())
+        self._set_ended()
+
+    def _last_event(self) -> Closed:
         code, reason = self._close_frame or (ABNORMAL_CLOSURE, "")
         logger.debug("< closed %d", code)
-        error_to_tell = None if self._close_frame else self._translated(self._error)
-        self._put(Closed(code, reason, error_to_tell))
-        self._set_ended()
+        # An error that is raised refers, by its traceback, to those who used this object, and to the frame of _run().
+        # Neither keeps it, then: the caller's recording would stay in the circle until the garbage collector comes.
+        error, self._error = self._error, None
+        return Closed(code, reason, None if self._close_frame else self._translated(error))
 
     def _connect_and_read(self) -> None:
         url = str(self._config.url)
@@ -240,11 +247,11 @@ class Transport:
     def _on_message(self, app: websocket.WebSocketApp, data: Union[str, bytes]) -> None:
         assert self._wire is not None
         self._wire.message_ended()
-        event: Event
+        event: ConnectionEvent
         try:
             event = self._parse(data.encode() if isinstance(data, str) else data)
         except ProtocolError as error:
-            event = Malformed(error)
+            event = Malformed(error.with_traceback(None))  # which refers to this frame, and so to the event
         logger.debug("< %s [%d bytes]", describe(event), len(data))
         self._put(event)
 

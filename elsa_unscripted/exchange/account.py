@@ -1,0 +1,79 @@
+"""`Account`: what becomes known of an exchange, and what is made of it: a `ScoreResult`, or the facts on an error.
+
+Written by `conversation`, in the caller's thread; `client` asks for the result.
+"""
+
+from __future__ import annotations
+
+import time
+from typing import Dict, Optional
+
+from ..audio.recording import Recording
+from ..config import Config
+from ..exceptions import ElsaError
+from ..results.result import ScoreResult, Timings
+from ..version import __version__
+from ..wire.messages import Status
+from .protocol import Protocol
+from .sender import Sender
+
+
+class Account:
+    """The facts of one exchange.
+
+    Attributes:
+        protocol: Knows the phase, the stream id and the statuses.
+        audio: What is sent; `None` until it is decoded, and after `drop_audio()`.
+        sender: Knows how much has left; `None` until the audio starts, and after `drop_audio()`.
+    """
+
+    def __init__(self, config: Config) -> None:
+        """Opens the account: moments count from now."""
+        self.protocol = Protocol()
+        self.audio: Optional[Recording] = None
+        self.sender: Optional[Sender] = None
+        self._config = config
+        self._began = time.monotonic()
+        self._moments: Dict[str, float] = {}
+
+    def note(self, moment: str, at: Optional[float] = None) -> None:
+        """Notes one of the moments of `Timings`: now, or `at` on the monotonic clock."""
+        self._moments[moment] = (time.monotonic() if at is None else at) - self._began
+
+    @property
+    def seconds_sent(self) -> float:
+        """Seconds of audio that have left."""
+        return 0.0 if self.sender is None or self.audio is None else self.sender.sent / self.audio.format.sample_rate
+
+    def result(self, verdict: Status) -> ScoreResult:
+        """Returns the result of an exchange that has ended with the verdict `success`."""
+        assert self.audio is not None
+        if self.sender is not None and self.sender.first_sent is not None:
+            self.note("first_packet", self.sender.first_sent)
+        self.note("total")
+        return ScoreResult(
+            raw=verdict.raw,
+            text=verdict.text,
+            stream_id=self.protocol.stream_id,
+            statuses=tuple(self.protocol.statuses),
+            timings=Timings(**self._moments),
+            audio_seconds=self.audio.seconds,
+            audio_seconds_sent=self.seconds_sent,
+            **self.audio.format._asdict(),
+            api_plan=self._config.api_plan,
+            warnings=self.audio.warnings,
+            client=f"elsa_unscripted {__version__}",
+        )
+
+    def add_facts(self, error: ElsaError) -> None:
+        """Completes the error that an exchange has ended with."""
+        error.phase = self.protocol.phase.value
+        error.stream_id = self.protocol.stream_id
+        error.statuses = tuple(self.protocol.statuses)
+        error.audio_seconds = None if self.audio is None else self.audio.seconds
+        error.audio_seconds_sent = self.seconds_sent
+        error.possibly_billed = self.sender is not None and self.sender.begun > 0
+
+    def drop_audio(self) -> None:
+        """Forgets the audio, which is large. Whoever keeps an error keeps, by its traceback, this object too."""
+        self.audio = self.sender = None

@@ -1,0 +1,348 @@
+"""`Conversation`: what is said on a connection, from the config to the verdict and the close.
+
+Made by `client`, and run in the caller's thread, which owns all state of an exchange. The other threads, of
+`wire.transport` and `sender`, only put events into the mailbox of the connection. Each step here takes one event out,
+asks `protocol` what to do about it, and does that. Every wait has a bound.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+import queue
+import time
+from typing import Callable, List, NamedTuple, Optional
+
+from ..audio.packets import Packet
+from ..config import Config
+from ..deadline import Deadline
+from ..exceptions import AudioError, ElsaError, ScoringFailedError, StreamClosedError
+from ..wire.messages import END_STREAM, Opened, Status, encode_config
+from ..wire.transport import Transport
+from .account import Account
+from .connector import Connection, Connector
+from .protocol import (
+    AudioSent,
+    Command,
+    Event,
+    Finish,
+    GraceOver,
+    Report,
+    ReportProgress,
+    SendConfig,
+    SendFailed,
+    StartAudio,
+    StartGrace,
+    StopAudio,
+    StopGrace,
+    TimeOver,
+)
+from .sender import Sender
+
+logger = logging.getLogger("elsa_unscripted")
+
+LAST_LOOK = 0.1  # s beyond the deadline for what is in the mailbox by then; 1,000 events take a tenth of that
+SHORT_CLOSE_TIMEOUT = 0.5  # s for the closing handshake after Ctrl-C or bad audio, when somebody may be waiting
+
+OnStatus = Callable[[Status], object]
+OnProgress = Callable[[float, float], object]
+OnEvent = Callable[[object], object]
+
+
+class Callbacks(NamedTuple):
+    """What the caller wants to be told; see `Client.score()`."""
+
+    on_status: Optional[OnStatus]
+    on_progress: Optional[OnProgress]
+    on_event: Optional[OnEvent]
+
+
+class CallbackFailed(Exception):
+    """Carries what a callback raised, which may be an `ElsaError` of another exchange, past our own handling."""
+
+    def __init__(self, error: Exception) -> None:
+        super().__init__()
+        self.error = error
+
+
+class Conversation:
+    """One exchange, step by step: `begin()`, then `advance()` until one of them returns the verdict, or raises.
+
+    After that, `shut_down()` or, if anything was raised, `end()` must be called: only then the connection and the
+    threads have ended.
+
+    Attributes:
+        deadline: When the time of the exchange is over.
+    """
+
+    def __init__(self, config: Config, connector: Connector, account: Account, callbacks: Callbacks) -> None:
+        """Makes a conversation.
+
+        Args:
+            config: What to say, and how long to wait.
+            connector: Opens the connection.
+            account: What is known; its `audio` is needed by the time that the conversation begins.
+            callbacks: Called in the thread that calls the methods. What they raise comes as `CallbackFailed`.
+        """
+        self.deadline = Deadline(config.timeout)
+        self._config = config
+        self._connector = connector
+        self._account = account
+        self._callbacks = callbacks
+        self._process = os.getpid()
+        self._grace: Optional[Deadline] = None
+        self._last_look: Optional[Deadline] = None
+        self._final = False  # no verdict can change how it has ended
+
+    @property
+    def _connection(self) -> Connection:
+        assert self._connector.connection is not None
+        return self._connector.connection
+
+    def begin(self) -> Optional[Status]:
+        """Connects, and sends the config; returns the verdict, if there is one by now.
+
+        Raises:
+            ElsaError: It is over.
+            CallbackFailed: A callback has raised something.
+        """
+        return self._obey(self._ask(self._connect()))
+
+    def advance(self, until: Deadline) -> Optional[Status]:
+        """Acts on the next event, or on a time that is over; waits for it until `until` at most.
+
+        Returns:
+            The verdict `success`; `None` if there is none yet.
+
+        Raises:
+            ElsaError: It is over.
+            CallbackFailed: A callback has raised something.
+        """
+        # No local variable: an event may hold the error that is raised, which by its traceback refers to this frame.
+        # Such a circle would keep the caller's recording until the garbage collector comes.
+        return self._obey(self._ask(self._next_event(until)))
+
+    def _connect(self) -> Event:
+        event = self._connector.connect()
+        self.deadline = Deadline(self._config.timeout)
+        if isinstance(event, Opened):
+            self._account.note("connect", self._connection.transport.opened_at)
+            self._connection.transport.bound_sending(self.deadline)
+        return event
+
+    def _next_event(self, until: Deadline) -> Optional[Event]:
+        """Waits for an event, a time that is over, or `until`. Events in the mailbox come before clocks."""
+        while not self._has_had_last_look():
+            bounds = [until, self.deadline] if self._grace is None else [until, self.deadline, self._grace]
+            try:
+                return self._connection.take(min(bound.remaining() for bound in bounds))
+            except queue.Empty:
+                if self._grace is not None and self._grace.expired():
+                    self._grace = None
+                    return GraceOver()
+                if self.deadline.expired():  # packets that have left meanwhile have put it off
+                    return TimeOver()
+                if until.expired():
+                    return None
+        return TimeOver()
+
+    def _has_had_last_look(self) -> bool:
+        """Returns whether what was in the mailbox at the deadline has had its turn: a flood doesn't go on for ever."""
+        if not self.deadline.expired():
+            self._last_look = None
+            return False
+        # Begins when it is noticed: the caller's thread may have been elsewhere until long after the deadline.
+        self._last_look = self._last_look or Deadline(LAST_LOOK)
+        return self._last_look.expired()
+
+    def _ask(self, event: Optional[Event]) -> List[Command]:
+        """Tells the caller and the protocol of an event, if there is one; returns what to do about it."""
+        if event is None:
+            return []
+        self._call(self._callbacks.on_event, event)
+        if isinstance(event, AudioSent):
+            self._account.note("audio_sent")
+        elif isinstance(event, SendFailed):
+            event = self._why_not_sent(event)
+        return self._account.protocol.receive(event)
+
+    def _why_not_sent(self, event: SendFailed) -> Event:
+        if not isinstance(event.error, StreamClosedError):
+            raise event.error  # a defect of ours, or no memory
+        # A send has the deadline of the exchange: one that ran into it means that time is over, and nothing else.
+        return TimeOver() if self.deadline.expired() else event
+
+    def _obey(self, commands: List[Command]) -> Optional[Status]:
+        """Carries out commands of the protocol; returns the verdict, or raises the error."""
+        for command in commands:
+            if isinstance(command, SendConfig):
+                failure = self._send_config()
+                if failure is not None:
+                    return self._obey(self._ask(failure))
+            elif isinstance(command, StartAudio):
+                self._start_audio()
+            elif isinstance(command, StopAudio):
+                self._stop_audio()
+            elif isinstance(command, StartGrace):
+                config = self._config
+                self._grace = Deadline(config.close_timeout if command.broken else config.bad_quality_grace)
+            elif isinstance(command, StopGrace):
+                self._grace = None
+            elif isinstance(command, Report):
+                self._call(self._callbacks.on_status, command.status)
+            elif isinstance(command, ReportProgress):
+                self._report_progress(command.frames)
+            elif isinstance(command, Finish):
+                self._account.note("verdict")
+                return command.verdict
+            else:
+                self._final = command.final
+                try:
+                    raise command.error
+                finally:
+                    del command, commands  # for the same reason as in advance()
+        return None
+
+    def _send_config(self) -> Optional[SendFailed]:
+        config = encode_config(self._config.api_plan, self._config.return_json, self._config.extra)
+        try:
+            self._connection.transport.send(Transport.frame(config))
+        except StreamClosedError as error:
+            return SendFailed(error)
+        return None
+
+    def _start_audio(self) -> None:
+        self._account.note("start")
+        speed, audio = self._config.speed, self._account.audio
+        assert audio is not None
+        frame_rate = None if speed is None else audio.format.sample_rate * speed
+        transport = self._connection.transport
+        sender = Sender(
+            (Packet(transport.frame(data), frames) for data, frames in audio.packets(self._config.chunk_seconds)),
+            transport.frame(END_STREAM),
+            transport.send,
+            transport.send_now,
+            self._connection.put,
+            frame_rate,
+            tell_progress=self._callbacks.on_progress is not None or self._callbacks.on_event is not None,
+        )
+        self._account.sender = sender
+        if frame_rate is not None:
+            self.deadline = _GrowingDeadline(self.deadline, sender, frame_rate)
+            transport.bound_sending(self.deadline)
+        try:
+            sender.start()
+        except RuntimeError as no_thread:
+            raise _no_thread(no_thread) from no_thread
+
+    def _stop_audio(self) -> None:
+        if self._account.sender is not None:
+            self._account.sender.stop()
+
+    def _report_progress(self, frames: int) -> None:
+        audio = self._account.audio
+        assert audio is not None
+        self._call(self._callbacks.on_progress, frames / audio.format.sample_rate, audio.seconds)
+
+    def _call(self, callback: Optional[Callable[..., object]], *arguments: object) -> None:
+        if callback is None:
+            return
+        try:
+            callback(*arguments)
+        except Exception as error:  # noqa: BLE001 - whatever it is, it is the caller's
+            raise CallbackFailed(error) from None
+
+    # The end.
+
+    def end(self, error: BaseException) -> Optional[Status]:
+        """Shuts down after an error; completes the error, if it is an `ElsaError` of this exchange.
+
+        Returns:
+            The verdict, if one came before the connection was closed: then it counts, and not the error.
+
+        Raises:
+            ScoringFailedError: The verdict that came is `failed`.
+            CallbackFailed: A callback has raised something about that verdict.
+        """
+        timeout = self._config.close_timeout
+        if isinstance(error, AudioError) or not isinstance(error, Exception):
+            self.shut_down(min(timeout, SHORT_CLOSE_TIMEOUT))
+            return None
+        listen = isinstance(error, ElsaError) and not self._final
+        self.shut_down(timeout, listen=listen)
+        verdict = self._late_verdict() if listen else None
+        if verdict is None and isinstance(error, ElsaError):
+            self._account.add_facts(error)
+        return verdict
+
+    def shut_down(self, timeout: float, *, listen: bool = False) -> None:
+        """Ends both threads and the connection: with a closing handshake, if the server lets us.
+
+        Args:
+            timeout: Seconds for the handshake.
+            listen: Whether what the server says meanwhile still matters.
+        """
+        deadline = Deadline(timeout)
+        connection, sender = self._connector.connection, self._account.sender
+        if connection is None:
+            return
+        connection.ending = True
+        if os.getpid() != self._process:  # a callback has forked, and the child leaves it
+            connection.transport.abandon()
+            return
+        try:
+            if sender is not None:
+                sender.stop()
+            if not connection.transport.close(timeout, listen=listen):
+                logger.info("a thread goes on in the background, most likely in a name look-up, and ends with it")
+        finally:  # Ctrl-C while we wait: at once, then, but as clean
+            connection.transport.cut()
+            if sender is not None:
+                # Whatever it was sending has been cut off by now: this is a matter of moments.
+                sender.join(max(deadline.remaining(), 0.5))
+
+    def _late_verdict(self) -> Optional[Status]:
+        """Looks for a verdict among what came before the connection was closed, and wasn't taken yet."""
+        connection = self._connector.connection
+        for event in () if connection is None else connection.take_the_rest():
+            if isinstance(event, Status) and event.is_verdict:
+                try:
+                    verdict = self._obey(self._ask(event))
+                except ScoringFailedError as error:
+                    self._account.add_facts(error)
+                    raise error from None
+                if verdict is not None:
+                    return verdict
+        return None
+
+
+class _GrowingDeadline(Deadline):
+    """A deadline to which each packet that leaves adds the time that its audio takes at the speed of the exchange.
+
+    Nobody moves it. It is worked out whenever somebody asks, from what has left: so the thread that sends and the one
+    that waits agree, and a server that stops reading gains no time.
+    """
+
+    __slots__ = ("_frame_rate", "_sender")
+
+    def __init__(self, deadline: Deadline, sender: Sender, frame_rate: float) -> None:
+        """Makes a deadline.
+
+        Args:
+            deadline: When it is while nothing has left.
+            sender: Knows how many frames have left.
+            frame_rate: Frames that leave in a second, at the speed of the exchange.
+        """
+        super().__init__(deadline.remaining())
+        self._sender = sender
+        self._frame_rate = frame_rate
+
+    def remaining(self) -> float:
+        return max(0.0, self._at + self._sender.sent / self._frame_rate - time.monotonic())
+
+    def expired(self) -> bool:
+        return self.remaining() == 0.0
+
+
+def _no_thread(error: RuntimeError) -> StreamClosedError:
+    return StreamClosedError(f"no thread could be started ({error}); use fewer at once")
