@@ -1,6 +1,6 @@
 """`Config`: every option of an exchange, with its unit, its default and the reason for it.
 
-Made by `Client` (and so by `score()` and the drop-in) and by `score_many()`; read everywhere below them.
+Made by `Client` and by `score_many()`; read everywhere below them.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""How many exchanges of a batch may run at once; asked and told by `run`."""
+"""`Throttle`: how many exchanges of a batch may run at once. Asked by `run`, which tells it how each one ended."""
 
 from __future__ import annotations
 

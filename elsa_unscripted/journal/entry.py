@@ -159,9 +159,7 @@ def _facts(result: ScoreResult) -> Dict[str, Any]:
         "sample_rate": result.sample_rate,
         "channels": result.channels,
         "sample_width": result.sample_width,
-        "statuses": [
-            dict(status) for status in result.statuses[:-1]
-        ],  # the last one is the result, which has its own key
+        "statuses": [dict(status) for status in result.statuses[:-1]],  # the last one is `result`
         "result": dict(result.raw),
     }
 
