@@ -8,7 +8,7 @@ from typing import Any, Collection, Dict, Mapping, Union
 
 FILE_VERSION = 1
 
-TOO_LONG = 1e9  # s, 32 years: a file with so long a time is damaged
+LONGEST_TIME = 1e9  # s, 32 years: a file with a longer one is damaged
 REQUIRED_FIELDS = {"raw", "statuses", "warnings", "timings"}
 ITEM_TYPES: Dict[str, type] = {"statuses": dict, "warnings": str}
 FIELD_TYPES: Dict[str, type] = {
@@ -72,4 +72,4 @@ def _has_its_type(name: str, value: Any) -> bool:
 
 
 def _is_seconds(value: Any) -> bool:
-    return isinstance(value, (int, float)) and not isinstance(value, bool) and abs(value) < TOO_LONG
+    return isinstance(value, (int, float)) and not isinstance(value, bool) and abs(value) < LONGEST_TIME
