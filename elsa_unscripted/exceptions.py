@@ -11,7 +11,7 @@ ElsaError
 ├── ProtocolError                    the server said something that is not the protocol
 ├── ScoringFailedError               the verdict is `failed`
 │   └── BadQualityError              the verdict is `bad_quality`
-├── ScoreCancelledError              `Client.cancel()` was called from another thread
+├── ScoreCancelledError              `Client.cancel()` or `close()` was called in another thread
 ├── BudgetError                      in a batch: the recording would pass `max_audio_seconds`; nothing was sent
 └── JournalError                     the journal of a batch can't be opened, read or written
 
@@ -142,7 +142,7 @@ class BadQualityError(ScoringFailedError):
 
 
 class ScoreCancelledError(ElsaError):
-    """`Client.cancel()` ended this exchange."""
+    """`Client.cancel()` or `close()` ended this exchange."""
 
 
 class BudgetError(ElsaError):

@@ -144,7 +144,7 @@ def _deliver(ticket: Ticket, wake: Mailbox[None], future: Future[Done]) -> None:
             if ticket.lost is None:
                 ticket.done = future.result(0)
     except BaseException as error:
-        ticket.lost = error  # or the batch would wait for this ticket for ever
+        ticket.lost = error  # else the batch would wait for this ticket for ever
         raise
     finally:
         wake.put(None)

@@ -28,7 +28,7 @@ from ..exchange.retry import wait_before_retry
 from .budget import Budget
 from .job import Job, is_out_of_files
 
-MAX_REFUSALS = 10  # how often a recording is turned away (HTTP 429) with no success of any, before it fails
+MAX_REFUSALS = 10  # HTTP 429s in a row, while no other recording passes, after which a recording fails
 
 
 class Step(enum.Enum):

@@ -39,7 +39,7 @@ from .throttle import Throttle
 logger = logging.getLogger("elsa_unscripted")
 
 MAX_WORKERS = 16
-DRAW_SECONDS = 0.1  # s: paths are drawn no longer than this before what has ended meanwhile gets into the journal
+DRAW_SECONDS = 0.1  # s of drawing paths, after which the journal first gets what has ended meanwhile
 LONGEST_WAIT = 1.0  # s: `on_progress` is called at least so often
 
 
@@ -80,7 +80,7 @@ class Batch(Iterator[Outcome]):
         self._on_progress = on_progress
         self._told: Optional[BatchProgress] = None  # what `on_progress` was last called with
 
-        # Where a recording is. Each that was drawn is in `_intake` or in one of these, or was yielded, or is given up.
+        # A recording that was drawn is in `_intake` or in one of the next three, or was yielded, or counts as given up.
         self._flying: Dict[Job, None] = {}  # as a set, in the order of their start; each until it is in the journal
         self._again: Deque[Job] = deque()  # to be sent, each as soon as its `not_before` allows
         self._ready: Deque[Outcome] = deque()  # to be yielded
@@ -259,7 +259,7 @@ class Batch(Iterator[Outcome]):
             elif self._ready:
                 return  # yield these first: a million recordings may be in the journal already
             if time.monotonic() > until and self._wake:
-                return  # what has ended gets into the journal first: `audio` may be slow to give paths
+                return  # the journal first gets what has ended: `audio` may be slow to give paths
 
     def _due(self) -> Optional[Job]:
         """Takes the first recording that is to be sent again now."""
@@ -303,7 +303,7 @@ class Batch(Iterator[Outcome]):
                 self._wake.get_nowait()
         ended = [job for job in self._flying if job.ticket.ended]
         for job in ended:
-            if job.fate is None:  # a fate was decided before if the journal couldn't be written after that
+            if job.fate is None:  # else decided by an earlier call, which couldn't write the journal
                 self._conclude(job)
         record(self._journal, self._options, [job for job in ended if job.fate and job.fate.step is Step.FINISH])
         for job in ended:

@@ -52,7 +52,7 @@ class _Run:
         self._options = options
         self._tally = Tally()
         self._columns = Columns()
-        self._presses = 0  # of Ctrl-C
+        self._presses = 0  # of Ctrl-C; a SIGTERM counts, too
         self._flying = 0  # recordings that were in flight at the first press
         self._problem: Optional[ElsaError] = None
         self._status: Optional[int] = None  # the exit status, if it is known before the end

@@ -14,7 +14,7 @@ from .result import load_result
 from .statuses import USAGE, exit_status, explain
 from .terminal import give_up, say
 
-MAX_LINE = 64 * 2**20  # bytes of a journal's line: about one verdict, which is at most so long
+MAX_LINE = 64 * 2**20  # bytes of a journal's line to look at: it holds one verdict, which is at most so long
 
 
 def run(options: argparse.Namespace) -> int:
