@@ -1,4 +1,4 @@
-"""Writes to standard output and standard error, which may be full, closed or missing. Used by every command."""
+"""Writes to standard output and standard error, which may be full, closed or missing. Used by all commands."""
 
 from __future__ import annotations
 

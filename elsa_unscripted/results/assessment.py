@@ -303,7 +303,7 @@ class Phoneme(_View):
     Attributes:
         symbol: The sound, in the notation that the server uses.
         score: Percent.
-        decision: The server's verdict in words.
+        decision: The server's judgement in words.
         heard: The sound that was heard instead.
         start: Seconds from the start of the audio.
         end: Seconds from the start of the audio.
@@ -324,7 +324,7 @@ class Word(_View):
     Attributes:
         text: The word.
         score: Percent.
-        decision: The server's verdict in words.
+        decision: The server's judgement in words.
         start: Seconds from the start of the audio.
         end: Seconds from the start of the audio.
         phonemes: Its sounds.

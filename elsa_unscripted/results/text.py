@@ -12,7 +12,9 @@ from typing import Iterator, Match, Optional, Pattern, Sequence, Tuple
 
 __all__ = ["find_words", "number", "percent", "printable"]
 
-MAX_STEP = 200  # characters: longer words are not found, nor any further on than twice that; so the search is linear
+MAX_STEP = (
+    200  # characters: the longest word that is looked for, up to twice as far ahead; so the search takes linear time
+)
 UNSPACED = (
     "THAI ",
     "LAO ",

@@ -7,8 +7,8 @@ import math
 import warnings
 from typing import Any
 
-# Imported here and not on first use: `catch_warnings()` changes filters of the whole process, which other threads might
-# be using later. pydub warns of a missing ffmpeg, which reading WAV doesn't need, and of its own old syntax.
+# Imported here and not on first use: `catch_warnings()` changes filters of the whole process, which other threads may
+# use by then. pydub warns of a missing ffmpeg, which reading WAV doesn't need, and of its own old syntax.
 with warnings.catch_warnings():
     warnings.simplefilter("ignore")
     from pydub import AudioSegment
