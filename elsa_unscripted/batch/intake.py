@@ -85,9 +85,8 @@ class Intake:
         self._poll_at = 0.0  # monotonic: when slow paths are asked again
         self._put_back: List[Job] = []  # were drawn, and are to be drawn once more
         self._held: List[Job] = []
-        self._under_way: Set[str] = (
-            set()
-        )  # in a batch with a journal: SHA-256 of the jobs that `let_go()` wasn't called for
+        # SHA-256 of the jobs that `let_go()` wasn't called for; in a batch with a journal.
+        self._under_way: Set[str] = set()
 
     @property
     def held(self) -> int:

@@ -109,8 +109,8 @@ class _Run:
         self._end_table()
         self._meter.show(self._batch.progress, last=True)
         self._meter.close()
-        # Closed before the summary is printed, so that what Dask logs doesn't follow it. If the cluster is gone, closing
-        # it fails, which doesn't matter.
+        # Closed before the summary is printed, so that what Dask logs doesn't follow it. If the cluster is gone, to
+        # close it fails, which doesn't matter.
         with contextlib.suppress(Exception, KeyboardInterrupt):
             self._cluster.close()
         if self._problem is not None:
