@@ -58,11 +58,11 @@ def from_samples(samples: Union[bytes, memoryview], wav: Pcm, name: str) -> Deco
     return from_segment(segment, name)._replace(warnings=wav.warnings)
 
 
-def wav_samples(view: memoryview, bits: int) -> Union[bytes, memoryview]:
+def wav_samples(view: memoryview, wav: Pcm) -> Union[bytes, memoryview]:
     """Returns a WAV's samples as `AudioSegment` holds them: 8-bit ones signed, 24-bit ones in 32 bit."""
-    if bits in (16, 32):
+    if wav.bits in (16, 32):
         return view  # not a copy: recordings are large, and there may be a thousand of them
-    convert = _flip_sign if bits == 8 else _widen
+    convert = _flip_sign if wav.bits == 8 else _widen if wav.width == 3 else _raise
     samples = io.BytesIO()
     for start in range(0, len(view), _BLOCK_BYTES):
         samples.write(convert(bytes(view[start : start + _BLOCK_BYTES])))
@@ -79,6 +79,14 @@ def _widen(samples: bytes) -> bytes:
     wide = bytearray(4 * len(lowest))
     wide[0::4], wide[1::4], wide[2::4], wide[3::4] = highest.translate(_LOWEST_BYTE), lowest, middle, highest
     return bytes(wide)
+
+
+def _raise(samples: bytes) -> bytes:
+    # From the lower three of four bytes to the upper ones.
+    raised = bytearray(len(samples))
+    raised[1::4], raised[2::4], raised[3::4] = samples[0::4], samples[1::4], samples[2::4]
+    raised[0::4] = raised[3::4].translate(_LOWEST_BYTE)
+    return bytes(raised)
 
 
 def from_segment(segment: Any, name: str) -> Decoded:

@@ -105,7 +105,7 @@ def load(
             import_audio_segment()
             if wav.start < wav.stop:
                 recognized()
-            samples = wav_samples(memoryview(data)[wav.start : wav.stop], wav.bits)
+            samples = wav_samples(memoryview(data)[wav.start : wav.stop], wav)
             del data  # long recordings are large: the file is not kept while its audio is worked on
             audio = from_samples(samples, wav, name)
     if sample_rate is not None:
@@ -129,7 +129,7 @@ def seconds_in(data: bytes) -> float:
     wav = find_pcm(data, "the given bytes")
     if wav is None:
         return load(data).seconds
-    return (wav.stop - wav.start) / (wav.channels * wav.bits // 8) / wav.sample_rate
+    return (wav.stop - wav.start) / (wav.channels * wav.width) / wav.sample_rate
 
 
 def _read(source: Any) -> Tuple[str, bytes]:

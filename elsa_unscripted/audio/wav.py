@@ -13,17 +13,24 @@ from ..exceptions import AudioError
 _UNKNOWN_SIZE = 0x7FFE_0000
 
 _PCM, _EXTENSIBLE = 1, 0xFFFE
+
+# The highest bytes that floats between 2**-10 and 2**24 have, and zero: so Adobe's programs write samples of 24 bit.
+_FLOATS = bytes([0, *range(0x3A, 0x4C), 0x80, *range(0xBA, 0xCC)])
 _PCM_GUID = bytes.fromhex("0100000000001000800000aa00389b71")
 
 
 class Pcm(NamedTuple):
-    """Where a WAV file holds its PCM (from byte `start` to `stop`), of what kind, and what is wrong with it."""
+    """Where a WAV file holds its PCM (from byte `start` to `stop`), of what kind, and what is wrong with it.
+
+    Samples have `width` bytes, of which the first `bits` ÷ 8 count.
+    """
 
     start: int
     stop: int
     sample_rate: int
     channels: int
     bits: int
+    width: int
     warnings: Tuple[str, ...]
 
 
@@ -37,8 +44,7 @@ def find_pcm(data: bytes, name: str) -> Optional[Pcm]:
     that lie.
 
     Returns:
-        `None` if it isn't a WAV, or not of 8, 16, 24 or 32 bit PCM, or of 24 bit that may lie in 4 bytes each: all
-        that is left to a decoder.
+        `None` if it isn't a WAV, or not of 8, 16, 24 or 32 bit PCM, or not clearly: that is left to a decoder.
 
     Raises:
         AudioError: It is a WAV that is cut off before its audio, or its header makes no sense.
@@ -60,22 +66,30 @@ def find_pcm(data: bytes, name: str) -> Optional[Pcm]:
     if not bits and frame_width % channels == 0:
         bits = 8 * frame_width // channels
         problems.append(f"its header doesn't say of how many bits its samples are: {bits} fit the rest of it")
-    if bits not in (8, 16, 24, 32) or (bits == 24 and frame_width == 4 * channels):
+    if bits not in (8, 16, 24, 32):
         return None
-    width = channels * bits // 8
-    if (frame_width, byte_rate) != (width, sample_rate * width % 2**32):
+    stop, problem = _end_of_pcm(data, start, size)
+    width = bits // 8
+    if bits == 24 and frame_width == 4 * channels:
+        lowest, highest = data[start:stop:4], data[start + 3 : stop : 4]
+        if highest.strip(b"\x00\xff"):  # else the samples are in the lower three bytes, the fourth is their sign
+            if lowest.strip(b"\0") or not highest.translate(None, _FLOATS):
+                return None
+            bits = 32  # the upper three bytes
+        width = 4
+        problems.append("its samples of 24 bit lie in 4 bytes each")
+    elif (frame_width, byte_rate) != (channels * width, sample_rate * channels * width % 2**32):
         problems.append(
             f"its header contradicts itself ({frame_width} bytes in a frame, {byte_rate} in a second): "
             f"read as {channels} channel(s) of {bits} bit at {sample_rate} Hz"
         )
-    stop, problem = _end_of_pcm(data, start, size)
-    excess = (stop - start) % width
+    excess = (stop - start) % (channels * width)
     if excess and not problem:
         problem = f"its last frame is incomplete, {excess} bytes are left out"
     if problem:
         problems.append(problem)
     found = tuple(f"{name}: {problem}" for problem in problems)
-    return Pcm(start, stop - excess, sample_rate, channels, bits, found)
+    return Pcm(start, stop - excess, sample_rate, channels, bits, width, found)
 
 
 def problem_with_length(data: bytes) -> str:
