@@ -196,7 +196,18 @@ class Decoder:
         if shape != self._shape:
             yield from self._flush()
             self._set_shape(shape, frame.layout.nb_channels, float(frame.time_base or stream.time_base or 0))
-        start = None if frame.pts is None or not self._keeps_time else frame.pts * self._time_base
+        if self._keeps_time:
+            yield from self._silence_before(frame)
+        position = self._written / self._rate
+        yield from self._resampled(frame)
+        # Second: a filter graph may write the channels' layout into a frame that had none, which the first relies on.
+        if self._measures and self.balance.is_due(position):
+            converted = [_samples(each) for convert in self._measures for each in convert.resample(frame)]
+            if len(converted) == 2 and converted[1]:
+                self.balance.add(position, *converted)
+
+    def _silence_before(self, frame: Any) -> Iterator[bytes]:
+        start = None if frame.pts is None else frame.pts * self._time_base
         due = self._clock.due(start, frame.samples / frame.sample_rate, self._after_damage)
         self._after_damage = False
         if due is not None:
@@ -205,12 +216,6 @@ class Decoder:
             if missing > 0:
                 self._written += missing
                 yield bytes(2 * missing)
-        yield from self._resampled(frame)
-        # Second: a filter graph may write the channels' layout into a frame that had none, which the first relies on.
-        if self._measures and self.balance.is_due(self._clock.played):
-            converted = [_samples(each) for convert in self._measures for each in convert.resample(frame)]
-            if len(converted) == 2 and converted[1]:
-                self.balance.add(self._clock.played, *converted)
 
     def _set_shape(self, shape: Tuple[str, str, int], channels: int, time_base: float) -> None:
         self._shape, sample_rate = shape, shape[2]
@@ -231,7 +236,7 @@ class Decoder:
         for converted in self._resampler.resample(frame):
             if converted.samples:
                 self._written += converted.samples
-                yield _samples(converted, self._channel)
+                yield _samples(converted) if self._channel is None else _channel(converted, self._channel)
 
     def _flush(self) -> Iterator[bytes]:
         if self._resampler is not None:
@@ -381,14 +386,17 @@ def _places(gaps: List[Tuple[float, float]]) -> str:
     return f"{sum(length for _, length in gaps):.1f} s ({', '.join(places)}{more})"
 
 
-def _samples(frame: Any, channel: Optional[int] = None) -> bytes:
-    """Returns the samples of a frame of 16 bit, of all channels or of one.
+def _samples(frame: Any) -> bytes:
+    """Returns the samples of a frame of 16 bit, of all its channels in turn.
 
-    They must not be planar: PyAV reads beyond the planes of 8 channels and more, and the process dies.
+    It must not be planar: PyAV reads beyond the planes of 8 channels and more, and the process dies.
     """
+    return bytes(frame.planes[0])[: 2 * frame.layout.nb_channels * frame.samples]
+
+
+def _channel(frame: Any, channel: int) -> bytes:
     channels = frame.layout.nb_channels
-    samples = bytes(frame.planes[0])[: 2 * channels * frame.samples]
-    return samples if channel is None else array.array("h", samples)[min(channel, channels - 1) :: channels].tobytes()
+    return array.array("h", _samples(frame))[min(channel, channels - 1) :: channels].tobytes()
 
 
 def _reason(error: Optional[BaseException]) -> str:
