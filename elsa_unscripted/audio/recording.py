@@ -218,7 +218,9 @@ def _working_directory(path: Union[str, os.PathLike[str]]) -> str:
         return ""
     try:
         return f", it is looked up from {os.getcwd()!r}"
-    except OSError:
+    except OSError as error:
+        if raised_by_handler(error):
+            raise
         return ": it is looked up from the working directory, and that was deleted"
 
 
