@@ -19,9 +19,9 @@ LOWEST_RATE, HIGHEST_RATE = 1_000, 1_000_000
 # 20 ms.
 JITTER = 0.01
 
-# s of silence in a recording, at most: what the service is said to take of one. A longer gap is a broken time stamp,
-# and a pause of that length nobody wants to pay for.
-MOST_SILENCE = 150.0
+# s that a gap may last: what the service is said to take of a whole recording. A longer one is a broken time stamp, or
+# a pause that nobody wants to pay for. All gaps together may last as much longer as there is audio.
+LONGEST_GAP = 150.0
 
 # Those whose time stamps tell more than how much audio came before. In the others only damage makes a gap.
 KEEPS_TIME = {"asf", "flv", "matroska,webm", "mov,mp4,m4a,3gp,3g2,mj2", "mpeg", "mpegts", "ogg"}
@@ -137,8 +137,8 @@ class Decoder:
             found.append(f"{_places(gaps)} are pauses in its time stamps, where it holds no audio: sent as silence")
         if jumps:
             found.append(
-                f"its time stamps jump over {_places(jumps)}, beyond the {MOST_SILENCE:.0f} s that are filled with "
-                "silence: nothing is sent for that"
+                f"its time stamps jump over {_places(jumps)}, too much for pauses (more than {LONGEST_GAP:.0f} s at "
+                "once, or more than there is audio): nothing is sent for that"
             )
         return tuple(f"{self._name}: {sentence}" for sentence in found)
 
@@ -260,6 +260,7 @@ class _Clock:
         self.played = 0.0
         self.end = 0.0
         self._length = 0.0  # of the last frame
+        self._silence = 0.0  # in all gaps
         self._zero: Optional[float] = None  # the time stamp that `played` counts from
 
     def due(self, start: Optional[float], length: float, after_damage: bool) -> Optional[float]:
@@ -285,11 +286,13 @@ class _Clock:
             self._zero = start - self.played
         if jump < JITTER or late < JITTER or after_damage:
             return None
-        if late + sum(seconds for _, seconds in self.gaps) > MOST_SILENCE:
+        audio = self.played - self._silence
+        if late > LONGEST_GAP or self._silence + late > LONGEST_GAP + audio:
             self.jumps.append((self.played, late))
             self._zero = start - self.played
             return None
         self.gaps.append((self.played, late))
+        self._silence += late
         self.played += late
         return self.played
 
