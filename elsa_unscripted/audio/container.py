@@ -10,7 +10,7 @@ from ..exceptions import AudioError
 from ..signals import raised_by_handler
 from .level import Balance, is_silent
 
-__all__ = ["Decoder", "decode_whole", "looks_like"]
+__all__ = ["Decoder", "decode_whole"]
 
 # Hz. Beyond these, which only a broken header gives, to resample a short file can take minutes, or all memory.
 LOWEST_RATE, HIGHEST_RATE = 1_000, 1_000_000
@@ -340,7 +340,7 @@ def decode_whole(
             break
     if heard is None:
         assert failure is not None
-        raise AudioError(f"{failure}{looks_like(data)}") from failure.__cause__
+        raise failure
     pcm, decoder, track = heard
     warnings = decoder.warnings()
     channel = decoder.balance.survivor()
@@ -351,20 +351,6 @@ def decode_whole(
             f"{channel + 1} of {decoder.balance.channels} is sent alone",
         )
     return pcm, warnings
-
-
-def looks_like(data: bytes) -> str:
-    """Returns, for a message, what bytes may be that aren't audio: a failed download, a name."""
-    start = data[:1000].lstrip(b"\xef\xbb\xbf \t\r\n")
-    if not start or any(byte < 32 and byte not in b"\t\n\r" for byte in start):
-        return ""
-    try:
-        start.decode("utf-8")
-    except UnicodeDecodeError as error:
-        if error.start < len(start) - 3:  # else the last character was cut
-            return ""
-    kind = "HTML or XML" if start[:1] == b"<" else "JSON" if start[:1] in (b"{", b"[") else "text"
-    return f" (it looks like {kind})"
 
 
 def _describe(stream: Any, index: int) -> str:
