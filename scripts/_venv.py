@@ -151,28 +151,29 @@ def step(title: str) -> Iterator[None]:
     print(f"{time.monotonic() - started:6.1f} s", flush=True)
 
 
-def is_current(venv: Path, *arguments: str, python: Python = THIS_PYTHON) -> bool:
+def is_current(venv: Path, *arguments: str, instead: Sequence[str] = (), python: Python = THIS_PYTHON) -> bool:
     """Returns whether `make` has already made this environment, from the same sources."""
     stamp = _stamp(venv)
     return (
         os.path.exists(program(venv, "python"))
         and stamp.is_file()
-        and stamp.read_text(encoding="ascii") == _digest(arguments, python)
+        and stamp.read_text(encoding="ascii") == _digest((*arguments, *instead), python)
     )
 
 
-def make(venv: Path, *arguments: str, python: Python = THIS_PYTHON) -> None:
+def make(venv: Path, *arguments: str, instead: Sequence[str] = (), python: Python = THIS_PYTHON) -> None:
     """Makes an environment from scratch, unless it is current.
 
     Args:
         venv: Its directory.
         *arguments: What to install: arguments of `pip install`, which runs in `ROOT`.
+        instead: Packages to install after that, in other versions than `arguments` pins: pip refuses both at once.
         python: The interpreter to make it with.
 
     Raises:
         CommandError: It couldn't be made.
     """
-    if is_current(venv, *arguments, python=python):
+    if is_current(venv, *arguments, instead=instead, python=python):
         return
     with step(f"install into {venv.relative_to(ROOT).as_posix()} (once)"):
         # First: an interrupted attempt must not look current.
@@ -184,8 +185,12 @@ def make(venv: Path, *arguments: str, python: Python = THIS_PYTHON) -> None:
             hint = "on Debian and Ubuntu, `apt-get install python3-venv` adds what it needs"
             raise CommandError(error.command, f"{error.outcome}; {hint}", error.output) from None
         # PEP 517 by every pip alike: older ones would pick another way to install ours, depending on what is there.
-        run([program(venv, "python"), "-m", "pip", "install", "--quiet", "--use-pep517", *arguments])
-        _stamp(venv).write_text(_digest(arguments, python), encoding="ascii")
+        # Most modules of the packages are never imported: to compile them all is two fifths of the installing.
+        install = [program(venv, "python"), "-m", "pip", "install", "--quiet", "--no-compile"]
+        run([*install, "--use-pep517", *arguments])
+        if instead:
+            run([*install, *instead])
+        _stamp(venv).write_text(_digest((*arguments, *instead), python), encoding="ascii")
 
 
 def _stamp(venv: Path) -> Path:

@@ -43,7 +43,7 @@ class Suite(NamedTuple):
     title: str
     venv: Path
     python: Python
-    requirements: tuple[str, ...]
+    instead: tuple[str, ...] = ()  # packages in other versions than requirements.txt pins
 
 
 def main() -> int:
@@ -237,7 +237,7 @@ def check_other_suites(tests: Tests, failures: Failures, *, missing_fails: bool)
     for suite in suites:
         # While the tests run in the environments that are there already.
         with failures.noted():
-            _venv.make(suite.venv, *suite.requirements, python=suite.python)
+            _venv.make(suite.venv, *_venv.DEVELOPMENT, instead=suite.instead, python=suite.python)
             # No cache: .venv's is that of the usual suite. What a browser shows doesn't depend on Python.
             begun.append((suite, tests.begin(suite.venv, "-p", "no:cacheprovider", "-m", "not browser")))
     for suite, future in begun:
@@ -262,10 +262,9 @@ def find_suites() -> tuple[list[Suite], list[str]]:
         if python is None:
             missing.append(version)
         else:
-            suites.append(Suite(f"Python {python.version}", VENVS / version, python, _venv.DEVELOPMENT))
-    oldest = (*_venv.DEVELOPMENT, OLDEST_WEBSOCKET_CLIENT)
+            suites.append(Suite(f"Python {python.version}", VENVS / version, python))
     venv = VENVS / OLDEST_WEBSOCKET_CLIENT.replace("==", "-")
-    suites.append(Suite(OLDEST_WEBSOCKET_CLIENT, venv, _venv.THIS_PYTHON, oldest))
+    suites.append(Suite(OLDEST_WEBSOCKET_CLIENT, venv, _venv.THIS_PYTHON, (OLDEST_WEBSOCKET_CLIENT,)))
     return suites, missing
 
 

@@ -35,7 +35,7 @@ from elsa_unscripted.batch.ticket import Done
 from elsa_unscripted.config import Config
 from elsa_unscripted.sandbox import Sandbox
 
-GUARD = 60.0  # s; nothing here takes more than a few
+GUARD = 150.0  # s; nothing here takes more than a few
 KINDS: list[type[ElsaError]] = [getattr(exceptions, name) for name in exceptions.__all__]
 
 KILLS = 20
