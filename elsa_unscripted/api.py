@@ -18,6 +18,7 @@ from .config import (
     Config,
     PathLike,
 )
+from .exceptions import ConfigError
 from .exchange.client import AudioSource, Client
 from .results.result import ScoreResult
 from .wire.messages import Status
@@ -159,9 +160,13 @@ def score_many(
         ConfigError: An option is wrong; nothing was drawn from `audio`.
         JournalError: The journal is in use, or can't be opened.
     """
+    try:
+        config = Config(token=token, **options)
+    except ConfigError as error:
+        raise error.with_traceback(None)  # noqa: B904 - the same, without frames whose variables hold the token
     return Batch(
         audio,
-        Config(token=token, **options),
+        config,
         max_workers=max_workers,
         executor=executor,
         journal=journal,

@@ -153,7 +153,14 @@ def parse_proxy(proxy: str) -> SplitResult:
             raise ConfigError(hint)
     except ValueError:
         raise ConfigError(hint) from None
-    return parts
+    return _Proxy(*parts)
+
+
+class _Proxy(SplitResult):
+    """The parts of a proxy's address, without the password in their `repr`: error trackers show local variables."""
+
+    def __repr__(self) -> str:
+        return f"{type(self).__name__}({self.hostname!r}, {self.port!r})"
 
 
 def _masked(name: str, value: object) -> str:

@@ -7,16 +7,18 @@ asks `protocol` what to do about it, and does that. Every wait has a bound.
 
 from __future__ import annotations
 
+import contextlib
 import logging
 import os
 import queue
 import time
-from typing import Callable, List, NamedTuple, Optional
+from typing import Callable, Iterator, List, NamedTuple, Optional
 
 from ..audio.packets import Packet
 from ..config import Config
 from ..deadline import Deadline
 from ..exceptions import AudioError, ElsaError, ScoringFailedError, StreamClosedError
+from ..signals import raised_by_handler
 from ..wire.messages import END_STREAM, Opened, Status, encode_config
 from ..wire.transport import Transport
 from .account import Account
@@ -42,6 +44,7 @@ from .sender import Sender
 logger = logging.getLogger("elsa_unscripted")
 
 LAST_LOOK = 0.1  # s beyond the deadline for what is in the mailbox by then; 1,000 events take a tenth of that
+LEAVE_TIME = 0.5  # s for a thread whose connection has been cut
 SHORT_CLOSE_TIMEOUT = 0.5  # s for the closing handshake after Ctrl-C or bad audio, when somebody may be waiting
 
 OnStatus = Callable[[Status], object]
@@ -93,6 +96,7 @@ class Conversation:
         self._grace: Optional[Deadline] = None
         self._last_look: Optional[Deadline] = None
         self._final = False  # no verdict can change how it has ended
+        self._is_cut = False
 
     @property
     def _connection(self) -> Connection:
@@ -233,7 +237,9 @@ class Conversation:
         try:
             sender.start()
         except RuntimeError as no_thread:
-            raise _no_thread(no_thread) from no_thread
+            if raised_by_handler(no_thread):
+                raise
+            raise StreamClosedError(f"no thread could be started ({no_thread}); use fewer at once") from no_thread
 
     def _stop_audio(self) -> None:
         if self._account.sender is not None:
@@ -291,15 +297,32 @@ class Conversation:
             connection.transport.abandon()
             return
         try:
+            with _passing_over_failures():
+                if sender is not None:
+                    sender.stop()
+                if not connection.transport.close(timeout, listen=listen):
+                    logger.info("a thread goes on in the background, most likely in a name look-up, and ends with it")
+        finally:  # Ctrl-C while we wait: at once, then, but as clean
+            self.cut(max(deadline.remaining(), LEAVE_TIME))
+
+    def cut(self, timeout: float = LEAVE_TIME) -> None:
+        """Ends both threads and the connection at once, unless that was done.
+
+        Args:
+            timeout: Seconds for the thread that sends.
+        """
+        connection, sender = self._connector.connection, self._account.sender
+        if connection is None or self._is_cut or os.getpid() != self._process:
+            return
+        connection.ending = True
+        with _passing_over_failures():
             if sender is not None:
                 sender.stop()
-            if not connection.transport.close(timeout, listen=listen):
-                logger.info("a thread goes on in the background, most likely in a name look-up, and ends with it")
-        finally:  # Ctrl-C while we wait: at once, then, but as clean
             connection.transport.cut()
+        with _passing_over_failures():
             if sender is not None:
-                # Whatever it was sending has been cut off by now: this is a matter of moments.
-                sender.join(max(deadline.remaining(), 0.5))
+                sender.join(timeout)  # what it was sending has been cut off by now: this is a matter of moments
+        self._is_cut = True
 
     def _late_verdict(self) -> Optional[Status]:
         """Looks for a verdict among what came before the connection was closed, and wasn't taken yet."""
@@ -314,6 +337,19 @@ class Conversation:
                 if verdict is not None:
                     return verdict
         return None
+
+
+@contextlib.contextmanager
+def _passing_over_failures() -> Iterator[None]:
+    """Lets nothing that fails while an exchange is shut down replace its verdict, or the error that it has ended with.
+
+    The host may be the cause: a log handler that raises, patched threads. What a signal handler raises comes through.
+    """
+    try:
+        yield
+    except Exception as error:
+        if raised_by_handler(error):
+            raise
 
 
 class _GrowingDeadline(Deadline):
@@ -342,7 +378,3 @@ class _GrowingDeadline(Deadline):
 
     def expired(self) -> bool:
         return self.remaining() == 0.0
-
-
-def _no_thread(error: RuntimeError) -> StreamClosedError:
-    return StreamClosedError(f"no thread could be started ({error}); use fewer at once")

@@ -9,15 +9,17 @@ from __future__ import annotations
 import queue
 import socket
 import ssl
+import string
 import threading
 from http.client import HTTPConnection, HTTPException, HTTPSConnection
 from typing import Optional, Union
-from urllib.parse import SplitResult, urljoin, urlsplit
+from urllib.parse import SplitResult, quote, urljoin, urlsplit
 
 from ..config import is_loopback
 from ..deadline import Deadline
 from ..exceptions import ConfigError, ConnectError, ProtocolError
 from ..mailbox import Mailbox
+from ..signals import raised_by_handler
 from ..version import __version__
 from ..wire.dial import Socket, find_proxy, port_of
 
@@ -51,6 +53,8 @@ def download(link: str, *, timeout: float, max_bytes: int) -> bytes:
         try:
             thread.start()
         except RuntimeError as no_thread:
+            if raised_by_handler(no_thread):
+                raise
             raise ConnectError(f"no thread could be started ({no_thread}); use fewer at once") from no_thread
         came = outcome.get(deadline.remaining())
     except queue.Empty:
@@ -96,7 +100,8 @@ def _follow(link: str, connection: Socket, deadline: Deadline, max_bytes: int) -
         answer = _ask(link, connection, deadline, max_bytes)
         if isinstance(answer, bytes):
             return answer
-        link = urljoin(link, answer)
+        # As browsers and urllib do: a server may leave spaces and other characters in there as they are.
+        link = urljoin(link, quote(answer, safe=string.punctuation, encoding="latin-1"))
     raise ConnectError(f"could not download result_link (more than {MAX_REDIRECTS} redirects); try again later")
 
 
