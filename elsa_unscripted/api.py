@@ -17,6 +17,7 @@ from .config import (
     TIMEOUT,
     Config,
     PathLike,
+    hide,
 )
 from .exchange.client import AudioSource, Client
 from .results.result import ScoreResult
@@ -88,6 +89,7 @@ def score(
         ElsaError: Anything else; see `elsa_unscripted.exceptions` for the tree. What `on_status` and
             `on_progress` raise comes through, after a clean shutdown.
     """
+    token, proxy = hide(token), hide(proxy)  # error trackers show the local variables of an error's frames
     with Client(
         token,
         api_plan=api_plan,
@@ -158,6 +160,7 @@ def score_many(
         ConfigError: An option is wrong; nothing was drawn from `audio`.
         JournalError: The journal is in use, or can't be opened.
     """
+    token = hide(token)  # error trackers show the local variables of an error's frames
     return Batch(
         audio,
         Config(token=token, **options),

@@ -14,6 +14,7 @@ from collections import deque
 from typing import Deque, Generic, TypeVar
 
 from .deadline import Deadline
+from .signals import raised_by_handler
 
 T = TypeVar("T")
 
@@ -37,9 +38,9 @@ class Mailbox(Generic[T]):
             try:
                 self._arrival.release()
             except RuntimeError as error:
-                # Another one has rung since. What a signal handler raises in here is its own matter, though.
-                if type(error) is not RuntimeError or "release" not in str(error):
+                if raised_by_handler(error):
                     raise
+                # Else another one has rung since.
 
     def get(self, timeout: float) -> T:
         """Takes an item; waits for it, `timeout` seconds at most.

@@ -25,7 +25,7 @@ from ..exceptions import (
 )
 from ..exchange.retry import wait_before_retry
 from .budget import Budget
-from .job import Job, is_out_of_files
+from .job import Job, lacked_files
 
 MAX_REFUSALS = 10  # how often a recording is turned away (HTTP 429) with no success of any, before it fails
 
@@ -81,7 +81,7 @@ def decide(
         return Fate(Step.WAIT_TURN if job.refusals_since(passed) + 1 < MAX_REFUSALS else Step.FINISH)
     if job.ticket.done is None:
         return Fate(Step.FINISH)
-    if others_close_files and is_out_of_files(error):
+    if others_close_files and lacked_files(error):
         return Fate(Step.WAIT_ROOM)
     if isinstance(error, ConnectError):
         # Also when the batch is ending: as unfinished it is tried by the next run, as a failure it wouldn't be.

@@ -8,17 +8,15 @@ The object's keys, in this order: `v` (1), `sha256`, `options`, `outcome`, `path
 from __future__ import annotations
 
 import json
-import logging
 from dataclasses import asdict, dataclass, field
 from datetime import datetime, timezone
 from typing import Any, Dict, Mapping, Optional, Tuple, Union
 
 from .. import exceptions
 from ..exceptions import ElsaError, JournalError
+from ..log import logger
 from ..results.result import ScoreResult, Timings
 from ..version import __version__
-
-logger = logging.getLogger("elsa_unscripted")
 
 VERSION = 1
 SUCCESS, ERROR = "success", "error"

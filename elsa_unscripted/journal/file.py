@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import contextlib
 import json
-import logging
 import os
 import stat
 import sys
@@ -16,6 +15,7 @@ from dataclasses import dataclass
 from typing import Any, BinaryIO, Iterator, List, Mapping, Optional, Tuple, Union
 
 from ..exceptions import JournalError
+from ..log import logger
 from .entry import Entry, parse, to_entry
 from .index import HEAD, Index
 
@@ -23,8 +23,6 @@ if sys.platform == "win32":
     import msvcrt
 else:
     import fcntl
-
-logger = logging.getLogger("elsa_unscripted")
 
 READ_SIZE = 1 << 16  # bytes
 _TORN_MARK = b" torn\n"  # written behind a torn line: with it, the rest is no whole line, wherever it was cut

@@ -11,9 +11,9 @@ one before it, or as soon as that fails, and all that were begun go on meanwhile
 from __future__ import annotations
 
 import base64
+import codecs
 import contextlib
 import itertools
-import logging
 import os
 import socket
 import ssl
@@ -25,10 +25,11 @@ from urllib.parse import SplitResult, unquote, urlsplit
 from ..config import is_loopback, parse_proxy
 from ..deadline import Deadline
 from ..exceptions import ConfigError, ConnectError
+from ..imports import importing
+from ..log import logger
+from ..signals import raised_by_handler
 from .handshake import parse_head, read_head
 from .waiting import READ, WRITE, wait_for_any, without_blocking
-
-logger = logging.getLogger("elsa_unscripted")
 
 ATTEMPT_DELAY = 0.25  # s from the start of one connection attempt to the next: what RFC 8305, 5 recommends
 
@@ -92,10 +93,14 @@ class Socket:
         with self._lock:
             self._down = True
             for sock in self._sockets:
-                with contextlib.suppress(OSError):
+                try:
                     # Not SSLSocket.shutdown(): after that, the reading thread's next recv() would return bytes that
-                    # are still encrypted.
-                    socket.socket.shutdown(sock, socket.SHUT_RDWR)
+                    # are still encrypted. Nor socket.socket.shutdown(): eventlet's sockets have none.
+                    plain: Any = super(ssl.SSLSocket, sock) if isinstance(sock, ssl.SSLSocket) else sock
+                    plain.shutdown(socket.SHUT_RDWR)
+                except OSError as error:
+                    if raised_by_handler(error):
+                        raise
 
     def close(self) -> None:
         """Closes the socket. No other thread may be in a call with it: its number could be another file's by then."""
@@ -112,6 +117,8 @@ class Socket:
     def _reach(self, host: str, port: int) -> socket.socket:
         """Connects to the address of a host that answers first."""
         self._place = (host, port)
+        with importing:
+            codecs.lookup("idna")  # getaddrinfo() would import it
         infos = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)
         untried = deque(in_order(infos, self._known.get(self._place)))
         connecting: Dict[socket.socket, Address] = {}
@@ -226,7 +233,8 @@ def find_proxy(url: str, proxy: Optional[str] = None) -> Optional[SplitResult]:
     parts = urlsplit(url)
     if is_loopback(parts.hostname):
         return None
-    from urllib.request import getproxies, proxy_bypass  # only where it is needed: it imports half of http
+    with importing:  # only where it is needed: it imports half of http
+        from urllib.request import getproxies, proxy_bypass
 
     if proxy_bypass(f"{parts.hostname}:{port_of(parts)}"):
         return None

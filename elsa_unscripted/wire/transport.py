@@ -10,30 +10,34 @@ about its releases is here.
 from __future__ import annotations
 
 import contextlib
+import functools
 import json
-import logging
 import queue
 import socket
 import ssl
 import struct
 import threading
 import time
-from typing import Any, Callable, Optional, Tuple, TypeVar, Union
+from typing import TYPE_CHECKING, Any, Callable, Optional, Tuple, TypeVar, Union
 from urllib.parse import urlsplit
-
-import websocket
 
 from ..config import Config
 from ..deadline import Deadline
-from ..exceptions import ConnectError, ElsaError, ProtocolError, StreamClosedError
+from ..exceptions import ConfigError, ConnectError, ElsaError, ProtocolError, StreamClosedError
+from ..files import OUT_OF_FILES, is_out_of_files
+from ..imports import another_module, importing, not_imported
+from ..log import logger
 from ..mailbox import Mailbox
+from ..signals import raised_by_handler
+from ..threads import NoThreadError, start_thread
 from .dial import KnownAddresses, Socket, find_proxy, port_of
 from .messages import Closed, ConnectionEvent, Malformed, Message, Opened, describe, parse
 from .wire import MessageTooLongError, Wire
 
-T = TypeVar("T")
+if TYPE_CHECKING:
+    import websocket
 
-logger = logging.getLogger("elsa_unscripted")
+T = TypeVar("T")
 
 NO_STATUS_RECEIVED = 1005  # RFC 6455, 7.4.1: a close frame without a code
 ABNORMAL_CLOSURE = 1006  # RFC 6455, 7.4.1: no close frame
@@ -65,7 +69,11 @@ class Transport:
             put: Takes the events, in the transport's thread.
             deadline: For everything up to the open WebSocket.
             known: The addresses to begin with; what is learnt here is noted there.
+
+        Raises:
+            ConfigError: The environment's proxy is none, or `websocket-client` can't be used.
         """
+        _library()
         self._config = config
         self._tls = tls
         self._put = put
@@ -88,18 +96,19 @@ class Transport:
         """Starts the thread.
 
         Raises:
-            RuntimeError: It can't be started.
+            NoThreadError: It can't be started.
         """
         try:
-            self._thread.start()
-        except RuntimeError:
+            start_thread(self._thread)
+        except NoThreadError:
             self._set_ended()
             raise
 
     @staticmethod
     def frame(message: Union[str, bytes]) -> bytes:
         """Returns a message as a text or binary frame. Its mask is random: a frame is sent once (RFC 6455, 5.3)."""
-        return _frame(message, websocket.ABNF.OPCODE_TEXT if isinstance(message, str) else websocket.ABNF.OPCODE_BINARY)
+        kinds = _library().ABNF
+        return _frame(message, kinds.OPCODE_TEXT if isinstance(message, str) else kinds.OPCODE_BINARY)
 
     def send(self, frame: bytes) -> None:
         """Sends a frame; blocks while the connection takes no more.
@@ -142,7 +151,7 @@ class Transport:
                 # Otherwise websocket-client 1.9 logs the server's answer, a normal close frame, as an error.
                 self._app.keep_running = False
             try:
-                self.send(_frame(struct.pack("!H", websocket.STATUS_NORMAL), websocket.ABNF.OPCODE_CLOSE))
+                self.send(_frame(struct.pack("!H", _library().STATUS_NORMAL), _library().ABNF.OPCODE_CLOSE))
                 stuck = False
             except StreamClosedError as error:
                 stuck = isinstance(error.__cause__, TimeoutError)
@@ -184,21 +193,33 @@ class Transport:
                 raise ConnectionError("not open")
             return call(self._wire, *arguments)
         except OSError as error:
+            if raised_by_handler(error):
+                raise
             raise StreamClosedError("the connection broke while sending", code=ABNORMAL_CLOSURE) from error
 
     # The thread.
 
     def _run(self) -> None:
+        last = Closed(ABNORMAL_CLOSURE)
         try:
-            self._connect_and_read()
-        except BaseException as error:  # noqa: BLE001 - delivered as the last event, whatever it is
-            self._error = self._error or error
+            try:
+                self._connect_and_read()
+            except BaseException as error:  # noqa: BLE001 - delivered as the last event, whatever it is
+                self._error = self._error or error
+            try:
+                if not self.opened_at:
+                    self._socket.failed()
+                self._release()
+            except BaseException as error:  # noqa: BLE001 - likewise, but for an error that came before it
+                self._error = self._error or error
+            last = self._last_event()
+        except BaseException as error:  # noqa: BLE001 - likewise: nobody may wait in vain for the last event
+            last = Closed(ABNORMAL_CLOSURE, error=error)
         finally:
-            if not self.opened_at:
-                self._socket.failed()
-            self._release()
-        self._put(self._last_event())
-        self._set_ended()
+            try:
+                self._put(last)
+            finally:
+                self._set_ended()
 
     def _last_event(self) -> Closed:
         code, reason = self._close_frame or (ABNORMAL_CLOSURE, "")
@@ -215,9 +236,9 @@ class Transport:
             str(parts.hostname), port_of(parts), self._proxy, self._tls if parts.scheme == "wss" else None
         )
         self._wire = Wire(sock, str(self._config.token), self._deadline, self._config.max_message_bytes)
-        self._app = websocket.WebSocketApp(
+        self._app = _library().WebSocketApp(
             url,
-            socket=self._wire,  # type: ignore[arg-type]
+            socket=self._wire,
             on_open=self._on_open,
             on_message=self._on_message,
             on_ping=self._on_control_frame,
@@ -267,8 +288,8 @@ class Transport:
                 return parse(masked.decode("utf-8", "surrogatepass"))
         return message
 
-    def _on_error(self, app: websocket.WebSocketApp, error: Union[BaseException, websocket.ABNF]) -> None:
-        if isinstance(error, websocket.ABNF):  # 1.9.0 tells the server's close frame here, and nowhere else
+    def _on_error(self, app: websocket.WebSocketApp, error: Any) -> None:
+        if isinstance(error, _library().ABNF):  # 1.9.0 tells the server's close frame here, and nowhere else
             self._close_frame = _read_close_frame(error.data)
             return
         self._error = self._error or error
@@ -277,7 +298,7 @@ class Transport:
 
     def _on_close(self, app: websocket.WebSocketApp, code: Optional[int], reason: Optional[str]) -> None:
         # 1.8 tells a close frame here, and nowhere else; 1.9.1 and later also as an error, which has a status_code.
-        told = isinstance(self._error, websocket.WebSocketException) and hasattr(self._error, "status_code")
+        told = isinstance(self._error, _library().WebSocketException) and hasattr(self._error, "status_code")
         if self.opened_at and self._close_frame is None and (self._error is None or told):
             self._close_frame = (code or NO_STATUS_RECEIVED, reason or "")
 
@@ -291,14 +312,40 @@ class Transport:
             ours: ElsaError = ConnectError(_why_not_connected(error, f"{parts.hostname}:{port_of(parts)}{through}"))
         elif _is_foul(error):
             ours = ProtocolError(f"the server broke the WebSocket protocol ({error}); tell the vendor")
+        elif is_out_of_files(error):
+            ours = StreamClosedError(f"the connection can't be read: {OUT_OF_FILES}", code=ABNORMAL_CLOSURE)
         else:
             return error
         ours.__cause__ = error
         return ours
 
 
+NEEDED = ("ABNF", "STATUS_NORMAL", "WebSocketApp", "WebSocketException", "WebSocketTimeoutException")
+REPAIR = "pip uninstall websocket websocket-client, and pip install websocket-client"
+
+
+@functools.cache  # not with `import` above: what is wrong with it is an error of `score()`
+def _library() -> Any:
+    """Returns the module `websocket`.
+
+    Raises:
+        ConfigError: It can't be imported, or is another one.
+    """
+    try:
+        with importing:
+            import websocket
+    except Exception as error:  # a module of the same name may raise anything
+        if raised_by_handler(error):
+            raise
+        raise ConfigError(not_imported("websocket", error, REPAIR)) from error
+    if not all(hasattr(websocket, name) for name in NEEDED):
+        raise ConfigError(another_module(websocket, "websocket", REPAIR))
+    return websocket
+
+
 def _frame(payload: Union[str, bytes], opcode: int) -> bytes:
-    return websocket.ABNF.create_frame(payload, opcode).format()
+    frame: bytes = _library().ABNF.create_frame(payload, opcode).format()
+    return frame
 
 
 def _read_close_frame(data: Any) -> Tuple[int, str]:
@@ -306,25 +353,28 @@ def _read_close_frame(data: Any) -> Tuple[int, str]:
 
 
 def _is_foul(error: Optional[BaseException]) -> bool:
-    foul = (websocket.WebSocketProtocolException, websocket.WebSocketPayloadException, MessageTooLongError)
+    library = _library()
+    foul = (library.WebSocketProtocolException, library.WebSocketPayloadException, MessageTooLongError)
     # A close frame with an invalid code ends the connection like any other.
     return isinstance(error, foul) and "Invalid close" not in str(error)
 
 
 def _why_not_connected(error: Optional[BaseException], place: str) -> str:
     """Returns what to tell for what DNS, TCP, TLS or websocket-client raised before the WebSocket was open."""
+    if is_out_of_files(error):
+        return f"could not connect to {place}: {OUT_OF_FILES}"
     if isinstance(error, socket.gaierror):
         return f"could not find {place} ({error.strerror}); check the host name and the network"
     if isinstance(error, ssl.SSLCertVerificationError):
         return f"the certificate of {place} is not trusted ({error.verify_message}); for a private CA set ca_bundle"
     if isinstance(error, ssl.SSLError):
         return f"TLS with {place} failed ({error.reason or error}); check the port, and wss against ws"
-    if isinstance(error, (TimeoutError, socket.timeout, websocket.WebSocketTimeoutException)):
+    if isinstance(error, (TimeoutError, socket.timeout, _library().WebSocketTimeoutException)):
         return f"timed out connecting to {place}; check the network, or raise connect_timeout"
     if isinstance(error, ConnectionRefusedError):
         return f"{place} refused the connection; check host and port, and that the server runs"
     if isinstance(error, OSError):
         return f"could not connect to {place} ({error.strerror or error}); check the network"
-    if isinstance(error, websocket.WebSocketException):
+    if isinstance(error, _library().WebSocketException):
         return f"{place} did not answer as a WebSocket server ({error}); check the url"
     return f"could not connect to {place} ({type(error).__name__}: {error}); check the url"
