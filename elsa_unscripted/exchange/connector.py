@@ -130,7 +130,7 @@ class Connector:
     def connect_early(self) -> None:
         """Begins to connect while the audio is being decoded. What is wrong with the options is told later."""
         if self.connection is None:
-            with contextlib.suppress(ConfigError):
+            with contextlib.suppress(ConfigError, ConnectError):
                 self._start()
 
     def connect(self) -> Event:

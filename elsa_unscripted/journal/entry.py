@@ -16,6 +16,7 @@ from .. import exceptions
 from ..exceptions import ElsaError, JournalError
 from ..log import logger
 from ..results.result import ScoreResult, Timings
+from ..signals import raised_by_handler
 from ..version import __version__
 
 VERSION = 1
@@ -109,7 +110,9 @@ def parse(line: bytes, name: str, *, warn: bool = True) -> Optional[Dict[str, An
     """
     try:
         raw = json.loads(line)
-    except (ValueError, RecursionError):
+    except (ValueError, RecursionError) as error:
+        if raised_by_handler(error):
+            raise
         raw = None
     if isinstance(raw, dict) and isinstance(raw.get("v"), int) and raw["v"] > VERSION:
         raise JournalError(f"the journal {name} is of version {raw['v']}: read it with a later elsa_unscripted")

@@ -72,6 +72,7 @@ class Transport:
 
         Raises:
             ConfigError: The environment's proxy is none, or `websocket-client` can't be used.
+            ConnectError: Too many files are open.
         """
         _library()
         self._config = config
@@ -200,26 +201,21 @@ class Transport:
     # The thread.
 
     def _run(self) -> None:
-        last = Closed(ABNORMAL_CLOSURE)
         try:
             try:
                 self._connect_and_read()
-            except BaseException as error:  # noqa: BLE001 - delivered as the last event, whatever it is
+            except BaseException as error:  # noqa: BLE001 - delivered with the last event, whatever it is
                 self._error = self._error or error
-            try:
+            finally:
                 if not self.opened_at:
                     self._socket.failed()
                 self._release()
-            except BaseException as error:  # noqa: BLE001 - likewise, but for an error that came before it
-                self._error = self._error or error
-            last = self._last_event()
-        except BaseException as error:  # noqa: BLE001 - likewise: nobody may wait in vain for the last event
-            last = Closed(ABNORMAL_CLOSURE, error=error)
+        except BaseException as error:  # noqa: BLE001 - likewise: a clean-up that fails doesn't keep the last event
+            self._error = self._error or error
+        try:
+            self._put(self._last_event())
         finally:
-            try:
-                self._put(last)
-            finally:
-                self._set_ended()
+            self._set_ended()
 
     def _last_event(self) -> Closed:
         code, reason = self._close_frame or (ABNORMAL_CLOSURE, "")
@@ -227,7 +223,10 @@ class Transport:
         # An error that is raised refers, by its traceback, to those who used this object, and to the frame of _run().
         # Neither keeps it, then: the caller's recording would stay in the circle until the garbage collector comes.
         error, self._error = self._error, None
-        return Closed(code, reason, None if self._close_frame else self._translated(error))
+        try:
+            return Closed(code, reason, None if self._close_frame else self._translated(error))
+        except Exception:  # noqa: BLE001 - a foreign error may fail in any way when it is asked what it says
+            return Closed(code, reason, error)
 
     def _connect_and_read(self) -> None:
         url = str(self._config.url)
@@ -320,7 +319,15 @@ class Transport:
         return ours
 
 
-NEEDED = ("ABNF", "STATUS_NORMAL", "WebSocketApp", "WebSocketException", "WebSocketTimeoutException")
+NEEDED = (
+    "ABNF",
+    "STATUS_NORMAL",
+    "WebSocketApp",
+    "WebSocketException",
+    "WebSocketPayloadException",
+    "WebSocketProtocolException",
+    "WebSocketTimeoutException",
+)
 REPAIR = "pip uninstall websocket websocket-client, and pip install websocket-client"
 
 
@@ -330,6 +337,7 @@ def _library() -> Any:
 
     Raises:
         ConfigError: It can't be imported, or is another one.
+        ConnectError: Too many files are open.
     """
     try:
         with importing:
@@ -337,6 +345,8 @@ def _library() -> Any:
     except Exception as error:  # a module of the same name may raise anything
         if raised_by_handler(error):
             raise
+        if is_out_of_files(error):
+            raise ConnectError(f"websocket-client can't be imported: {OUT_OF_FILES}") from error
         raise ConfigError(not_imported("websocket", error, REPAIR)) from error
     if not all(hasattr(websocket, name) for name in NEEDED):
         raise ConfigError(another_module(websocket, "websocket", REPAIR))
