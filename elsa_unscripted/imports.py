@@ -12,6 +12,8 @@ import sys
 import threading
 from typing import Any
 
+from .files import OUT_OF_FILES, is_out_of_files
+
 __all__ = ["another_module", "importing", "not_imported"]
 
 # Held while something is imported late. A signal handler that interrupts the import must not wait for it.
@@ -32,6 +34,8 @@ def not_imported(name: str, error: BaseException, repair: str) -> str:
     """
     if sys.is_finalizing():
         return f"{name} can't be imported, since the interpreter is ending; call this earlier"
+    if is_out_of_files(error):
+        return f"{name} can't be imported: {OUT_OF_FILES}"
     try:
         spec = importlib.util.find_spec(name)
     except (ImportError, ValueError):

@@ -30,6 +30,8 @@ def main(arguments: Optional[Sequence[str]] = None) -> int:
                 interrupts.ignore()
     except KeyboardInterrupt:
         say("interrupted")
+        if arguments is None:
+            interrupts.ignore()
         return INTERRUPTED
 
 

@@ -109,17 +109,21 @@ class Client:
     ) -> Status:
         """Makes an exchange; when it leaves, in whatever way, the connection and the threads have ended."""
         try:
-            account.audio = load(audio, self.config.sample_rate, connector.connect_early)
-            verdict = conversation.begin()
-            while verdict is None:
-                verdict = conversation.advance(conversation.deadline)
-            conversation.shut_down(self.config.close_timeout)  # in here: Ctrl-C may come before it has begun
-        except BaseException as error:
-            late = conversation.end(error)
-            if late is None:
-                raise
-            return late
-        return verdict
+            try:
+                account.audio = load(audio, self.config.sample_rate, connector.connect_early)
+                verdict = conversation.begin()
+                while verdict is None:
+                    verdict = conversation.advance(conversation.deadline)
+                conversation.shut_down(self.config.close_timeout)  # in here: Ctrl-C may come before it has begun
+            except BaseException as error:
+                late = conversation.end(error)
+                if late is None:
+                    raise
+                return late
+            return verdict
+        except BaseException:
+            conversation.shut_down(0.0)  # does nothing, unless a signal handler has raised in the midst of `end()`
+            raise
 
     def cancel(self) -> None:
         """Ends the exchanges that run now, from any thread: their `score()` raises `ScoreCancelledError`."""

@@ -168,8 +168,10 @@ class Transport:
         """
         if self._wire is not None:
             self._wire.finish_reading()
-        self._socket.shut_down()
-        self._wait(max(timeout, 0.5) if self._socket.dialled else 0.05)
+        try:
+            self._socket.shut_down()
+        finally:
+            self._wait(max(timeout, 0.5) if self._socket.dialled else 0.05)
 
     def abandon(self) -> None:
         """Closes the copy of the socket that a forked child has. The parent's connection goes on."""
@@ -249,11 +251,13 @@ class Transport:
         self._app.run_forever(skip_utf8_validation=True)
 
     def _release(self) -> None:
-        if self._wire is not None:
-            self._wire.flush(self._config.close_timeout / 2)
-        self._socket.shut_down()
-        with self._wire.idle() if self._wire is not None else contextlib.nullcontext():
-            self._socket.close()
+        try:
+            if self._wire is not None:
+                self._wire.flush(self._config.close_timeout / 2)
+            self._socket.shut_down()
+        finally:
+            with self._wire.idle() if self._wire is not None else contextlib.nullcontext():
+                self._socket.close()
 
     def _on_open(self, app: websocket.WebSocketApp) -> None:
         self.opened_at = time.monotonic()
@@ -346,7 +350,7 @@ def _library() -> Any:
         if raised_by_handler(error):
             raise
         if is_out_of_files(error):
-            raise ConnectError(f"websocket-client can't be imported: {OUT_OF_FILES}") from error
+            raise ConnectError(not_imported("websocket", error, REPAIR)) from error
         raise ConfigError(not_imported("websocket", error, REPAIR)) from error
     if not all(hasattr(websocket, name) for name in NEEDED):
         raise ConfigError(another_module(websocket, "websocket", REPAIR))
