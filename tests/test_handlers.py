@@ -85,18 +85,14 @@ def test_at_every_line(token: str, short: Path) -> None:
         lines = sorted(go(sandbox.url, None, ValueError)[0].reached | go(sandbox.url, None, ValueError)[0].reached)
         assert len(lines) > 100
         for number, line in enumerate(lines):
-            kinds = KINDS if os.environ.get("ALL_KINDS") else [KINDS[number % len(KINDS)]]
-            for kind in kinds:
-                before |= set(threading.enumerate())
-                handler, error = go(sandbox.url, line, kind)
-                if handler.raised and (type(error) is not kind or str(error) != OURS):
-                    wrong.append(f"{kind.__name__} at {line[0]}:{line[1]} became {error!r}")
-                for thread in set(threading.enumerate()) - before:
-                    thread.join(2)
-                    if thread.is_alive():
-                        before.add(thread)
-                        wrong.append(f"{kind.__name__} at {line[0]}:{line[1]} leaves {thread.name}")
-                if os.environ.get("DBG"):
-                    with open(os.environ["DBG"] + token.replace(":", "-"), "a") as f:
-                        print(number, len(lines), line, kind.__name__, wrong[-1:], file=f)
+            kind = KINDS[number % len(KINDS)]
+            before |= set(threading.enumerate())
+            handler, error = go(sandbox.url, line, kind)
+            if handler.raised and (type(error) is not kind or str(error) != OURS):
+                wrong.append(f"{kind.__name__} at {line[0]}:{line[1]} became {error!r}")
+            for thread in set(threading.enumerate()) - before:
+                thread.join(2)
+                if thread.is_alive():
+                    before.add(thread)
+                    wrong.append(f"{kind.__name__} at {line[0]}:{line[1]} leaves {thread.name}")
     assert wrong == []

@@ -19,7 +19,7 @@ import socket
 import ssl
 import threading
 from collections import deque
-from typing import Any, Dict, Iterable, List, Optional, Tuple
+from typing import Any, Dict, Iterable, Iterator, List, Optional, Tuple
 from urllib.parse import SplitResult, unquote, urlsplit
 
 from ..config import is_loopback, parse_proxy
@@ -90,7 +90,7 @@ class Socket:
 
     def shut_down(self) -> None:
         """Cuts the connection: whatever waits for it wakes up and fails."""
-        with self._lock:
+        with self._locked():
             self._down = True
             for sock in self._sockets:
                 try:
@@ -104,7 +104,7 @@ class Socket:
 
     def close(self) -> None:
         """Closes the socket. No other thread may be in a call with it: its number could be another file's by then."""
-        with self._lock:
+        with self._locked():
             for sock in self._sockets:
                 sock.close()
 
@@ -113,6 +113,17 @@ class Socket:
         # Without the lock: a thread of the parent may have held it during the fork. The child has one thread only.
         for sock in self._sockets:
             sock.close()
+
+    @contextlib.contextmanager
+    def _locked(self) -> Iterator[None]:
+        """Takes the lock. Nobody keeps it for longer than a few calls that don't wait."""
+        # Bounded: after a signal handler has raised right behind `acquire()`, nobody gives the lock back.
+        taken = self._lock.acquire(timeout=0.3)
+        try:
+            yield
+        finally:
+            if taken:
+                self._lock.release()
 
     def _reach(self, host: str, port: int) -> socket.socket:
         """Connects to the address of a host that answers first."""
@@ -163,7 +174,7 @@ class Socket:
 
     def _begin_to_connect(self, family: int, kind: int, number: int, address: Address) -> socket.socket:
         sock = socket.socket(family, kind, number)
-        with self._lock:
+        with self._locked():
             self._sockets.append(sock)
             self.dialled = True
             if self._down:
@@ -177,7 +188,7 @@ class Socket:
 
     def _keep_only(self, sock: socket.socket) -> socket.socket:
         """Closes all sockets but this one, which `shut_down()` cuts from now on."""
-        with self._lock:
+        with self._locked():
             for other in self._sockets:
                 if other is not sock:
                     other.close()
