@@ -17,6 +17,7 @@ import time
 from typing import Dict, Iterator, List, Optional, Protocol, Set, Tuple
 
 from ..mailbox import Mailbox
+from ..threads import start_thread
 
 
 class Paced(Protocol):
@@ -49,14 +50,16 @@ class Pacer:
         """Takes a new stream; returns `False` if it can't, because the calling thread would wait for itself.
 
         Raises:
-            RuntimeError: The thread can't be started.
+            NoThreadError: The thread can't be started.
         """
         if threading.get_ident() in self._inside:
             return False
         with self._entered(), self._lock:
             if self._thread is None:
                 thread = threading.Thread(target=self._run, name="elsa-audio", daemon=True)
-                thread.start()  # after Ctrl-C in here, the thread may or may not run; `_run` registers it if it does
+                start_thread(
+                    thread
+                )  # after Ctrl-C in here, the thread may or may not run; `_run` registers it if it does
                 self._thread = thread
             self._inbox.put(paced)
         return True
@@ -77,8 +80,8 @@ class Pacer:
     @contextlib.contextmanager
     def _entered(self) -> Iterator[None]:
         thread = threading.get_ident()
-        self._inside.add(thread)
         try:
+            self._inside.add(thread)  # in here: what a signal handler raises may come right after it
             yield
         finally:
             self._inside.discard(thread)

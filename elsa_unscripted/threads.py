@@ -1,0 +1,38 @@
+"""Starts threads, and tells why one can't be started. For every room that has threads."""
+
+from __future__ import annotations
+
+import sys
+import threading
+
+from .signals import raised_by_handler
+
+__all__ = ["NoThreadError", "start_thread"]
+
+
+class NoThreadError(Exception):
+    """No thread could be started; the text says why, and what to do. Whoever starts one raises an error of its own."""
+
+
+def start_thread(thread: threading.Thread, advice: str = "use fewer at once") -> None:
+    """Starts a thread.
+
+    Args:
+        thread: Is to be started.
+        advice: What to do if the process or the system has too many.
+
+    Raises:
+        NoThreadError: It can't be started, and doesn't run. Anything else that is raised is a signal handler's; the
+            thread may run then.
+    """
+    try:
+        # Up to Python 3.11, a thread that is started now never runs, and `start()` waits for it for ever.
+        if sys.is_finalizing():
+            raise RuntimeError("can't start new thread at interpreter shutdown")
+        thread.start()
+    except RuntimeError as error:
+        if raised_by_handler(error):
+            raise
+        if "shutdown" in str(error):
+            advice = "the interpreter is ending: call it before that, not in a finalizer or from atexit"
+        raise NoThreadError(f"no thread could be started ({error}); {advice}") from error
