@@ -12,7 +12,7 @@ from typing import Any, List, Optional, Set, Tuple, Type
 import pytest
 
 import elsa_unscripted
-from elsa_unscripted import Client, score
+from elsa_unscripted import score
 from elsa_unscripted.sandbox import Sandbox
 
 PACKAGE = os.path.dirname(elsa_unscripted.__file__)

@@ -437,7 +437,7 @@ def test_other_modules_that_hide_ours(module: str, words: List[str], short: Path
         check=False,
     )
     assert done.returncode == 2
-    assert f"{str(tmp_path / module)}.py' is called {module}" in done.stderr
+    assert f"{tmp_path / module}.py' is called {module}" in done.stderr
     assert "Traceback" not in done.stderr
 
 
