@@ -13,6 +13,7 @@ import threading
 from typing import Any
 
 from .files import OUT_OF_FILES, is_out_of_files
+from .signals import raised_by_handler
 
 __all__ = ["another_module", "importing", "not_imported"]
 
@@ -38,7 +39,9 @@ def not_imported(name: str, error: BaseException, repair: str) -> str:
         return f"{name} can't be imported: {OUT_OF_FILES}"
     try:
         spec = importlib.util.find_spec(name)
-    except (ImportError, ValueError):
+    except (ImportError, ValueError) as no_spec:
+        if raised_by_handler(no_spec):
+            raise
         spec = None
     reason = f"{type(error).__name__}: {error}"
     if spec is None:

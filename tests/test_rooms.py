@@ -26,7 +26,7 @@ ROOMS: dict[str, list[str]] = {
     "exceptions": ["signals"],
     "log": ["signals"],
     "files": [],
-    "imports": ["files"],
+    "imports": ["signals", "files"],
     "threads": ["signals"],
     "deadline": [],
     "mailbox": ["signals", "deadline"],

@@ -10,7 +10,7 @@ from ..exceptions import AudioError
 from ..signals import raised_by_handler
 from .level import Balance, is_silent
 
-__all__ = ["Decoder", "decode_whole", "looks_like"]
+__all__ = ["Decoder", "decode_whole"]
 
 # Hz. Beyond these, which only a broken header gives, to resample a short file can take minutes, or all memory.
 LOWEST_RATE, HIGHEST_RATE = 1_000, 1_000_000
@@ -19,9 +19,9 @@ LOWEST_RATE, HIGHEST_RATE = 1_000, 1_000_000
 # 20 ms.
 JITTER = 0.01
 
-# s of silence in a recording, at most: what the service is said to take of one. A longer gap is a broken time stamp,
-# and a pause of that length nobody wants to pay for.
-MOST_SILENCE = 150.0
+# s that a gap may last: what the service is said to take of a whole recording. A longer one is a broken time stamp, or
+# a pause that nobody wants to pay for. All gaps together may last as much longer as there is audio.
+LONGEST_GAP = 150.0
 
 # Those whose time stamps tell more than how much audio came before. In the others only damage makes a gap.
 KEEPS_TIME = {"asf", "flv", "matroska,webm", "mov,mp4,m4a,3gp,3g2,mj2", "mpeg", "mpegts", "ogg"}
@@ -137,8 +137,8 @@ class Decoder:
             found.append(f"{_places(gaps)} are pauses in its time stamps, where it holds no audio: sent as silence")
         if jumps:
             found.append(
-                f"its time stamps jump over {_places(jumps)}, beyond the {MOST_SILENCE:.0f} s that are filled with "
-                "silence: nothing is sent for that"
+                f"its time stamps jump over {_places(jumps)}, too much for pauses (more than {LONGEST_GAP:.0f} s at "
+                "once, or more than there is audio): nothing is sent for that"
             )
         return tuple(f"{self._name}: {sentence}" for sentence in found)
 
@@ -196,7 +196,18 @@ class Decoder:
         if shape != self._shape:
             yield from self._flush()
             self._set_shape(shape, frame.layout.nb_channels, float(frame.time_base or stream.time_base or 0))
-        start = None if frame.pts is None or not self._keeps_time else frame.pts * self._time_base
+        if self._keeps_time:
+            yield from self._silence_before(frame)
+        position = self._written / self._rate
+        yield from self._resampled(frame)
+        # Second: a filter graph may write the channels' layout into a frame that had none, which the first relies on.
+        if self._measures and self.balance.is_due(position):
+            converted = [_samples(each) for convert in self._measures for each in convert.resample(frame)]
+            if len(converted) == 2 and converted[1]:
+                self.balance.add(position, *converted)
+
+    def _silence_before(self, frame: Any) -> Iterator[bytes]:
+        start = None if frame.pts is None else frame.pts * self._time_base
         due = self._clock.due(start, frame.samples / frame.sample_rate, self._after_damage)
         self._after_damage = False
         if due is not None:
@@ -205,12 +216,6 @@ class Decoder:
             if missing > 0:
                 self._written += missing
                 yield bytes(2 * missing)
-        yield from self._resampled(frame)
-        # Second: a filter graph may write the channels' layout into a frame that had none, which the first relies on.
-        if self._measures and self.balance.is_due(self._clock.played):
-            converted = [_samples(each) for convert in self._measures for each in convert.resample(frame)]
-            if len(converted) == 2 and converted[1]:
-                self.balance.add(self._clock.played, *converted)
 
     def _set_shape(self, shape: Tuple[str, str, int], channels: int, time_base: float) -> None:
         self._shape, sample_rate = shape, shape[2]
@@ -231,7 +236,7 @@ class Decoder:
         for converted in self._resampler.resample(frame):
             if converted.samples:
                 self._written += converted.samples
-                yield _samples(converted, self._channel)
+                yield _samples(converted) if self._channel is None else _channel(converted, self._channel)
 
     def _flush(self) -> Iterator[bytes]:
         if self._resampler is not None:
@@ -255,6 +260,7 @@ class _Clock:
         self.played = 0.0
         self.end = 0.0
         self._length = 0.0  # of the last frame
+        self._silence = 0.0  # in all gaps
         self._zero: Optional[float] = None  # the time stamp that `played` counts from
 
     def due(self, start: Optional[float], length: float, after_damage: bool) -> Optional[float]:
@@ -280,11 +286,13 @@ class _Clock:
             self._zero = start - self.played
         if jump < JITTER or late < JITTER or after_damage:
             return None
-        if late + sum(seconds for _, seconds in self.gaps) > MOST_SILENCE:
+        audio = self.played - self._silence
+        if late > LONGEST_GAP or self._silence + late > LONGEST_GAP + audio:
             self.jumps.append((self.played, late))
             self._zero = start - self.played
             return None
         self.gaps.append((self.played, late))
+        self._silence += late
         self.played += late
         return self.played
 
@@ -332,7 +340,7 @@ def decode_whole(
             break
     if heard is None:
         assert failure is not None
-        raise AudioError(f"{failure}{looks_like(data)}") from failure.__cause__
+        raise failure
     pcm, decoder, track = heard
     warnings = decoder.warnings()
     channel = decoder.balance.survivor()
@@ -343,20 +351,6 @@ def decode_whole(
             f"{channel + 1} of {decoder.balance.channels} is sent alone",
         )
     return pcm, warnings
-
-
-def looks_like(data: bytes) -> str:
-    """Returns, for a message, what bytes may be that aren't audio: a failed download, a name."""
-    start = data[:1000].lstrip(b"\xef\xbb\xbf \t\r\n")
-    if not start or any(byte < 32 and byte not in b"\t\n\r" for byte in start):
-        return ""
-    try:
-        start.decode("utf-8")
-    except UnicodeDecodeError as error:
-        if error.start < len(start) - 3:  # else the last character was cut
-            return ""
-    kind = "HTML or XML" if start[:1] == b"<" else "JSON" if start[:1] in (b"{", b"[") else "text"
-    return f" (it looks like {kind})"
 
 
 def _describe(stream: Any, index: int) -> str:
@@ -381,14 +375,17 @@ def _places(gaps: List[Tuple[float, float]]) -> str:
     return f"{sum(length for _, length in gaps):.1f} s ({', '.join(places)}{more})"
 
 
-def _samples(frame: Any, channel: Optional[int] = None) -> bytes:
-    """Returns the samples of a frame of 16 bit, of all channels or of one.
+def _samples(frame: Any) -> bytes:
+    """Returns the samples of a frame of 16 bit, of all its channels in turn.
 
-    They must not be planar: PyAV reads beyond the planes of 8 channels and more, and the process dies.
+    It must not be planar: PyAV reads beyond the planes of 8 channels and more, and the process dies.
     """
+    return bytes(frame.planes[0])[: 2 * frame.layout.nb_channels * frame.samples]
+
+
+def _channel(frame: Any, channel: int) -> bytes:
     channels = frame.layout.nb_channels
-    samples = bytes(frame.planes[0])[: 2 * channels * frame.samples]
-    return samples if channel is None else array.array("h", samples)[min(channel, channels - 1) :: channels].tobytes()
+    return array.array("h", _samples(frame))[min(channel, channels - 1) :: channels].tobytes()
 
 
 def _reason(error: Optional[BaseException]) -> str:
