@@ -85,7 +85,7 @@ logging.getLogger("elsa_unscripted").addHandler(logging.NullHandler())
 def __getattr__(name: str) -> object:
     if name not in __all__:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    with importing:
+    with importing():
         value: object = getattr(importlib.import_module(f".{_HOMES.get(name, 'exceptions')}", __name__), name)
     globals()[name] = value
     return value

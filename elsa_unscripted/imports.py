@@ -10,16 +10,24 @@ import importlib.util
 import os
 import sys
 import threading
-from typing import Any
+from typing import Any, ContextManager
 
 from .files import OUT_OF_FILES, is_out_of_files
+from .signals import raised_by_handler
+from .threads import held
 
 __all__ = ["another_module", "importing", "not_imported"]
 
-# Held while something is imported late. A signal handler that interrupts the import must not wait for it.
-importing = threading.RLock()
+# Reentrant: a signal handler that interrupts an import must not wait for it.
+_lock = threading.RLock()
 if hasattr(os, "register_at_fork"):
-    os.register_at_fork(before=importing.acquire, after_in_parent=importing.release, after_in_child=importing.release)
+    os.register_at_fork(before=_lock.acquire, after_in_parent=_lock.release, after_in_child=_lock.release)
+
+
+def importing() -> ContextManager[None]:
+    """Returns what is held while something is imported late."""
+    return held(_lock)
+
 
 _RENAME = "rename it, or take its folder off sys.path"
 
@@ -38,7 +46,9 @@ def not_imported(name: str, error: BaseException, repair: str) -> str:
         return f"{name} can't be imported: {OUT_OF_FILES}"
     try:
         spec = importlib.util.find_spec(name)
-    except (ImportError, ValueError):
+    except (ImportError, ValueError) as no_spec:
+        if raised_by_handler(no_spec):
+            raise
         spec = None
     reason = f"{type(error).__name__}: {error}"
     if spec is None:

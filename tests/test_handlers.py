@@ -75,7 +75,7 @@ def test_at_every_line(token: str, short: Path) -> None:
         with handler_at(line, kind, FILES) as handler:
             try:
                 score(audio, token, url=url, speed=1000, close_timeout=0.2, extra={"a": 1})
-            except Exception as error:  # noqa: BLE001 - whatever it is, it is compared
+            except Exception as error:  # noqa: BLE001 - whatever it is, the test looks at it
                 return handler, error
         return handler, None
 

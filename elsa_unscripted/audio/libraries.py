@@ -25,7 +25,7 @@ def import_audio_segment() -> Any:
     # pydub warns on import that there is no ffmpeg, which WAV doesn't need, and Python warns of its old syntax. The
     # warning filters are the whole process's: changed for this one import only, by one thread at a time.
     try:
-        with importing:
+        with importing():
             if "pydub" not in sys.modules:
                 with warnings.catch_warnings():
                     warnings.simplefilter("ignore")
@@ -54,7 +54,7 @@ def import_pyav() -> Any:
         AudioError: It is installed and can't be imported, or another module has its name.
     """
     try:
-        with importing:
+        with importing():
             import av
     except Exception as error:  # a module of the same name may raise anything
         if raised_by_handler(error):

@@ -129,7 +129,7 @@ class ScoreResult(Mapping[str, Any]):
             AudioError: The recording can't be read or decoded.
             ModuleNotFoundError: The extra isn't installed.
         """
-        with importing:
+        with importing():
             from ..report import result_page
 
         return result_page(self, audio=audio, thresholds=thresholds, title=title)
@@ -178,7 +178,7 @@ class ScoreResult(Mapping[str, Any]):
             return self
         if self.result_link is None:
             raise ConnectError("the server gave no result_link to fetch; score with return_json=True")
-        with importing:  # only here: `http.client` brings the email package along
+        with importing():  # only here: `http.client` brings the email package along
             from .download import download
 
         body = download(self.result_link, timeout=timeout, max_bytes=max_bytes)

@@ -19,7 +19,7 @@ import socket
 import ssl
 import threading
 from collections import deque
-from typing import Any, Dict, Iterable, Iterator, List, Optional, Tuple
+from typing import Any, Dict, Iterable, List, Optional, Tuple
 from urllib.parse import SplitResult, unquote, urlsplit
 
 from ..config import is_loopback, parse_proxy
@@ -28,6 +28,7 @@ from ..exceptions import ConfigError, ConnectError
 from ..imports import importing
 from ..log import logger
 from ..signals import raised_by_handler
+from ..threads import held
 from .handshake import parse_head, read_head
 from .waiting import READ, WRITE, wait_for_any, without_blocking
 
@@ -90,14 +91,14 @@ class Socket:
 
     def shut_down(self) -> None:
         """Cuts the connection: whatever waits for it wakes up and fails."""
-        with self._locked():
+        with held(self._lock):
             self._down = True
             for sock in self._sockets:
                 _shut_down(sock)
 
     def close(self) -> None:
         """Closes the socket. No other thread may be in a call with it: its number could be another file's by then."""
-        with self._locked():
+        with held(self._lock):
             for sock in self._sockets:
                 sock.close()
 
@@ -107,21 +108,10 @@ class Socket:
         for sock in self._sockets:
             sock.close()
 
-    @contextlib.contextmanager
-    def _locked(self) -> Iterator[None]:
-        """Takes the lock. Nobody keeps it for longer than a few calls that don't wait."""
-        # Bounded: after a signal handler has raised right behind `acquire()`, nobody gives the lock back.
-        taken = self._lock.acquire(timeout=0.3)
-        try:
-            yield
-        finally:
-            if taken:
-                self._lock.release()
-
     def _reach(self, host: str, port: int) -> socket.socket:
         """Connects to the address of a host that answers first."""
         self._place = (host, port)
-        with importing:
+        with importing():
             codecs.lookup("idna")  # getaddrinfo() would import it
         infos = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)
         untried = deque(in_order(infos, self._known.get(self._place)))
@@ -167,7 +157,7 @@ class Socket:
 
     def _begin_to_connect(self, family: int, kind: int, number: int, address: Address) -> socket.socket:
         sock = socket.socket(family, kind, number)
-        with self._locked():
+        with held(self._lock):
             self._sockets.append(sock)
             self.dialled = True
             if self._down:
@@ -181,7 +171,7 @@ class Socket:
 
     def _keep_only(self, sock: socket.socket) -> socket.socket:
         """Closes all sockets but this one, which `shut_down()` cuts from now on."""
-        with self._locked():
+        with held(self._lock):
             for other in self._sockets:
                 if other is not sock:
                     other.close()
@@ -249,7 +239,7 @@ def find_proxy(url: str, proxy: Optional[str] = None) -> Optional[SplitResult]:
     parts = urlsplit(url)
     if is_loopback(parts.hostname):
         return None
-    with importing:  # only where it is needed: it imports half of http
+    with importing():  # only where it is needed: it imports half of http
         from urllib.request import getproxies, proxy_bypass
 
     if proxy_bypass(f"{parts.hostname}:{port_of(parts)}"):

@@ -66,7 +66,7 @@ def parse_head(head: bytes) -> Tuple[int, Any]:
         status = int(line.split()[1])
         if status == 101:
             return status, {}
-        with importing:  # only where it is needed: it imports the email package
+        with importing():  # only where it is needed: it imports the email package
             from http.client import HTTPException, parse_headers
 
         try:
@@ -105,7 +105,7 @@ def _seconds(retry_after: Optional[str]) -> Optional[float]:
         return None
     if retry_after.strip().isdecimal():
         return float(retry_after)
-    with importing:
+    with importing():
         from email.utils import parsedate_to_datetime
 
     try:

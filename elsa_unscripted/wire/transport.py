@@ -342,7 +342,7 @@ def _library() -> Any:
         ConnectError: Too many files are open.
     """
     try:
-        with importing:
+        with importing():
             import websocket
     except Exception as error:  # a module of the same name may raise anything
         if raised_by_handler(error):

@@ -13,10 +13,11 @@ import socket
 import ssl
 import threading
 from collections import deque
-from typing import Any, Callable, Deque, Iterator, List, Optional, Tuple
+from typing import Callable, ContextManager, Deque, Iterator, List, Optional, Tuple
 
 from ..deadline import Deadline
 from ..signals import raised_by_handler
+from ..threads import held
 from .handshake import parse_head, read_head, refusal
 from .secrets import Mask
 from .waiting import READ, WOULD_BLOCK, WRITE, is_ready, without_blocking
@@ -64,7 +65,7 @@ class Wire:
         self._max_message_bytes = max_message_bytes
         self._message_bytes = 0
         # OpenSSL takes one call at a time, and so one thread; no call blocks.
-        self._calling: Any = threading.Lock() if isinstance(sock, ssl.SSLSocket) else contextlib.nullcontext()
+        self._calls: Optional[threading.Lock] = threading.Lock() if isinstance(sock, ssl.SSLSocket) else None
 
     # For the transport.
 
@@ -183,7 +184,7 @@ class Wire:
         return self._socket.fileno()
 
     def pending(self) -> int:
-        with self._calling:
+        with self._calling():
             return self._socket.pending() if isinstance(self._socket, ssl.SSLSocket) else 0
 
     def gettimeout(self) -> None:
@@ -221,6 +222,9 @@ class Wire:
         self._head = b"\r\n".join([first, *needed, b"", b""])
         self._reading_until = self._sending_until = None
 
+    def _calling(self) -> ContextManager[None]:
+        return contextlib.nullcontext() if self._calls is None else held(self._calls)
+
     # Whoever calls the next five has the turn to send.
 
     def _begin_frame(self, frame: bytes) -> None:
@@ -245,7 +249,7 @@ class Wire:
         """
         frame, taken = self._outgoing
         while sum(taken) < len(frame):
-            with self._calling:
+            with self._calling():
                 # Within one call of C code, no signal handler can raise between the sending and the counting. (Over
                 # TLS it can, in `SSLSocket.send()`: the frame leaves twice then, but whole.)
                 taken.extend(map(self._socket.send, [frame[sum(taken) :]]))
@@ -284,7 +288,7 @@ class Wire:
 
     def _receive(self, size: int) -> bytes:
         def receive() -> bytes:
-            with self._calling:
+            with self._calling():
                 return self._socket.recv(size)
 
         data: bytes = without_blocking(self._socket, receive, READ, lambda: self._reading_until)
