@@ -390,7 +390,6 @@ def test_a_verdict_outlives_a_clean_up_that_fails(where: str, short: Path, monke
 
 def test_eventlet(short: Path) -> None:
     """Under eventlet's monkey patching, the verdict comes."""
-    pytest.importorskip("eventlet", reason="eventlet is not installed")
     script = f"""
 import eventlet
 eventlet.monkey_patch()
