@@ -1,4 +1,4 @@
-"""What the wire carries: packets, and the source that gives them. Drawn by `exchange.sender` from a `Recording`."""
+"""`Packet`, and `Source`, which packets are drawn from; cuts PCM into packets. For `recording` and `exchange`."""
 
 from __future__ import annotations
 
@@ -11,10 +11,10 @@ __all__ = ["Format", "Packet", "Source", "cut", "packet_count"]
 
 
 class Format(NamedTuple):
-    """How PCM is to be read: what a WAV header says of it.
+    """The format of PCM, as a WAV header tells it.
 
     Attributes:
-        sample_rate: Hz.
+        sample_rate: Frames in a second (Hz).
         channels: Samples in a frame.
         sample_width: Bytes in a sample: 1, 2 or 4. Samples of one byte are unsigned, wider ones signed, little-endian.
     """
@@ -30,7 +30,7 @@ class Format(NamedTuple):
 
 
 class Packet(NamedTuple):
-    """A piece of audio as it is sent.
+    """A piece of audio, as it is sent.
 
     Attributes:
         data: A complete WAV file: a header of 44 bytes, then the PCM.
@@ -42,12 +42,12 @@ class Packet(NamedTuple):
 
 
 class Source(Protocol):
-    """What packets are drawn from.
+    """Audio that can be drawn as packets.
 
     Attributes:
-        format: Of the PCM in the packets.
-        seconds: How long it is; `None` while nobody knows.
-        warnings: Sentences on audio that was promised but isn't there, or that is there but wasn't promised.
+        format: The format of the PCM in the packets.
+        seconds: How long the audio is, in seconds; `None` while nobody knows.
+        warnings: Sentences on audio that the header promises but that is missing, or that it doesn't promise.
     """
 
     @property
@@ -64,27 +64,27 @@ class Source(Protocol):
         ...
 
     def close(self) -> None:
-        """Ends `packets()`, from any thread. Whoever opened a file or a device closes it."""
+        """Ends `packets()`; any thread may call this. Doesn't close a file or a device: whoever opened it does."""
         ...
 
 
 def packet_count(frames: int, sample_rate: int, chunk_seconds: float) -> int:
-    """Returns how many packets `cut()` makes of so many frames."""
+    """Returns how many packets `cut()` makes of `frames` frames."""
     return -(-frames // _frames_per_packet(sample_rate, chunk_seconds))
 
 
 def cut(pcm: Union[bytes, memoryview], audio_format: Format, chunk_seconds: float) -> Iterator[Packet]:
     """Cuts PCM into packets, one at a time.
 
-    Packet k holds the frames from ⌊k·chunk_seconds·sample_rate⌋ up to where packet k+1 begins; the last one,
-    what is left. So cuts the reference client, but for the tail, which it rounds to milliseconds.
+    Packet k holds the frames from ⌊k·chunk_seconds·sample_rate⌋ up to where packet k+1 begins; the last packet, the
+    frames that are left. The vendor's reference client cuts likewise, but rounds the last packet to milliseconds.
 
     Args:
         pcm: Whole frames.
-        audio_format: Of the PCM.
-        chunk_seconds: Seconds of audio in a packet; each has at least one frame, however short that makes them.
+        audio_format: The format of the PCM.
+        chunk_seconds: Seconds of audio in a packet; but each packet has at least one frame.
     """
-    # In integers: fractions would take longer than all the rest.
+    # Integers: to multiply a `Fraction` for each packet would take longer than all the rest.
     frames, parts = _frames_per_packet(audio_format.sample_rate, chunk_seconds).as_integer_ratio()
     width = audio_format.frame_width
     headers: Dict[int, bytes] = {}
@@ -97,5 +97,5 @@ def cut(pcm: Union[bytes, memoryview], audio_format: Format, chunk_seconds: floa
 
 
 def _frames_per_packet(sample_rate: int, chunk_seconds: float) -> Fraction:
-    # Through its decimal digits 0.1 is exactly a tenth: no boundary shifts, however long the audio.
+    # From the decimal digits: so 0.1 is exactly a tenth, and no packet's boundary drifts, however long the audio.
     return max(Fraction(str(chunk_seconds)) * sample_rate, Fraction(1))

@@ -1,4 +1,4 @@
-"""The RIFF WAV container: where a file holds its PCM, and the header that goes before a packet's. Used by `audio`."""
+"""The RIFF WAV container: finds the PCM in a file, and makes the header of a packet. For the rest of `audio`."""
 
 from __future__ import annotations
 
@@ -7,22 +7,23 @@ from typing import Iterator, NamedTuple, Optional, Tuple
 
 from ..exceptions import AudioError
 
-# Bytes. Who writes to a pipe can't go back to fill in a length, and claims as much as there could ever be, in whole
-# frames: ffmpeg 0xFFFFFFFF, libsndfile a little less, arecord and players 0x7FFFFFFF or 0x7FFFFF00, SoX and espeak
-# 0x7FFFF000. A frame has less than 0x10000 bytes.
+# Bytes; a claimed length from here on means "unknown". A program that writes to a pipe can't fill in the length later,
+# and claims the most that there could be, in whole frames (of less than 0x10000 bytes): ffmpeg 0xFFFFFFFF, libsndfile a
+# little less, arecord and players 0x7FFFFFFF or 0x7FFFFF00, SoX and espeak 0x7FFFF000.
 _UNKNOWN_SIZE = 0x7FFE_0000
 
 _PCM, _EXTENSIBLE = 1, 0xFFFE
 
-# The highest bytes that floats between 2**-10 and 2**24 have, and zero: so Adobe's programs write samples of 24 bit.
+# The possible highest bytes of floats between 2**-10 and 2**24, and of zero: Adobe's programs write 24-bit samples as
+# such floats.
 _FLOATS = bytes([0, *range(0x3A, 0x4C), 0x80, *range(0xBA, 0xCC)])
 _PCM_GUID = bytes.fromhex("0100000000001000800000aa00389b71")
 
 
 class Pcm(NamedTuple):
-    """Where a WAV file holds its PCM (from byte `start` to `stop`), of what kind, and what is wrong with it.
+    """Where a WAV file holds its PCM (from byte `start` to `stop`), its format, and warnings about it.
 
-    Samples have `width` bytes, of which the first `bits` ÷ 8 count.
+    Each sample takes `width` bytes in the file; it is in the first `bits` ÷ 8 of them, and the rest is ignored.
     """
 
     start: int
@@ -37,17 +38,17 @@ class Pcm(NamedTuple):
 def find_pcm(data: bytes, name: str) -> Optional[Pcm]:
     """Finds the PCM in a WAV file.
 
-    A header says some things twice. Where its numbers contradict each other, channels and bits are right: so take it
-    all players, and the phones that get the others wrong record 16 bit.
+    A header says some things twice. If its numbers contradict each other, this believes the channels and the bits, as
+    all players do: the phones that get the other numbers wrong record 16 bit.
 
-    pydub's own search gives up after ten chunks, takes float for PCM, and knows nothing of pad bytes and of lengths
-    that lie.
+    pydub's own search is not used: it gives up after ten chunks, takes float for PCM, and doesn't know pad bytes or
+    wrong lengths.
 
     Returns:
-        `None` if it isn't a WAV, or not of 8, 16, 24 or 32 bit PCM, or not clearly: that is left to a decoder.
+        `None` if the file isn't a WAV, or isn't clearly PCM of 8, 16, 24 or 32 bit: a decoder must read it, then.
 
     Raises:
-        AudioError: It is a WAV that is cut off before its audio, or its header makes no sense.
+        AudioError: The WAV is cut off before its audio, or its header makes no sense.
     """
     if not _is_wav(data):
         return None
@@ -72,10 +73,10 @@ def find_pcm(data: bytes, name: str) -> Optional[Pcm]:
     width = bits // 8
     if bits == 24 and frame_width == 4 * channels:
         lowest, highest = data[start:stop:4], data[start + 3 : stop : 4]
-        if highest.strip(b"\x00\xff"):  # else the samples are in the lower three bytes, the fourth is their sign
+        if highest.strip(b"\x00\xff"):  # else the fourth byte is only the sign of the lower three
             if lowest.strip(b"\0") or not highest.translate(None, _FLOATS):
                 return None
-            bits = 32  # the upper three bytes
+            bits = 32  # the samples are in the upper three bytes: read them as 32 bit
         width = 4
         problems.append("its samples of 24 bit lie in 4 bytes each")
     elif (frame_width, byte_rate) != (channels * width, sample_rate * channels * width % 2**32):
@@ -93,7 +94,7 @@ def find_pcm(data: bytes, name: str) -> Optional[Pcm]:
 
 
 def problem_with_length(data: bytes) -> str:
-    """Returns what is wrong with the length that a WAV file, of PCM or not, claims for its audio; "" if nothing is."""
+    """Returns what is wrong with the length that a WAV file, PCM or not, claims for its audio; "" if nothing."""
     _, start, size = _find_chunks(data) if _is_wav(data) else (b"", 0, 0)
     return _end_of_pcm(data, start, size)[1] if start else ""
 
@@ -103,7 +104,7 @@ def _is_wav(data: bytes) -> bool:
 
 
 def _find_chunks(data: bytes) -> Tuple[bytes, int, int]:
-    """Returns the fmt chunk before the audio, the start of the audio (0 if there is none), and its claimed length."""
+    """Returns the fmt chunk before the audio, the audio's start (0 if there is none), and its claimed length."""
     layout = b""
     for kind, start, size in _chunks(data, 12):
         if kind == b"fmt ":
@@ -119,7 +120,7 @@ def _chunks(data: bytes, position: int) -> Iterator[Tuple[bytes, int, int]]:
         kind, size = struct.unpack_from("<4sI", data, position)
         yield kind, position + 8, size
         position += 8 + size
-        # A zero pads an odd chunk, but some writers forget it; a kind never begins with zero.
+        # A zero byte pads an odd chunk, but some programs forget it. No chunk's kind begins with a zero byte.
         if size % 2 and data[position : position + 1] == b"\0":
             position += 1
 
@@ -149,12 +150,12 @@ def _only_chunks_follow(data: bytes, position: int) -> bool:
 
 
 def header(sample_rate: int, channels: int, sample_width: int, size: int) -> bytes:
-    """Returns the 44 bytes that stand before PCM in a WAV file.
+    """Returns the 44 bytes before the PCM in a WAV file.
 
     Args:
         sample_rate: In Hz.
-        channels: How many.
-        sample_width: Bytes of a sample.
+        channels: How many channels.
+        sample_width: Bytes in a sample.
         size: Bytes of PCM.
     """
     width = channels * sample_width
