@@ -9,7 +9,20 @@ import random
 import time
 from typing import Dict, Optional
 
-from recordings import ENCODINGS, FLOAT_GUID, PCM_GUID, SPEECH, chunk, encoded, layout, wav
+from recordings import (
+    ENCODINGS,
+    FLOAT_GUID,
+    PCM_GUID,
+    SPEECH,
+    WITH_TIME,
+    chunk,
+    container,
+    encoded,
+    layout,
+    steady,
+    tracks,
+    wav,
+)
 
 from elsa_unscripted.audio.recording import load
 from elsa_unscripted.exceptions import AudioError
@@ -28,7 +41,15 @@ def seeds() -> Dict[str, bytes]:
     for name, guid in (("PCM", PCM_GUID), ("float", FLOAT_GUID)):
         form = layout(0xFFFE, 1, 16000, 32) + b"\x16\0\x20\0\0\0\0\0" + guid
         found[f"wav extensible {name}"] = wav(pcm, form=form)
-    return {**found, **{container: encoded(container, 1.0) for container in ENCODINGS}}
+    found["wav 24 bit in 4 bytes"] = wav(pcm, form=layout(1, 1, 16000, 24, align=4))
+    found["wav that contradicts itself"] = wav(pcm, form=layout(1, 1, 16000, 16, align=4))
+    found.update((kind, encoded(kind, 1.0)) for kind in ENCODINGS)
+    found.update((f"{kind} with a pause", container(kind, steady(0.4) + steady(0.4, 0.6))) for kind in WITH_TIME)
+    found.update((f"{kind} of two tracks", tracks(kind, [0, 9000])) for kind in ("matroska", "mp4"))
+    for kind, codec, gains in (("flac", "flac", (1, -1)), ("mov", "pcm_s16le", (1, -1, 0.5, 0, 0, 0))):
+        shape = "stereo" if len(gains) == 2 else "5.1"
+        found[f"{kind} in {shape}"] = container(kind, steady(1), codec=codec, layout=shape, channels=gains)
+    return found
 
 
 def mutate(rng: random.Random, data: bytes, other: bytes) -> bytes:

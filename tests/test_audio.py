@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import array
 import hashlib
 import io
 import json
@@ -12,7 +13,9 @@ import socket
 import struct
 import subprocess
 import sys
+import time
 import tracemalloc
+import unicodedata
 import wave
 from decimal import ROUND_FLOOR, Decimal
 from pathlib import Path
@@ -23,8 +26,10 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from recordings import AUSTEN, ENCODINGS, FLOAT_GUID, PCM_GUID, SPEECH, chunk, encoded, layout, wav
 
+import elsa_unscripted
+from elsa_unscripted.audio.level import is_silent
 from elsa_unscripted.audio.packets import Format
-from elsa_unscripted.audio.recording import Recording, load
+from elsa_unscripted.audio.recording import Recording, load, seconds_in
 from elsa_unscripted.exceptions import AudioError
 
 DATA = Path(__file__).parent / "data"
@@ -180,6 +185,46 @@ def test_a_length_that_means_unknown(size: int) -> None:
     assert (audio.pcm, audio.warnings) == (SPEECH, ())
 
 
+@pytest.mark.parametrize(("tag", "channels", "bits"), [(1, 1, 24), (1, 2, 24), (1, 6, 16), (3, 1, 32), (7, 1, 8)])
+@pytest.mark.parametrize("promise", [0xFFFFFFFF, 0xFFFFFFFF - 36, 0x7FFFFFFF, 0x7FFFFF00, 0x7FFFF000])
+def test_a_length_that_means_unknown_in_whole_frames(tag: int, channels: int, bits: int, promise: int) -> None:
+    """Who rounds such a length down to whole frames, or tells it in a `fact` chunk as well, means the same."""
+    if tag != 1:
+        pytest.importorskip("av")
+    width = channels * bits // 8
+    fact = b"" if tag == 1 else chunk(b"fact", struct.pack("<I", promise // width))
+    pcm = SPEECH[: 96000 // width * width]
+    audio = load(wav(pcm, form=layout(tag, channels, 16000, bits), size=promise // width * width, before=fact))
+    assert audio.seconds == pytest.approx(len(pcm) / width / 16000)
+    assert audio.warnings == ()
+
+
+@pytest.mark.parametrize(("kind", "claim"), [("aiff", 0x7F000000), ("au", 0xFFFFFFFF), ("au", 0x7FFFFFFF)])
+def test_other_formats_of_unknown_length(kind: str, claim: int) -> None:
+    """The same holds for AIFF, as SoX writes it to a pipe, and for AU."""
+    pytest.importorskip("av")
+    big = array.array("h", SPEECH[:64000])
+    big.byteswap()
+    if kind == "au":
+        file = b".snd" + struct.pack(">5I", 24, claim, 3, 16000, 1)
+    else:
+        common = struct.pack(">hIhHQH", 1, claim // 2, 16, 16383 + 13, 16000 << 50, 0)[:18]
+        file = b"FORM" + struct.pack(">I", claim + 46) + b"AIFFCOMM" + struct.pack(">I", 18) + common
+        file += b"SSND" + struct.pack(">III", claim + 8, 0, 0)
+    audio = load(file + big.tobytes())
+    assert audio.pcm == SPEECH[:64000]
+    assert audio.warnings == ()
+
+
+@pytest.mark.parametrize(("tag", "bits"), [(3, 32), (7, 8)])
+def test_other_encodings_in_wav_cut_short(tag: int, bits: int) -> None:
+    """A float or µ-law WAV that is cut off is told like one of PCM."""
+    pytest.importorskip("av")
+    audio = load(wav(SPEECH[:64000], form=layout(tag, 1, 16000, bits))[:-16000])
+    assert audio.seconds == pytest.approx(48000 / (bits // 8) / 16000)
+    assert ["cut off" in warning for warning in audio.warnings] == [True]
+
+
 def test_a_recorder_that_never_finished() -> None:
     """A length of zero before audio is an unfinished recording: all is sent, with a warning."""
     audio = load(wav(SPEECH, size=0))
@@ -200,6 +245,92 @@ def test_an_incomplete_last_frame() -> None:
     audio = load(wav(SPEECH[:4003], channels=2, after=b"\0"))
     assert audio.pcm == SPEECH[:4000]
     assert "3 bytes are left out" in audio.warnings[0]
+
+
+@pytest.mark.parametrize(
+    ("channels", "bits", "align"),
+    [(1, 16, align) for align in (0, 1, 3, 4)]
+    + [(2, 16, 1), (2, 16, 2), (6, 16, 2), (1, 8, 0), (1, 8, 2)]
+    + [(1, 24, 0), (1, 24, 1), (1, 24, 6), (2, 24, 3), (2, 24, 4), (1, 32, 2), (1, 32, 3)],
+)
+@pytest.mark.parametrize("extensible", [True, False])
+def test_a_frame_width_that_contradicts_the_bits(channels: int, bits: int, align: int, extensible: bool) -> None:
+    """What a header says twice is worked out from channels and bits, as players do, with a warning."""
+    form = layout(1, channels, 16000, bits, align)
+    if extensible:
+        form = layout(0xFFFE, channels, 16000, bits, align) + struct.pack("<HHI", 22, bits, 0) + PCM_GUID
+    audio = load(wav(SPEECH[:48000], channels=channels, bits=bits, form=form))
+    assert audio.pcm == load(wav(SPEECH[:48000], channels=channels, bits=bits)).pcm
+    (warning,) = audio.warnings
+    assert f"{align} bytes in a frame" in warning
+    assert f"{channels} channel(s) of {bits} bit at 16000 Hz" in warning
+
+
+def test_a_byte_rate_that_contradicts_the_rest() -> None:
+    """So is a wrong number of bytes in a second; nothing depends on it."""
+    audio = load(wav(SPEECH, form=struct.pack("<HHIIHH", 1, 1, 16000, 16000, 2, 16)))
+    assert audio.pcm == SPEECH
+    assert "16000 in a second" in audio.warnings[0]
+
+
+@pytest.mark.parametrize("form", [layout(1, 2, 16000, 0, align=4), layout(1, 2, 16000, 16)[:14]])
+def test_a_header_without_bits(form: bytes) -> None:
+    """Bits that a header doesn't tell follow from its frames."""
+    audio = load(wav(SPEECH, form=form))
+    assert audio.pcm == SPEECH
+    assert (audio.format.channels, audio.format.sample_width) == (2, 2)
+    assert "16 fit the rest" in audio.warnings[0]
+
+
+def in_4_bytes(extensible: bool) -> bytes:
+    if not extensible:
+        return layout(1, 1, 16000, 24, align=4)
+    return layout(0xFFFE, 1, 16000, 24, align=4) + struct.pack("<HHI", 22, 24, 0) + PCM_GUID
+
+
+@pytest.mark.parametrize("extensible", [True, False])
+@pytest.mark.parametrize("high", [True, False])
+def test_24_bits_in_4_bytes(high: bool, extensible: bool) -> None:
+    """Where 24 bit lie in 4 bytes, the samples themselves say in which three; a warning tells of it."""
+    packed = SPEECH[1:48001]
+    filled = bytearray(4 * 16000)
+    for place in range(3):
+        filled[place + high :: 4] = packed[place::3]
+    if not high:
+        filled[3::4] = bytes(0xFF if byte > 0x7F else 0 for byte in packed[2::3])
+    audio = load(wav(bytes(filled), form=in_4_bytes(extensible)))
+    expected = bytes(filled) if high else load(wav(packed, bits=24)).pcm
+    assert audio.pcm == expected
+    assert audio.format == Format(16000, 1, 4)
+    assert "24 bit lie in 4 bytes" in audio.warnings[0]
+    assert seconds_in(wav(bytes(filled), form=in_4_bytes(extensible))) == 1.0
+
+
+@pytest.mark.parametrize("extensible", [True, False])
+def test_floats_called_24_bits(extensible: bool) -> None:
+    """Where they don't, they are floats of 24 bit, as Adobe writes them: left to PyAV, or an error that names it."""
+    samples = struct.unpack("<16000h", SPEECH[:32000])
+    file = wav(struct.pack("<16000f", *(sample * 256.0 for sample in samples)), form=in_4_bytes(extensible))
+    code = "try: load(bytes.fromhex(%r))\nexcept Exception as error: print(type(error).__name__, error)"
+    printed = run(WITHOUT_PYAV + code % file[:4000].hex(), PATH="")
+    assert printed.startswith("AudioError the given bytes is not a plain PCM WAV, and nothing installed decodes it")
+    pytest.importorskip("av")
+    audio = load(file)
+    decoded = struct.unpack("<16000h", audio.pcm)
+    assert max(abs(a - b) for a, b in zip(samples, decoded)) <= 1
+    assert audio.warnings == ()
+
+
+@pytest.mark.parametrize(("bits", "width"), [(12, 2), (20, 3)])
+def test_bits_that_fill_no_bytes(bits: int, width: int) -> None:
+    """Samples of 12 or 20 bit, which stand at the upper end of 2 or 3 bytes, are decoded by PyAV."""
+    pytest.importorskip("av")
+    pcm = SPEECH[:32000] if width == 2 else bytes(3 * 16000)
+    if width == 3:
+        wide = bytearray(pcm)
+        wide[1::3], wide[2::3] = SPEECH[0:32000:2], SPEECH[1:32000:2]
+        pcm = bytes(wide)
+    assert load(wav(pcm, form=layout(1, 1, 16000, bits, align=width))).pcm == SPEECH[:32000]
 
 
 def test_extensible_pcm() -> None:
@@ -237,15 +368,13 @@ def test_other_encodings_in_wav(tag: int, bits: int) -> None:
     [
         wav(SPEECH, form=layout(1, 0, 16000, 16)),
         wav(SPEECH, form=layout(1, 1, 0, 16)),
-        wav(SPEECH, form=layout(1, 1, 16000, 16, align=3)),
-        wav(SPEECH, form=layout(1, 1, 16000, 16, align=0)),
         wav(SPEECH, form=layout(1, 2, 2**32 - 1, 16)),
         wav(SPEECH, form=b"\1\0"),
         wav(b""),
         chunk(b"RIFF", b"WAVE" + chunk(b"data", SPEECH)),
         chunk(b"RIFF", b"WAVE" + chunk(b"fmt ", layout(1, 1, 16000, 16))),
     ],
-    ids=["no-channels", "no-rate", "align", "align-0", "rate", "short-fmt", "no-audio", "no-fmt", "no-data"],
+    ids=["no-channels", "no-rate", "rate", "short-fmt", "no-audio", "no-fmt", "no-data"],
 )
 def test_wav_headers_that_make_no_sense(file: bytes) -> None:
     """A WAV that can't be right is an error that names the source."""
@@ -565,6 +694,157 @@ def test_nothing_at_all(source: Any) -> None:
     """An empty file is an error that says so."""
     with pytest.raises(AudioError, match="holds no audio: it is empty"):
         load(source)
+
+
+def test_a_file_object_at_its_end() -> None:
+    """A file object that was written or read to its end, and not rewound, is an error that tells how to rewind it."""
+    file = io.BytesIO()
+    file.write(AUSTEN.read_bytes())
+    with pytest.raises(AudioError, match=r"at its end\? seek\(0\)"):
+        load(file)
+
+
+@pytest.mark.parametrize("text", ["UklGR" * 160_000, "data:audio/wav;base64," + "A" * 800_000, '{"audio": 1}\n' * 9999])
+def test_text_in_place_of_a_path(text: str) -> None:
+    """Whatever is given for a path, the message has as much of it as one reads; so has the cause."""
+    with pytest.raises(AudioError) as caught:
+        load(text)
+    errors = [caught.value, caught.value.__cause__, caught.value.__context__]
+    assert all(len(str(error)) < 500 and len(repr(error)) < 500 for error in errors)
+    assert repr(text[:50])[1:-1] in str(caught.value)
+    assert f"{len(text)} characters" in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("url", "shown"),
+    [
+        ("https://bucket.example/x.wav?signature=SECRET", "https://bucket.example/x.wav"),
+        ("https://user:SECRET@host.example:8080/x.wav#SECRET", "https://host.example:8080/x.wav"),
+        ("HTTP://SECRET@host.example", "HTTP://host.example"),
+        ("s3://bucket/key?versionId=SECRET", "s3://bucket/key"),
+        ("https://h.example/x?sig=SECRET" + "x" * 5000, "https://h.example/x"),
+        ("ftp://a@b:SECRET@host.example/x", "ftp://host.example/x"),
+    ],
+)
+def test_a_url(url: str, shown: str) -> None:
+    """A URL is called one, and told without what may be secret: user, password, query, fragment."""
+    with pytest.raises(AudioError) as caught:
+        load(url)
+    assert str(caught.value).startswith(f"{shown!r} is a URL: download it first")
+    assert "SECRET" not in f"{caught.value!r}{caught.value.__cause__!r}{caught.value.__context__!r}"
+
+
+def test_a_file_url() -> None:
+    """Of a file: URL, the path is wanted."""
+    with pytest.raises(AudioError, match="is a URL: give the path of the file"):
+        load(AUSTEN.resolve().as_uri())
+
+
+@pytest.mark.parametrize("kind", ["mp3", "wav"])
+def test_a_file_whose_name_looks_like_a_url(kind: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What is there is read, whatever it is called."""
+    monkeypatch.chdir(tmp_path)
+    Path("http:").mkdir()
+    Path(f"http:/speech.{kind}").write_bytes(AUSTEN.read_bytes())
+    assert load(f"http://speech.{kind}").pcm == SPEECH
+
+
+@pytest.mark.parametrize("forms", [("NFC", "NFD"), ("NFD", "NFC")])
+def test_a_name_in_another_unicode_form(forms: Tuple[Any, Any], tmp_path: Path) -> None:
+    """A name that differs from a file's in its Unicode form only: the message says that this file is there."""
+    there, given = (unicodedata.normalize(form, "Zo\u00eb \u1ebf") for form in forms)
+    (tmp_path / there).mkdir()
+    (tmp_path / there / f"{there}.wav").write_bytes(AUSTEN.read_bytes())
+    if (tmp_path / given).exists():
+        pytest.skip("this file system takes one form for the other")
+    for path in (tmp_path / there / f"{given}.wav", tmp_path / given / f"{given}.wav"):
+        with pytest.raises(AudioError, match="no such file") as caught:
+            load(path)
+        assert "looks the same" in str(caught.value)
+        assert ascii(str(tmp_path / there / f"{there}.wav")) in str(caught.value)
+    with pytest.raises(AudioError) as caught:
+        load(tmp_path / f"{given}.wav")
+    assert "looks the same" not in str(caught.value)
+
+
+@pytest.mark.skipif(os.name == "nt", reason="Windows keeps a directory that is somebody's working directory")
+def test_a_working_directory_that_was_deleted(tmp_path: Path) -> None:
+    """Where the working directory is gone, a missing file is the error, and the message tells why."""
+    (tmp_path / "gone").mkdir()
+    code = f"""
+import os
+os.chdir({str(tmp_path / "gone")!r})
+os.rmdir({str(tmp_path / "gone")!r})
+for path in ("speech.wav", "spe\u00ebch.wav", "/nonexistent/speech.wav"):
+    try: load(path)
+    except Exception as error: print(ascii(f"{{type(error).__name__}} {{error}}"))
+"""
+    first, second, third = run(code, PYTHONPATH=str(Path(elsa_unscripted.__file__).parents[1])).splitlines()
+    assert first.startswith("\"AudioError no such file: 'speech.wav'")
+    assert "was deleted" in first
+    assert "was deleted" in second
+    assert "deleted" not in third
+
+
+@pytest.mark.parametrize(
+    ("data", "kind"),
+    [
+        (b"\xef\xbb\xbf<!DOCTYPE html><html>" + b"x" * 5000, "HTML or XML"),
+        (b'{"error": "expired"}', "JSON"),
+        ("spr\u00e4che.wav\n".encode() * 500, "text"),
+        (b"speech.wav", "text"),
+    ],
+)
+def test_bytes_of_text(data: bytes, kind: str) -> None:
+    """Text is called what it is: an error page in place of a download, or a name in place of a file."""
+    with pytest.raises(AudioError, match=rf"is it audio\?.*\(it looks like {kind}\)"):
+        load(data)
+
+
+@pytest.mark.parametrize(
+    ("pcm", "bits"), [(bytes(3), 24), (bytes(2), 16), (b"\x80", 8), (b"\0", 8), (b"\5\0", 16), (bytes(4), 32)]
+)
+def test_silence_is_told(pcm: bytes, bits: int, caplog: pytest.LogCaptureFixture) -> None:
+    """A recording in which nothing is heard has a warning, and is no error: all zero, or the middle of 8 bit."""
+    for channels in (1, 2):
+        caplog.clear()
+        audio = load(wav(pcm * 200_000, channels=channels, bits=bits))
+        assert audio.frame_count == 200_000 // channels
+        (warning,) = audio.warnings
+        assert "silent" in warning
+        assert warning in [record.getMessage() for record in caplog.records]
+
+
+def test_one_sample_is_no_silence() -> None:
+    """A single sample that differs, wherever it is, is no silence."""
+    for at in (0, 1, 99_999, 199_998, 199_999):
+        pcm = array.array("h", bytes(400_000))
+        pcm[at] = 1
+        assert load(wav(pcm.tobytes())).warnings == ()
+
+
+def test_silence_in_compressed_audio() -> None:
+    """Silence is told of compressed recordings and AudioSegments as well."""
+    from pydub import AudioSegment
+
+    assert "silent" in load(AudioSegment.silent(500)).warnings[0]
+    pytest.importorskip("av")
+    silent = load(wav(bytes(32000)), sample_rate=8000)
+    assert "silent" in silent.warnings[0]
+
+
+def test_to_look_for_silence_takes_no_time() -> None:
+    """A minute of silence at 48 kHz is looked through in a moment, and not copied."""
+    pcm = bytes(60 * 48000 * 2)
+    tracemalloc.start()
+    try:
+        began = time.thread_time()
+        assert is_silent(pcm, 2)
+        took = time.thread_time() - began
+        assert tracemalloc.get_traced_memory()[1] < 300_000
+    finally:
+        tracemalloc.stop()
+    assert took < 0.02  # 0.5 ms on a machine that does nothing else
 
 
 def test_paths_that_hold_no_file(tmp_path: Path) -> None:

@@ -17,12 +17,13 @@ import elsa_unscripted
 
 ROOT = pathlib.Path(elsa_unscripted.__file__).parent
 
-GROUND = ["version", "exceptions", "deadline", "mailbox", "config"]
+GROUND = ["version", "exceptions", "signals", "deadline", "mailbox", "config"]
 
 # DESIGN.md's table, top to bottom. A folder is one room; within it, modules may import each other, but not in a circle.
 ROOMS: dict[str, list[str]] = {
     "version": [],
     "exceptions": [],
+    "signals": [],
     "deadline": [],
     "mailbox": ["deadline"],
     "config": ["exceptions"],

@@ -8,28 +8,26 @@ from __future__ import annotations
 import io
 import logging
 import os
+import re
 import stat
+import unicodedata
 from dataclasses import dataclass, field
 from typing import Any, BinaryIO, Callable, Iterator, Optional, Tuple, Union
 
 from ..exceptions import AudioError
+from ..signals import raised_by_handler
 from . import packets
-from .decoding import (
-    DECODED_RATE,
-    decode,
-    from_samples,
-    from_segment,
-    import_audio_segment,
-    is_audio_segment,
-    resample,
-    wav_samples,
-)
+from .decoding import DECODED_RATE, decode, from_samples, from_segment, resample, wav_samples
+from .level import is_silent
+from .libraries import import_audio_segment, is_audio_segment
 from .packets import Format, Packet
 from .wav import find_pcm, header
 
 __all__ = ["Recording", "load", "read_file", "seconds_in"]
 
 logger = logging.getLogger("elsa_unscripted")
+
+_LONGEST_NAME = 200  # characters of a message: text in place of a path may have millions
 
 
 @dataclass(frozen=True)
@@ -107,11 +105,16 @@ def load(
             import_audio_segment()
             if wav.start < wav.stop:
                 recognized()
-            samples = wav_samples(memoryview(data)[wav.start : wav.stop], wav.bits)
+            samples = wav_samples(memoryview(data)[wav.start : wav.stop], wav)
             del data  # long recordings are large: the file is not kept while its audio is worked on
             audio = from_samples(samples, wav, name)
     if sample_rate is not None:
         audio = resample(audio, sample_rate, name)
+    if is_silent(audio.pcm, audio.format.frame_width):
+        sentence = (
+            f"{name}: it is silent, all samples are zero or the same: was the microphone muted, or the wrong one?"
+        )
+        audio = audio._replace(warnings=(*audio.warnings, sentence))
     for warning in audio.warnings:
         logger.warning("%s", warning)
     return Recording(*audio)
@@ -126,22 +129,24 @@ def seconds_in(data: bytes) -> float:
     wav = find_pcm(data, "the given bytes")
     if wav is None:
         return load(data).seconds
-    return (wav.stop - wav.start) / (wav.channels * wav.bits // 8) / wav.sample_rate
+    return (wav.stop - wav.start) / (wav.channels * wav.width) / wav.sample_rate
 
 
 def _read(source: Any) -> Tuple[str, bytes]:
     """Returns what to call the source in messages, and its bytes."""
+    hint = "check the recording"
     if isinstance(source, (str, os.PathLike)):
-        name, data = repr(os.fspath(source)), read_file(source)
+        name, data = _name(source), read_file(source)
     elif isinstance(source, (bytes, bytearray, memoryview)):
         name, data = "the given bytes", bytes(source)
     elif callable(getattr(source, "read", None)):
         name, data = "the given file object", _read_file_object(source)
+        hint = "or is it at its end? seek(0) goes back to its beginning"
     else:
         accepted = "a path (str or os.PathLike), bytes, a binary file object or a pydub.AudioSegment"
         raise AudioError(f"audio must be {accepted}, not {type(source).__name__}")
     if not data:
-        raise AudioError(f"{name} holds no audio: it is empty; check the recording")
+        raise AudioError(f"{name} holds no audio: it is empty; {hint}")
     return name, data
 
 
@@ -151,7 +156,7 @@ def read_file(path: Union[str, os.PathLike[str]]) -> bytes:
     Raises:
         AudioError: It can't be read, or is something else.
     """
-    name = repr(os.fspath(path))
+    name = _name(path)
     try:
         mode = os.stat(path).st_mode
         if stat.S_ISDIR(mode):
@@ -161,12 +166,84 @@ def read_file(path: Union[str, os.PathLike[str]]) -> bytes:
             raise AudioError(f"{name} is not a regular file: open it yourself and pass the file object")
         with open(path, "rb") as file:
             return file.read()
-    except (FileNotFoundError, NotADirectoryError) as error:
-        raise AudioError(f"no such file: {name}; check the path, it is looked up from {os.getcwd()!r}") from error
+    except (OSError, ValueError, MemoryError) as error:
+        if raised_by_handler(error):
+            raise
+        failure = error
+    # Out here, and with a cause that was made anew: the system's error quotes the path, however long or secret it is.
+    raise _unreadable(path, name, failure) from _without_path(failure)
+
+
+def _unreadable(path: Union[str, os.PathLike[str]], name: str, error: Exception) -> AudioError:
+    scheme = re.match(r"([A-Za-z][A-Za-z0-9+.-]+)://|data:", os.fsdecode(path))
+    if scheme:
+        if scheme[1] is not None and scheme[1].lower() == "file":
+            return AudioError(f"{name} is a URL: give the path of the file")
+        return AudioError(f"{name} is a URL: download it first, and give the path of the file, or its bytes")
+    if isinstance(error, (FileNotFoundError, NotADirectoryError)):
+        twin = _twin(os.fsdecode(path))
+        if twin is not None:
+            return AudioError(
+                f"no such file: {name}; but {twin!a} is there, which looks the same and is spelt in another form "
+                f"of Unicode than {os.fsdecode(path)!a}: give its name as the folder has it"
+            )
+        return AudioError(f"no such file: {name}; check the path{_working_directory(path)}")
+    if isinstance(error, MemoryError):
+        return AudioError(f"{name} is too large for this machine's memory: is it audio? If so, cut it up")
+    reason = getattr(error, "strerror", None) or error
+    return AudioError(f"{name} can't be read ({reason}): check the path and its permissions")
+
+
+def _without_path(error: Exception) -> Exception:
+    if isinstance(error, OSError):
+        return OSError(error.errno, error.strerror)  # which is of the same subclass
+    return type(error)(str(error)) if type(error) is ValueError else ValueError(str(error))
+
+
+def _name(path: Union[str, os.PathLike[str]]) -> str:
+    """Returns a path as messages quote it: what one reads of it, and of a URL nothing that may be secret."""
+    text: Union[str, bytes] = os.fspath(path)
+    if isinstance(text, str):
+        url = re.match(r"([A-Za-z][A-Za-z0-9+.-]+://)(?:[^/?#]*@)?([^?#]*)", text)
+        if url:
+            text = url[1] + url[2]
+    if len(text) <= _LONGEST_NAME:
+        return repr(text)
+    start, end = repr(text[: _LONGEST_NAME // 2]), repr(text[-_LONGEST_NAME // 4 :])
+    return f"{start}…{end} ({len(text)} characters)"
+
+
+def _working_directory(path: Union[str, os.PathLike[str]]) -> str:
+    if os.path.isabs(path):
+        return ""
+    try:
+        return f", it is looked up from {os.getcwd()!r}"
+    except OSError:
+        return ": it is looked up from the working directory, and that was deleted"
+
+
+def _twin(path: str) -> Optional[str]:
+    """Returns the path of a file that differs from one that isn't there in its Unicode form only."""
+    if path.isascii() or len(path) > 4096:
+        return None
+    folder, name = os.path.split(path)
+    if not name:
+        return None
+    if folder and not os.path.isdir(folder):
+        found = _twin(folder)
+        if found is None:
+            return None
+        folder = found
+    wanted = unicodedata.normalize("NFC", name)
+    try:
+        with os.scandir(folder or ".") as entries:
+            for entry in entries:
+                if unicodedata.normalize("NFC", entry.name) == wanted:
+                    return os.path.join(folder, entry.name)
     except (OSError, ValueError) as error:
-        raise AudioError(f"{name} can't be read ({error}): check the path and its permissions") from error
-    except MemoryError as error:
-        raise AudioError(f"{name} is too large for this machine's memory: is it audio? If so, cut it up") from error
+        if raised_by_handler(error):
+            raise
+    return None
 
 
 def _read_file_object(file: Any) -> bytes:
@@ -176,6 +253,8 @@ def _read_file_object(file: Any) -> bytes:
         if not isinstance(file, io.TextIOBase):
             data = file.read()
     except Exception as error:  # the caller's object may raise anything
+        if raised_by_handler(error):
+            raise
         raise AudioError(f"{name} can't be read ({error!r}): is it open, and for reading?") from error
     if isinstance(data, str):
         raise AudioError(f"{name} is in text mode: open it with 'rb'")

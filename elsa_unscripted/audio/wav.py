@@ -7,58 +7,110 @@ from typing import Iterator, NamedTuple, Optional, Tuple
 
 from ..exceptions import AudioError
 
-# A data chunk that claims this many bytes or more has an unknown length: so ffmpeg, SoX and arecord write to a pipe.
-_UNKNOWN_SIZE = 0x7FFF_F000
+# Bytes. Who writes to a pipe can't go back to fill in a length, and claims as much as there could ever be, in whole
+# frames: ffmpeg 0xFFFFFFFF, libsndfile a little less, arecord and players 0x7FFFFFFF or 0x7FFFFF00, SoX and espeak
+# 0x7FFFF000. A frame has less than 0x10000 bytes.
+_UNKNOWN_SIZE = 0x7FFE_0000
 
 _PCM, _EXTENSIBLE = 1, 0xFFFE
+
+# The highest bytes that floats between 2**-10 and 2**24 have, and zero: so Adobe's programs write samples of 24 bit.
+_FLOATS = bytes([0, *range(0x3A, 0x4C), 0x80, *range(0xBA, 0xCC)])
 _PCM_GUID = bytes.fromhex("0100000000001000800000aa00389b71")
 
 
 class Pcm(NamedTuple):
-    """Where a WAV file holds its PCM (from byte `start` to `stop`), of what kind, and what is wrong with it."""
+    """Where a WAV file holds its PCM (from byte `start` to `stop`), of what kind, and what is wrong with it.
+
+    Samples have `width` bytes, of which the first `bits` ÷ 8 count.
+    """
 
     start: int
     stop: int
     sample_rate: int
     channels: int
     bits: int
+    width: int
     warnings: Tuple[str, ...]
 
 
 def find_pcm(data: bytes, name: str) -> Optional[Pcm]:
-    """Finds the PCM in a WAV file; returns `None` if it isn't a WAV, or not of 8, 16, 24 or 32 bit PCM.
+    """Finds the PCM in a WAV file.
+
+    A header says some things twice. Where its numbers contradict each other, channels and bits are right: so take it
+    all players, and the phones that get the others wrong record 16 bit.
 
     pydub's own search gives up after ten chunks, takes float for PCM, and knows nothing of pad bytes and of lengths
     that lie.
 
+    Returns:
+        `None` if it isn't a WAV, or not of 8, 16, 24 or 32 bit PCM, or not clearly: that is left to a decoder.
+
     Raises:
         AudioError: It is a WAV that is cut off before its audio, or its header makes no sense.
     """
-    if data[:4] != b"RIFF" or data[8:12] != b"WAVE":
+    if not _is_wav(data):
         return None
+    layout, start, size = _find_chunks(data)
+    if not start:
+        raise AudioError(f"{name} is a WAV file that is cut off before its audio: record or copy it again")
+    if len(layout) < 14:
+        raise AudioError(f"{name} is a WAV file that doesn't say what its audio is like: export it again")
+    tag, channels, sample_rate, byte_rate, frame_width, bits = struct.unpack_from("<HHIIHH", layout + b"\0\0")
+    if tag != _PCM and not (tag == _EXTENSIBLE and layout[24:40] == _PCM_GUID):
+        return None
+    if not channels or not sample_rate:
+        facts = f"{channels} channels, {sample_rate} Hz, {bits} bit, {frame_width} bytes in a frame"
+        raise AudioError(f"{name} has a WAV header that makes no sense ({facts}): export it again")
+    problems = []
+    if not bits and frame_width % channels == 0:
+        bits = 8 * frame_width // channels
+        problems.append(f"its header doesn't say of how many bits its samples are: {bits} fit the rest of it")
+    if bits not in (8, 16, 24, 32):
+        return None
+    stop, problem = _end_of_pcm(data, start, size)
+    width = bits // 8
+    if bits == 24 and frame_width == 4 * channels:
+        lowest, highest = data[start:stop:4], data[start + 3 : stop : 4]
+        if highest.strip(b"\x00\xff"):  # else the samples are in the lower three bytes, the fourth is their sign
+            if lowest.strip(b"\0") or not highest.translate(None, _FLOATS):
+                return None
+            bits = 32  # the upper three bytes
+        width = 4
+        problems.append("its samples of 24 bit lie in 4 bytes each")
+    elif (frame_width, byte_rate) != (channels * width, sample_rate * channels * width % 2**32):
+        problems.append(
+            f"its header contradicts itself ({frame_width} bytes in a frame, {byte_rate} in a second): "
+            f"read as {channels} channel(s) of {bits} bit at {sample_rate} Hz"
+        )
+    excess = (stop - start) % (channels * width)
+    if excess and not problem:
+        problem = f"its last frame is incomplete, {excess} bytes are left out"
+    if problem:
+        problems.append(problem)
+    found = tuple(f"{name}: {problem}" for problem in problems)
+    return Pcm(start, stop - excess, sample_rate, channels, bits, width, found)
+
+
+def problem_with_length(data: bytes) -> str:
+    """Returns what is wrong with the length that a WAV file, of PCM or not, claims for its audio; "" if nothing is."""
+    _, start, size = _find_chunks(data) if _is_wav(data) else (b"", 0, 0)
+    return _end_of_pcm(data, start, size)[1] if start else ""
+
+
+def _is_wav(data: bytes) -> bool:
+    return data[:4] == b"RIFF" and data[8:12] == b"WAVE"
+
+
+def _find_chunks(data: bytes) -> Tuple[bytes, int, int]:
+    """Returns the fmt chunk before the audio, the start of the audio (0 if there is none), and its claimed length."""
     layout = b""
     for kind, start, size in _chunks(data, 12):
         if kind == b"fmt ":
             layout = data[start : start + size]
         if kind == b"data":
-            break
-    else:
-        raise AudioError(f"{name} is a WAV file that is cut off before its audio: record or copy it again")
-    if len(layout) < 16:
-        raise AudioError(f"{name} is a WAV file that doesn't say what its audio is like: export it again")
-    tag, channels, sample_rate, _, frame_width, bits = struct.unpack_from("<HHIIHH", layout)
-    is_pcm = tag == _PCM or (tag == _EXTENSIBLE and layout[24:40] == _PCM_GUID)
-    if not is_pcm or bits not in (8, 16, 24, 32):
-        return None
-    if not channels or not sample_rate or frame_width != channels * bits // 8:
-        facts = f"{channels} channels, {sample_rate} Hz, {bits} bit, {frame_width} bytes in a frame"
-        raise AudioError(f"{name} has a WAV header that makes no sense ({facts}): export it again")
-    stop, problem = _end_of_pcm(data, start, size)
-    excess = (stop - start) % frame_width
-    if excess and not problem:
-        problem = f"its last frame is incomplete, {excess} bytes are left out"
-    found = (f"{name}: {problem}",) if problem else ()
-    return Pcm(start, stop - excess, sample_rate, channels, bits, found)
+            return layout, start, size
+    return layout, 0, 0
 
 
 def _chunks(data: bytes, position: int) -> Iterator[Tuple[bytes, int, int]]:
@@ -75,9 +127,10 @@ def _chunks(data: bytes, position: int) -> Iterator[Tuple[bytes, int, int]]:
 def _end_of_pcm(data: bytes, start: int, size: int) -> Tuple[int, str]:
     """Returns where the PCM of a data chunk ends, and what is wrong with the chunk's length, if anything is."""
     there = len(data) - start
+    if size >= _UNKNOWN_SIZE and size > there:
+        return len(data), ""
     if size > there:
-        problem = f"it is cut off, its header promises {size} bytes of audio; the {there} bytes there are sent"
-        return len(data), "" if size >= _UNKNOWN_SIZE else problem
+        return len(data), f"it is cut off, its header promises {size} bytes of audio; the {there} bytes there are sent"
     if _only_chunks_follow(data, start + size):
         return start + size, ""
     if size == 0:
