@@ -16,6 +16,7 @@ from .version import __version__
 
 if TYPE_CHECKING:
     from .api import score, score_many
+    from .audio.live import LiveAudio
     from .batch import Batch, BatchProgress, Outcome
     from .config import Config
     from .exceptions import (
@@ -41,6 +42,8 @@ __all__ = [  # noqa: RUF022 - grouped by where they come from
     # .api
     "score",
     "score_many",
+    # .audio.live
+    "LiveAudio",
     # .batch
     "Batch",
     "BatchProgress",
@@ -73,6 +76,7 @@ __all__ = [  # noqa: RUF022 - grouped by where they come from
 _HOMES = {
     **dict.fromkeys(["score", "score_many"], "api"),
     **dict.fromkeys(["Batch", "BatchProgress", "Outcome"], "batch"),
+    "LiveAudio": "audio.live",
     "Client": "exchange.client",
     "Config": "config",
     "ScoreResult": "results.result",

@@ -2,7 +2,7 @@
 
 ElsaError
 ├── ConfigError (ValueError)         a bad option; nothing was sent
-├── AudioError                       unreadable, empty or undecodable audio; nothing was sent
+├── AudioError                       unreadable, empty or undecodable audio; a live source that failed or fell silent
 ├── ConnectError                     no WebSocket was opened: DNS, refused, TLS, proxy, time out, HTTP status ≠ 101
 │   ├── AuthenticationError          HTTP 401 or 403: the token was not accepted
 │   └── RateLimitedError             HTTP 429
@@ -48,7 +48,8 @@ class ElsaError(Exception):
         phase: Where the exchange was: `"connect"` (opening the socket), `"start"` (waiting for a
             stream id), `"audio"` (sending), `"result"` (waiting for the verdict); `None` before any of it.
         stream_id: The server's name of the stream, once it gave one: quote it to the vendor.
-        audio_seconds: How long the recording is, in seconds; `None` if that isn't known yet.
+        audio_seconds: How long the recording is, in seconds; `None` if that isn't known yet. Of live speech, what its
+            source had given.
         audio_seconds_sent: Seconds of audio that left before the error.
         possibly_billed: Whether an audio packet was sent, and the stream may so be metered.
         statuses: The server's messages that carry a `status`, in order of arrival.
@@ -75,7 +76,11 @@ class ConfigError(ElsaError, ValueError):
 
 
 class AudioError(ElsaError):
-    """The audio can't be read, is empty, or nothing installed decodes it. Raised before connecting."""
+    """The audio can't be read, is empty, or nothing installed decodes it: raised before anything is sent.
+
+    Or a live source failed, fell silent or was too slow to be taken: then `possibly_billed` says whether a part of it
+    was sent.
+    """
 
 
 class ConnectError(ElsaError):

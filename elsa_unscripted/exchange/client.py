@@ -6,6 +6,7 @@ import os
 import ssl
 from typing import TYPE_CHECKING, Any, BinaryIO, Optional, Set, Union
 
+from ..audio.live import LiveAudio
 from ..audio.recording import load
 from ..config import Config
 from ..exceptions import ConfigError
@@ -21,7 +22,7 @@ if TYPE_CHECKING:
 
     from pydub import AudioSegment
 
-AudioSource = Union[str, "os.PathLike[str]", bytes, bytearray, memoryview, BinaryIO, "AudioSegment"]
+AudioSource = Union[str, "os.PathLike[str]", bytes, bytearray, memoryview, BinaryIO, "AudioSegment", LiveAudio]
 
 
 class Client:
@@ -65,12 +66,13 @@ class Client:
         on_progress: Optional[OnProgress] = None,
         on_event: Optional[OnEvent] = None,
     ) -> ScoreResult:
-        """Streams a recording and returns its assessment; see `elsa_unscripted.score()`.
+        """Streams a recording, or speech as it is spoken, and returns its assessment; see `elsa_unscripted.score()`.
 
         Args:
-            audio: A path, bytes, a binary file object, or a `pydub.AudioSegment`.
+            audio: A path, bytes, a binary file object, a `pydub.AudioSegment`, or `LiveAudio`.
             on_status: Called in this thread with each message of the server that has a `status`.
-            on_progress: Called in this thread with the seconds of audio sent and their total, after each packet.
+            on_progress: Called in this thread with the seconds of audio sent and their total, after each packet. The
+                total of what is live is `None`.
             on_event: Called in this thread with each internal event, before it is acted on. For the command lines;
                 the events may change in any release.
 
@@ -104,7 +106,12 @@ class Client:
     ) -> Status:
         """Makes an exchange; when it leaves, in whatever way, the connection and the threads have ended."""
         try:
-            account.audio = load(audio, self.config.sample_rate, connector.connect_early)
+            if isinstance(audio, LiveAudio):
+                audio.claim()
+                account.audio = account.live = audio  # before it starts: Ctrl-C may come while it does
+                audio.start(self.config.chunk_seconds, self.config.sample_rate)
+            else:
+                account.audio = load(audio, self.config.sample_rate, connector.connect_early)
             verdict = conversation.begin()
             while verdict is None:
                 verdict = conversation.advance(conversation.deadline)

@@ -11,9 +11,9 @@ import logging
 import os
 import queue
 import time
-from typing import Callable, List, NamedTuple, Optional
+from typing import Any, Callable, Iterator, List, NamedTuple, Optional
 
-from ..audio.packets import Packet
+from ..audio.packets import LiveSource, Packet, Source
 from ..config import Config
 from ..deadline import Deadline
 from ..exceptions import AudioError, ElsaError, ScoringFailedError, StreamClosedError
@@ -31,6 +31,7 @@ from .protocol import (
     ReportProgress,
     SendConfig,
     SendFailed,
+    SourceFailed,
     StartAudio,
     StartGrace,
     StopAudio,
@@ -45,7 +46,7 @@ LAST_LOOK = 0.1  # s beyond the deadline for what is in the mailbox by then; 1,0
 SHORT_CLOSE_TIMEOUT = 0.5  # s for the closing handshake after Ctrl-C or bad audio, when somebody may be waiting
 
 OnStatus = Callable[[Status], object]
-OnProgress = Callable[[float, float], object]
+OnProgress = Callable[[float, Any], object]  # seconds sent, and their total; `None` while nobody knows
 OnEvent = Callable[[object], object]
 
 
@@ -75,7 +76,15 @@ class Conversation:
         deadline: When the time of the exchange is over.
     """
 
-    def __init__(self, config: Config, connector: Connector, account: Account, callbacks: Callbacks) -> None:
+    def __init__(
+        self,
+        config: Config,
+        connector: Connector,
+        account: Account,
+        callbacks: Callbacks,
+        *,
+        takes_turns: bool = False,
+    ) -> None:
         """Makes a conversation.
 
         Args:
@@ -83,7 +92,9 @@ class Conversation:
             connector: Opens the connection.
             account: What is known; its `audio` is needed by the time that the conversation begins.
             callbacks: Called in the thread that calls the methods. What they raise comes as `CallbackFailed`.
+            takes_turns: Whether that thread also lets `account.sender` send, step by step: then no thread does.
         """
+        self._takes_turns = takes_turns
         self.deadline = Deadline(config.timeout)
         self._config = config
         self._connector = connector
@@ -167,6 +178,8 @@ class Conversation:
         return self._account.protocol.receive(event)
 
     def _why_not_sent(self, event: SendFailed) -> Event:
+        if isinstance(event.error, AudioError):
+            return SourceFailed(event.error)
         if not isinstance(event.error, StreamClosedError):
             raise event.error  # a defect of ours, or no memory
         # A send has the deadline of the exchange: one that ran into it means that time is over, and nothing else.
@@ -213,31 +226,57 @@ class Conversation:
 
     def _start_audio(self) -> None:
         self._account.note("start")
-        speed, audio = self._config.speed, self._account.audio
+        speed, audio, live = self._config.speed, self._account.audio, self._account.live
         assert audio is not None
-        frame_rate = None if speed is None else audio.format.sample_rate * speed
+        frame_rate = None if speed is None or live is not None else audio.format.sample_rate * speed
         transport = self._connection.transport
         sender = Sender(
-            (Packet(transport.frame(data), frames) for data, frames in audio.packets(self._config.chunk_seconds)),
+            self._framed_packets(audio),
             transport.frame(END_STREAM),
             transport.send,
             transport.send_now,
             self._connection.put,
             frame_rate,
             tell_progress=self._callbacks.on_progress is not None or self._callbacks.on_event is not None,
+            alone=live is not None,
+            due=None if live is None or speed is None else _due_times(live, speed),
         )
         self._account.sender = sender
-        if frame_rate is not None:
+        if live is not None:
+            self.deadline = _LiveDeadline(self._config, self.deadline, sender, live)
+        elif frame_rate is not None:
             self.deadline = _GrowingDeadline(self.deadline, sender, frame_rate)
-            transport.bound_sending(self.deadline)
+        transport.bound_sending(self.deadline)
+        if self._takes_turns:
+            return
         try:
             sender.start()
         except RuntimeError as no_thread:
             raise _no_thread(no_thread) from no_thread
 
+    def _framed_packets(self, audio: Source) -> Iterator[Optional[Packet]]:
+        """Yields packets with their data as frames; in the thread that sends."""
+        frame, live = self._connection.transport.frame, self._account.live
+        sender: Optional[Sender] = None
+        for packet in audio.packets(self._config.chunk_seconds):
+            if packet is None:
+                yield None
+                continue
+            sender = sender or self._account.sender
+            assert sender is not None
+            before = sender.sent
+            try:
+                yield Packet(frame(packet.data), packet.frames)
+            finally:
+                # In here, since a sender that is stopped asks for no further packet, and this one may have left.
+                if live is not None and sender.sent > before:
+                    live.note_sent(packet)
+
     def _stop_audio(self) -> None:
         if self._account.sender is not None:
             self._account.sender.stop()
+        if self._account.live is not None:
+            self._account.live.close()  # second: a sender that is stopped tells nobody that its source was closed
 
     def _report_progress(self, frames: int) -> None:
         audio = self._account.audio
@@ -267,6 +306,8 @@ class Conversation:
         timeout = self._config.close_timeout
         if isinstance(error, AudioError) or not isinstance(error, Exception):
             self.shut_down(min(timeout, SHORT_CLOSE_TIMEOUT))
+            if isinstance(error, AudioError) and self._account.live is not None:
+                self._account.add_facts(error)
             return None
         listen = isinstance(error, ElsaError) and not self._final
         self.shut_down(timeout, listen=listen)
@@ -283,23 +324,28 @@ class Conversation:
             listen: Whether what the server says meanwhile still matters.
         """
         deadline = Deadline(timeout)
-        connection, sender = self._connector.connection, self._account.sender
+        connection, sender, live = self._connector.connection, self._account.sender, self._account.live
+        if os.getpid() != self._process:  # a callback has forked, and the child leaves it
+            if connection is not None:
+                connection.transport.abandon()
+            return
         if connection is None:
+            self._stop_audio()
+            if live is not None:
+                live.join()
             return
         connection.ending = True
-        if os.getpid() != self._process:  # a callback has forked, and the child leaves it
-            connection.transport.abandon()
-            return
         try:
-            if sender is not None:
-                sender.stop()
+            self._stop_audio()
             if not connection.transport.close(timeout, listen=listen):
                 logger.info("a thread goes on in the background, most likely in a name look-up, and ends with it")
         finally:  # Ctrl-C while we wait: at once, then, but as clean
             connection.transport.cut()
+            # Whatever was being sent has been cut off by now: this is a matter of moments.
             if sender is not None:
-                # Whatever it was sending has been cut off by now: this is a matter of moments.
                 sender.join(max(deadline.remaining(), 0.5))
+            if live is not None:
+                live.join()
 
     def _late_verdict(self) -> Optional[Status]:
         """Looks for a verdict among what came before the connection was closed, and wasn't taken yet."""
@@ -342,6 +388,54 @@ class _GrowingDeadline(Deadline):
 
     def expired(self) -> bool:
         return self.remaining() == 0.0
+
+
+class _LiveDeadline(Deadline):
+    """The deadline of an exchange whose audio is live: `timeout` after the last of it.
+
+    While audio comes, only the time that is spent in sending counts: so a server that stops reading gains nothing, and
+    one that waits for the speaker loses nothing. Worked out whenever somebody asks, as above.
+    """
+
+    __slots__ = ("_last", "_sender", "_timeout")
+
+    def __init__(self, config: Config, deadline: Deadline, sender: Sender, live: LiveSource) -> None:
+        """Makes a deadline.
+
+        Args:
+            config: Has `timeout` and `speed`.
+            deadline: When it would be without any audio.
+            sender: Knows how long it has been sending, and when the last of the audio left.
+            live: Knows how long it may be.
+        """
+        super().__init__(deadline.remaining())
+        self._timeout = config.timeout
+        # Whatever happens: `timeout` and the longest time that the audio can take.
+        self._last = self._at + live.max_seconds / min(config.speed or 1.0, 1.0)
+        self._sender = sender
+
+    def remaining(self) -> float:
+        now = time.monotonic()
+        left = self._sender.all_sent
+        ours = self._timeout - self._sender.sending_time if left is None else left + self._timeout - now
+        return max(0.0, min(ours, self._last - now))
+
+    def expired(self) -> bool:
+        return self.remaining() == 0.0
+
+
+def _due_times(live: LiveSource, speed: float) -> Callable[[int], float]:
+    """Returns what tells when a packet is due: never faster than `speed`, from the first audio on.
+
+    So what piled up while connecting leaves at once, and doesn't delay what comes after it.
+    """
+
+    def due(frames_before: int) -> float:
+        began = live.began
+        assert began is not None
+        return began + frames_before / (live.format.sample_rate * speed)
+
+    return due
 
 
 def _no_thread(error: RuntimeError) -> StreamClosedError:

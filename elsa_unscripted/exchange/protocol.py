@@ -26,6 +26,7 @@ from dataclasses import dataclass
 from typing import Callable, Dict, List, Optional, Tuple, Union
 
 from ..exceptions import (
+    AudioError,
     BadQualityError,
     ElsaError,
     ProtocolError,
@@ -77,6 +78,13 @@ class SendFailed:
 
 
 @dataclass(frozen=True)
+class SourceFailed:
+    """A live source gives no more, and its speech isn't over: what was sent of it is worth nothing."""
+
+    error: AudioError
+
+
+@dataclass(frozen=True)
 class Cancelled:
     """The caller wants no verdict any more."""
 
@@ -92,7 +100,7 @@ class TimeOver:
 
 
 SenderEvent = Union[Progress, AudioSent, SendFailed]
-Event = Union[ConnectionEvent, SenderEvent, Cancelled, GraceOver, TimeOver]
+Event = Union[ConnectionEvent, SenderEvent, SourceFailed, Cancelled, GraceOver, TimeOver]
 
 
 # Commands.
@@ -275,6 +283,10 @@ class Protocol:
     def _cancel(self, event: Event) -> List[Command]:
         return [Fail(ScoreCancelledError("cancelled by Client.cancel() or Client.close()"), final=True)]
 
+    def _give_up(self, event: Event) -> List[Command]:
+        assert isinstance(event, SourceFailed)
+        return [Fail(event.error, final=True)]
+
     def _finish(self, event: Event) -> List[Command]:
         assert isinstance(event, Status)
         return [Finish(event)]
@@ -384,6 +396,7 @@ TRANSITIONS: Dict[State, Dict[str, Tuple[State, Action]]] = {
         "Progress": (State.STREAMING, _P._progress),
         "AudioSent": (State.AWAITING, _P._end),
         "SendFailed": (State.BROKEN, _P._hold),
+        "SourceFailed": (_DONE, _P._give_up),
         "Closed": (_DONE, _P._closed),
         "TimeOver": (_DONE, _P._time_over),
         "Cancelled": (_DONE, _P._cancel),

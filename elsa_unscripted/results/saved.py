@@ -13,7 +13,7 @@ SAVED_WHOLE = {"raw", "statuses", "warnings", "timings"}  # what a saved result 
 SAVED_LISTS: Dict[str, type] = {"statuses": dict, "warnings": str}
 SAVED_KINDS: Dict[str, type] = {
     **dict.fromkeys(("raw", "fetched"), dict),
-    **dict.fromkeys(("text", "client", "stream_id", "api_plan"), str),
+    **dict.fromkeys(("text", "client", "stream_id", "api_plan", "ended_by"), str),
     **dict.fromkeys(("sample_rate", "channels", "sample_width"), int),
 }
 
@@ -61,7 +61,7 @@ def read(path: Union[str, os.PathLike[str]], fields: Collection[str], timings: C
 def _has_its_type(name: str, value: Any) -> bool:
     """Whether a field of a saved file has its type, so that those who show it can rely on the type."""
     if value is None:
-        return name in ("stream_id", "sample_rate", "channels", "sample_width", "api_plan", "fetched")
+        return name in ("stream_id", "sample_rate", "channels", "sample_width", "api_plan", "ended_by", "fetched")
     if name == "timings":
         return isinstance(value, dict) and all(item is None or _is_seconds(item) for item in value.values())
     if name in SAVED_LISTS:
