@@ -10,39 +10,109 @@ stuck in foreign code can't be ended: it is left alone, and ends with the source
 from __future__ import annotations
 
 import contextlib
-import io
 import logging
 import math
 import os
 import queue
 import threading
 import time
-from typing import Any, Generator, Iterable, Iterator, Optional, Protocol, Tuple, Union
+from typing import Any, Generator, Iterable, Iterator, Optional, Tuple, Union
 
 from ..exceptions import AudioError, ConfigError
 from ..mailbox import Mailbox
 from .feed import BUFFER_SECONDS, MAX_SECONDS, Data, Feed, checked_limit
 from .growing import GrowingWav
 from .packets import Format, Packet
+from .pieces import MOST_BYTES, Readable, check_source, draw
 from .unpacking import raw_format, unpack
 
-__all__ = ["SOURCE_TIMEOUT", "LiveAudio", "plain_bytes"]
+__all__ = ["SOURCE_TIMEOUT", "Live", "LiveAudio"]
 
 logger = logging.getLogger("elsa_unscripted")
 
 SOURCE_TIMEOUT = 10.0  # s without audio: whoever speaks pauses for less, and a microphone gives its silence
 
-_MOST_BYTES = 2**16  # that are asked of a file at once, or looked at without looking at the clock
 _LAST_WAIT = 0.05  # s that close() gives a source that is in foreign code
 
 
-class Readable(Protocol):
-    """A pipe, a socket's file, `sys.stdin.buffer`; one with `read1(n)` gives what is there without waiting for more."""
+class Live:
+    """What `LiveAudio` and `pushed.PushedAudio` have in common: a `packets.LiveSource`, but for what gives it audio.
 
-    def read(self, size: int, /) -> bytes: ...
+    Attributes:
+        seconds: `None`: nobody knows how long it will be.
+    """
+
+    seconds: Optional[float] = None
+
+    def __init__(self, max_seconds: Optional[float], save: Union[str, os.PathLike[str], None]) -> None:
+        self._max_seconds = checked_limit(max_seconds)
+        self._save = save
+        self._copy: Optional[GrowingWav] = None
+        self._feed = Feed(1.0, None)  # begin() makes the one that counts
+
+    def begin(self, chunk_seconds: float) -> None:
+        """Opens `save`, and makes the feed.
+
+        Args:
+            chunk_seconds: Seconds of audio in a packet.
+
+        Raises:
+            ConfigError: `save` can't be written.
+        """
+        if self._save is not None:
+            self._copy = GrowingWav(self._save)
+        self._feed = Feed(chunk_seconds, self._max_seconds)
+
+    @property
+    def format(self) -> Format:
+        """Of the PCM that is sent; of a container, known when its first audio has come."""
+        if self._feed.format is None:
+            raise AudioError("the live source hasn't said yet what its audio is like")
+        return self._feed.format
+
+    @property
+    def frame_count(self) -> int:
+        """Frames that the source has given."""
+        return self._feed.frame_count
+
+    @property
+    def warnings(self) -> Tuple[str, ...]:
+        """Sentences on what was left out."""
+        return tuple(self._feed.warnings)
+
+    @property
+    def ended_by(self) -> Optional[str]:
+        """`"source"` or `"limit"`; `None` while audio comes."""
+        return self._feed.ended_by
+
+    @property
+    def began(self) -> Optional[float]:
+        """When the source gave the first audio, on the monotonic clock."""
+        return self._feed.began
+
+    @property
+    def max_seconds(self) -> float:
+        """The bound that it was given; infinity for none."""
+        return math.inf if self._max_seconds is None else self._max_seconds
+
+    def note_sent(self, packet: Packet) -> None:
+        """Takes a packet that has left, in the thread that sends: for `save=`."""
+        if self._copy is not None:
+            problem = self._copy.add(packet.data, self.format)
+            if problem is not None:
+                self._warn(problem)
+
+    def join(self) -> None:
+        """Closes `save=`."""
+        if self._copy is not None:
+            self._copy.close()
+
+    def _warn(self, sentence: str) -> None:
+        logger.warning("%s", sentence)
+        self._feed.warnings.append(sentence)
 
 
-class LiveAudio:
+class LiveAudio(Live):
     """Speech as it is spoken: give it to `score()` in place of a recording. It serves once.
 
     Its packets are sent as soon as they are full, and what piled up while connecting is caught up with. The audio ends
@@ -56,15 +126,7 @@ class LiveAudio:
         ...     result = score(LiveAudio(chunks, sample_rate=16000), "any-token", url=sandbox.url)
         >>> result.ended_by, result.audio_seconds
         ('source', 1.0)
-
-    Attributes:
-        format: Of the PCM that is sent; of a container, known when its first audio has come.
-        seconds: `None`: nobody knows how long it will be.
-        frame_count: Frames that the source has given.
-        warnings: Sentences on what was left out.
     """
-
-    seconds: Optional[float] = None
 
     def __init__(
         self,
@@ -95,18 +157,15 @@ class LiveAudio:
         Raises:
             ConfigError: An option is wrong, or the source is none.
         """
-        _check_source(source)
+        super().__init__(max_seconds, save)
+        check_source(source)
         if sample_rate is None and (channels, sample_width) != (1, 2):
             raise ConfigError("channels and sample_width say what raw PCM is like: give its sample_rate, too")
         self._raw = None if sample_rate is None else raw_format(sample_rate, channels, sample_width)
         if isinstance(source_timeout, bool) or not isinstance(source_timeout, (int, float)) or not source_timeout > 0:
             raise ConfigError(f"source_timeout must be a number of seconds above 0, not {source_timeout!r}")
         self._source: Any = source
-        self._max_seconds = checked_limit(max_seconds)
         self._source_timeout = float(source_timeout)
-        self._save = save
-        self._copy: Optional[GrowingWav] = None
-        self._feed = Feed(1.0, None)  # start() makes the one that counts
         self._turn = threading.Lock()  # guards the feed and the next; never held while anything waits
         self._failure: Optional[AudioError] = None
         self._used = False
@@ -119,35 +178,6 @@ class LiveAudio:
         self._arrival: Mailbox[None] = Mailbox()  # wakes who waits for a packet
         self._room: Mailbox[None] = Mailbox()  # wakes the source's thread when there is room again
         self._leave: Mailbox[None] = Mailbox()  # wakes who waits for the source's thread
-
-    @property
-    def format(self) -> Format:
-        if self._feed.format is None:
-            raise AudioError("the live source hasn't said yet what its audio is like")
-        return self._feed.format
-
-    @property
-    def frame_count(self) -> int:
-        return self._feed.frame_count
-
-    @property
-    def warnings(self) -> Tuple[str, ...]:
-        return tuple(self._feed.warnings)
-
-    @property
-    def ended_by(self) -> Optional[str]:
-        """`"source"` or `"limit"`; `None` while audio comes."""
-        return self._feed.ended_by
-
-    @property
-    def began(self) -> Optional[float]:
-        """When the source gave the first audio, on the monotonic clock."""
-        return self._feed.began
-
-    @property
-    def max_seconds(self) -> float:
-        """The bound that it was given; infinity for none."""
-        return math.inf if self._max_seconds is None else self._max_seconds
 
     def claim(self) -> None:
         """Notes that it is being used.
@@ -170,9 +200,7 @@ class LiveAudio:
             AudioError: No thread could be started.
             ConfigError: `save` can't be written.
         """
-        if self._save is not None:
-            self._copy = GrowingWav(self._save)
-        self._feed = Feed(chunk_seconds, self._max_seconds)
+        self.begin(chunk_seconds)
         self._silent_since = time.monotonic()
         # A daemon: it may be stuck in foreign code when the interpreter exits.
         self._thread = threading.Thread(target=self._run, args=(sample_rate,), name="elsa-source", daemon=True)
@@ -222,14 +250,6 @@ class LiveAudio:
                 with contextlib.suppress(queue.Empty):
                     self._arrival.get(max(min(until, threading.TIMEOUT_MAX), 0.0))
 
-    def note_sent(self, packet: Packet) -> None:
-        """Takes a packet that has left, in the thread that sends: for `save=`."""
-        if self._copy is not None:
-            problem = self._copy.add(packet.data, self.format)
-            if problem is not None:
-                logger.warning("%s", problem)
-                self._feed.warnings.append(problem)
-
     def close(self) -> None:
         """Ends it, from any thread: whoever draws packets gets an error. What was given to it stays open."""
         self._closed = True
@@ -244,8 +264,7 @@ class LiveAudio:
                 self._leave.get(_LAST_WAIT if self._is_in_source else 0.5)
         if thread is not None and self._gone:
             thread.join(0.5)
-        if self._copy is not None:
-            self._copy.close()
+        super().join()
         self._source = None
 
     def __repr__(self) -> str:
@@ -260,7 +279,7 @@ class LiveAudio:
     def _run(self, sample_rate: Optional[int]) -> None:
         source = self._source
         try:
-            self._draw(unpack(_Pieces(self, source), self._raw, sample_rate, self._expect, self._warn))
+            self._draw(unpack(draw(source, self), self._raw, sample_rate, self._expect, self._warn))
             with self._turn:
                 self._feed.end()
         except BaseException as error:  # noqa: BLE001 - delivered to the thread that waits, whatever it is
@@ -275,10 +294,10 @@ class LiveAudio:
         with contextlib.closing(pieces):  # and so the source's own iterator, in this thread
             for piece in pieces:
                 view = memoryview(piece)
-                for start in range(0, len(view), _MOST_BYTES):
+                for start in range(0, len(view), MOST_BYTES):
                     self._wait_for_room()
                     with self._turn:
-                        self._feed.add(view[start : start + _MOST_BYTES])
+                        self._feed.add(view[start : start + MOST_BYTES])
                         ended = self._feed.ended_by is not None
                     if self._closed or ended:
                         return
@@ -288,10 +307,6 @@ class LiveAudio:
     def _expect(self, *what: Any) -> None:
         with self._turn:
             self._feed.expect(*what)
-
-    def _warn(self, sentence: str) -> None:
-        logger.warning("%s", sentence)
-        self._feed.warnings.append(sentence)
 
     def _wait_for_room(self) -> None:
         while self._feed.backlog > BUFFER_SECONDS and not self._closed and self._feed.ended_by is None:
@@ -321,100 +336,3 @@ class LiveAudio:
         if size:
             self._silent_since = time.monotonic()
         return not self._closed and self._feed.ended_by is None
-
-
-class _Pieces:
-    """Draws from what the caller gave, in the source's thread: an iterator of bytes, none of them empty."""
-
-    def __init__(self, live: LiveAudio, source: Any) -> None:
-        self._live = live
-        self._source = source
-
-    def __iter__(self) -> Iterator[memoryview]:
-        read = getattr(self._source, "read1", None) or getattr(self._source, "read", None)
-        return self._iterate() if read is None else self._read(read)
-
-    def _read(self, read: Any) -> Iterator[memoryview]:
-        # Who has only read() may wait until there is as much as was asked for.
-        size = _MOST_BYTES if hasattr(self._source, "read1") else 1024
-        while True:
-            self._live.enter_source()
-            piece: Any = b""
-            try:
-                piece = read(size)
-            finally:
-                wanted = self._live.leave_source(_length(piece))
-            if not wanted:
-                return
-            data = plain_bytes(piece, "read()")
-            if not data:
-                return
-            yield data
-
-    def _iterate(self) -> Iterator[memoryview]:
-        self._live.enter_source()
-        iterator: Any = None
-        try:
-            iterator = iter(self._source)
-            while True:
-                piece = b""
-                self._live.enter_source()
-                try:
-                    piece = next(iterator)
-                except StopIteration:
-                    return
-                finally:
-                    wanted = self._live.leave_source(_length(piece))
-                if not wanted:
-                    return
-                data = plain_bytes(piece, "an iterable")
-                if data:
-                    yield data
-        finally:
-            self._live.enter_source()
-            close = getattr(iterator, "close", None)
-            if callable(close) and not hasattr(iterator, "read"):
-                try:
-                    close()
-                except Exception as error:  # noqa: BLE001 - the audio is over, and so nobody's matter any more
-                    logger.warning("close() of the live source failed: %r", error)
-            self._live.leave_source(0)
-
-
-def plain_bytes(piece: object, giver: str) -> memoryview:
-    """Returns a piece of audio as a view of its bytes.
-
-    Raises:
-        AudioError: It isn't bytes-like, or holds numbers that are no PCM.
-    """
-    if piece is None:
-        raise AudioError(f"{giver} of a live source gave None in place of bytes: make it blocking")
-    if isinstance(piece, str):
-        raise AudioError(f"{giver} of a live source gave text in place of bytes: open it in binary mode")
-    try:
-        view = memoryview(piece)  # type: ignore[arg-type]
-        if view.format[-1:] in ("e", "f", "d", "g"):
-            raise AudioError(f"{giver} of a live source gave floating point numbers: convert them to 16 bit integers")
-        return view.cast("B") if view.nbytes else memoryview(b"")
-    except TypeError as error:
-        raise AudioError(f"{giver} of a live source gave {type(piece).__name__} in place of bytes") from error
-
-
-def _length(piece: object) -> int:
-    return len(piece) if isinstance(piece, (bytes, bytearray, memoryview)) else 1
-
-
-def _check_source(source: Any) -> None:
-    if isinstance(source, (bytes, bytearray, memoryview, str, os.PathLike)):
-        raise ConfigError(
-            "a live source is an iterable of bytes, or an object with read(): give score() this one itself"
-        )
-    if isinstance(source, io.TextIOBase):
-        raise ConfigError("the live source is in text mode: open it with 'rb', or give its .buffer")
-    if callable(getattr(source, "read", None)) or callable(getattr(source, "read1", None)):
-        return
-    if hasattr(source, "__aiter__"):
-        raise ConfigError("the live source is asynchronous: use Client.open_stream(), with asyncio.to_thread()")
-    if not hasattr(type(source), "__iter__") and not hasattr(type(source), "__getitem__"):
-        kind = type(source).__name__
-        raise ConfigError(f"a live source is an iterable of bytes, or an object with read(n), not {kind}")

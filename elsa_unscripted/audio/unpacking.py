@@ -112,7 +112,7 @@ class _Resampler:
 
 
 def unpack(
-    given: Iterable[memoryview],
+    given: Iterable[bytes],
     raw: Optional[Layout],
     sample_rate: Optional[int],
     expect: Expect,
@@ -150,7 +150,7 @@ def unpack(
                 if piece is None:
                     incoming.end()
                     return
-                head = bytes(piece)
+                head = piece
             if incoming.layout is not None:
                 expect(*plan(incoming.layout, sample_rate))
                 yield from incoming.pcm(rest, warn)
@@ -168,7 +168,7 @@ def _close(iterator: Any) -> None:
 
 
 def _decoded(
-    head: bytes, rest: Iterator[memoryview], rate: int, expect: Expect, warn: Callable[[str], object]
+    head: bytes, rest: Iterator[bytes], rate: int, expect: Expect, warn: Callable[[str], object]
 ) -> Iterator[bytes]:
     av = import_pyav()
     if av is None:
@@ -185,10 +185,8 @@ def _decoded(
         if pipe.failure is not None:
             raise pipe.failure from None
         if kind == "mov":
-            raise AudioError(
-                f"{error}. An mp4 or m4a with its index at its end can't be decoded as it comes: score it as a recording, "
-                "or write it in fragments"
-            ) from error
+            advice = "score one with its index at its end as a recording, or write it in fragments"
+            raise AudioError(f"{error}. An mp4 or m4a can't always be decoded as it comes: {advice}") from error
         raise
     if pipe.failure is not None:
         raise pipe.failure
@@ -203,9 +201,9 @@ class Pipe:
         failure: What the source raised. PyAV swallows a part of that, and reads on after the rest.
     """
 
-    def __init__(self, head: bytes, rest: Iterator[memoryview]) -> None:
+    def __init__(self, head: bytes, rest: Iterator[bytes]) -> None:
         self.failure: Optional[BaseException] = None
-        self._there = memoryview(head)
+        self._there = head
         self._rest = rest
         self._ended = False
 
@@ -219,5 +217,5 @@ class Pipe:
             except BaseException as error:  # noqa: BLE001 - raised when PyAV has returned
                 self.failure = error
                 self._ended = True
-        given, self._there = bytes(self._there[:size]), self._there[size:]
+        given, self._there = self._there[:size], self._there[size:]
         return given

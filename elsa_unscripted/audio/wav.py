@@ -137,7 +137,7 @@ class IncomingWav:
         """Takes the end, where only a part of the header has come."""
         raise AudioError(f"{self._name} is a WAV file that is cut off before its audio")
 
-    def pcm(self, rest: Iterator[memoryview], warn: Callable[[str], object]) -> Iterator[memoryview]:
+    def pcm(self, rest: Iterator[bytes], warn: Callable[[str], object]) -> Iterator[bytes]:
         """Yields the PCM as it comes, up to where the header says that it ends.
 
         Args:
@@ -149,11 +149,11 @@ class IncomingWav:
         # A length of 0 is that of a recorder that has yet to fill it in.
         known = 0 < self._size < _UNKNOWN_SIZE
         left = self._size
-        piece: Optional[memoryview] = memoryview(self.head)[self._start :]
+        piece: Optional[bytes] = self.head[self._start :]
         while piece is not None:
             if known and len(piece) >= left:
                 yield piece[:left]
-                behind = bytes(piece[left:])
+                behind = piece[left:]
                 if behind and not _only_chunks_follow(behind, 0):
                     excess = f"what comes behind the {self._size} bytes that its header calls audio is left out"
                     warn(f"{self._name}: {excess}")
