@@ -36,6 +36,7 @@ if TYPE_CHECKING:
         StreamClosedError,
     )
     from .exchange.client import Client
+    from .exchange.stream import LiveStream
     from .results.result import ScoreResult
 
 __all__ = [  # noqa: RUF022 - grouped by where they come from
@@ -50,6 +51,8 @@ __all__ = [  # noqa: RUF022 - grouped by where they come from
     "Outcome",
     # .client
     "Client",
+    # .exchange.stream
+    "LiveStream",
     # .config
     "Config",
     # .exceptions
@@ -78,6 +81,7 @@ _HOMES = {
     **dict.fromkeys(["Batch", "BatchProgress", "Outcome"], "batch"),
     "LiveAudio": "audio.live",
     "Client": "exchange.client",
+    "LiveStream": "exchange.stream",
     "Config": "config",
     "ScoreResult": "results.result",
 }

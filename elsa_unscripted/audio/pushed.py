@@ -64,6 +64,11 @@ class PushedAudio(Live):
         return self._feed.backlog > BUFFER_SECONDS
 
     @property
+    def has_packet(self) -> bool:
+        """Whether a packet is full."""
+        return self._feed.has_packet
+
+    @property
     def has_news(self) -> bool:
         """Whether `packets()` would give more than `None`."""
         self._feed.look_at_clock()
@@ -99,9 +104,25 @@ class Handed:
         self._given = 0  # bytes; written by who pushes
         self._taken = 0  # bytes; written by who decodes
 
-    def audio(self, max_seconds: Optional[float], save: Union[str, os.PathLike[str], None]) -> LiveAudio:
-        """Returns what is sent of it. Nobody counts its silence: who pushes it is there to notice."""
-        return LiveAudio(self, max_seconds=max_seconds, save=save, source_timeout=math.inf)
+    def audio(
+        self,
+        max_seconds: Optional[float],
+        save: Union[str, os.PathLike[str], None],
+        channels: int = 1,
+        sample_width: int = 2,
+    ) -> LiveAudio:
+        """Returns what is sent of it; the arguments are those of `LiveAudio`.
+
+        Nobody counts its silence: who pushes it is there to notice.
+        """
+        return LiveAudio(
+            self,
+            channels=channels,
+            sample_width=sample_width,
+            max_seconds=max_seconds,
+            save=save,
+            source_timeout=math.inf,
+        )
 
     def add(self, data: Data) -> None:
         """Takes a piece of any size."""
@@ -121,6 +142,8 @@ class Handed:
     def is_full(self) -> bool:
         """Whether nothing more should be added until some of it has been decoded."""
         return self._given - self._taken > _MOST_BYTES
+
+    has_packet = False  # it hands on what isn't decoded yet
 
     def __iter__(self) -> Handed:
         return self

@@ -203,7 +203,7 @@ class Pipe:
 
     def __init__(self, head: bytes, rest: Iterator[bytes]) -> None:
         self.failure: Optional[BaseException] = None
-        self._there = head
+        self._there = memoryview(head)
         self._rest = rest
         self._ended = False
 
@@ -211,11 +211,11 @@ class Pipe:
         """Returns at most `size` bytes, or the process would die; after the end, `b""` for ever."""
         while not self._there and not self._ended:
             try:
-                self._there = next(self._rest)
+                self._there = memoryview(next(self._rest))
             except StopIteration:
                 self._ended = True
             except BaseException as error:  # noqa: BLE001 - raised when PyAV has returned
                 self.failure = error
                 self._ended = True
-        given, self._there = self._there[:size], self._there[size:]
+        given, self._there = bytes(self._there[:size]), self._there[size:]
         return given

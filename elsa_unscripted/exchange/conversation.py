@@ -133,6 +133,10 @@ class Conversation:
         # Such a circle would keep the caller's recording until the garbage collector comes.
         return self._obey(self._ask(self._next_event(until)))
 
+    def time_is_over(self) -> bool:
+        """Returns whether `advance()` has something to do, though no event has come."""
+        return self.deadline.expired() or (self._grace is not None and self._grace.expired())
+
     def _connect(self) -> Event:
         event = self._connector.connect()
         self.deadline = Deadline(self._config.timeout)
@@ -344,6 +348,8 @@ class Conversation:
             # Whatever was being sent has been cut off by now: this is a matter of moments.
             if sender is not None:
                 sender.join(max(deadline.remaining(), 0.5))
+                if self._takes_turns:
+                    sender.finish()
             if live is not None:
                 live.join()
 

@@ -281,7 +281,9 @@ class Protocol:
         return [ReportProgress(event.frames)]
 
     def _cancel(self, event: Event) -> List[Command]:
-        return [Fail(ScoreCancelledError("cancelled by Client.cancel() or Client.close()"), final=True)]
+        return [
+            Fail(ScoreCancelledError("cancelled by Client.cancel(), Client.close() or LiveStream.cancel()"), final=True)
+        ]
 
     def _give_up(self, event: Event) -> List[Command]:
         assert isinstance(event, SourceFailed)

@@ -171,6 +171,11 @@ class Sender:
         if not self._stopped:
             self._put(SendFailed(error))
 
+    @property
+    def has_finished(self) -> bool:
+        """Whether nothing more will be sent."""
+        return self._finished
+
     def finish(self) -> None:
         """Notes that nothing more will be sent. Called by whatever runs it: the pacer, or its own thread."""
         # What is left of the audio; this object and its generator refer to each other, and so would keep the audio
