@@ -64,8 +64,8 @@ class PushedAudio(Live):
         return self._feed.backlog > BUFFER_SECONDS
 
     @property
-    def has_packet(self) -> bool:
-        """Whether a packet is full."""
+    def needs_work(self) -> bool:
+        """Whether a packet is full, and so something is to be sent."""
         return self._feed.has_packet
 
     @property
@@ -143,7 +143,10 @@ class Handed:
         """Whether nothing more should be added until some of it has been decoded."""
         return self._given - self._taken > _MOST_BYTES
 
-    has_packet = False  # it hands on what isn't decoded yet
+    @property
+    def needs_work(self) -> bool:
+        """Whether there is something to wait for."""
+        return self.is_full
 
     def __iter__(self) -> Handed:
         return self

@@ -13,7 +13,7 @@ import queue
 import time
 from typing import Any, Callable, Iterator, List, NamedTuple, Optional
 
-from ..audio.packets import LiveSource, Packet, Source
+from ..audio.packets import LiveSource, Packet
 from ..config import Config
 from ..deadline import Deadline
 from ..exceptions import AudioError, ElsaError, ScoringFailedError, StreamClosedError
@@ -235,7 +235,7 @@ class Conversation:
         frame_rate = None if speed is None or live is not None else audio.format.sample_rate * speed
         transport = self._connection.transport
         sender = Sender(
-            self._framed_packets(audio),
+            _framed_packets(audio.packets(self._config.chunk_seconds), transport.frame, self._account),
             transport.frame(END_STREAM),
             transport.send,
             transport.send_now,
@@ -257,24 +257,6 @@ class Conversation:
             sender.start()
         except RuntimeError as no_thread:
             raise _no_thread(no_thread) from no_thread
-
-    def _framed_packets(self, audio: Source) -> Iterator[Optional[Packet]]:
-        """Yields packets with their data as frames; in the thread that sends."""
-        frame, live = self._connection.transport.frame, self._account.live
-        sender: Optional[Sender] = None
-        for packet in audio.packets(self._config.chunk_seconds):
-            if packet is None:
-                yield None
-                continue
-            sender = sender or self._account.sender
-            assert sender is not None
-            before = sender.sent
-            try:
-                yield Packet(frame(packet.data), packet.frames)
-            finally:
-                # In here, since a sender that is stopped asks for no further packet, and this one may have left.
-                if live is not None and sender.sent > before:
-                    live.note_sent(packet)
 
     def _stop_audio(self) -> None:
         if self._account.sender is not None:
@@ -428,6 +410,28 @@ class _LiveDeadline(Deadline):
 
     def expired(self) -> bool:
         return self.remaining() == 0.0
+
+
+def _framed_packets(
+    packets: Iterator[Optional[Packet]], frame: Callable[[bytes], bytes], account: Account
+) -> Iterator[Optional[Packet]]:
+    """Yields packets with their data as frames; in the thread that sends.
+
+    It refers to no `Conversation`, whose callbacks may refer to a `LiveStream`: one that is dropped must be noticed.
+    """
+    for packet in packets:
+        if packet is None:
+            yield None
+            continue
+        sender = account.sender
+        assert sender is not None
+        before = sender.sent
+        try:
+            yield Packet(frame(packet.data), packet.frames)
+        finally:
+            # In here, since a sender that is stopped asks for no further packet, and this one may have left.
+            if account.live is not None and sender.sent > before:
+                account.live.note_sent(packet)
 
 
 def _due_times(live: LiveSource, speed: float) -> Callable[[int], float]:

@@ -193,7 +193,7 @@ class LiveStream:
         intake, connection, now = self._intake, self._connection, time.monotonic()
         assert connection is not None
         intake.add(piece)
-        if now < self._next_look and self._due > now and not (intake.has_packet or connection.has_event):
+        if now < self._next_look and self._due > now and not (intake.needs_work or connection.has_event):
             return  # as most times
         self._next_look = now + SHORT_WHILE
         self._go_on()
