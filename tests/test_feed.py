@@ -148,6 +148,13 @@ def test_path_that_cannot_be_written(path: object, tmp_path: Path, monkeypatch: 
         GrowingWav(path)  # type: ignore[arg-type]
 
 
+def test_path_of_a_pipe(tmp_path: Path) -> None:
+    """A pipe, which would block for ever, is no place for a file whose header is corrected."""
+    os.mkfifo(tmp_path / "pipe")
+    with pytest.raises(ConfigError, match="pipe"):
+        GrowingWav(tmp_path / "pipe")
+
+
 @pytest.mark.forks  # in a process of its own, for its limit
 def test_disk_that_fills_up(tmp_path: Path) -> None:
     """What could be written is a whole WAV; the rest is given up, and why is told once."""

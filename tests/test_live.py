@@ -32,6 +32,7 @@ from elsa_unscripted import (
     ScoreTimeoutError,
     StreamClosedError,
     score,
+    score_many,
 )
 from elsa_unscripted.audio.recording import load
 from elsa_unscripted.sandbox import Sandbox
@@ -686,6 +687,15 @@ def test_server_that_reads_nothing() -> None:
     error = failed(ScoreTimeoutError, live(endless, sample_rate=48000), script, timeout=1.0, speed=None)
     assert time.monotonic() - began < 1.3 + SLACK
     assert error.possibly_billed
+
+
+def test_not_for_a_batch() -> None:
+    """`score_many()` sends recordings: what is live is refused, with what to use for it."""
+    with Sandbox() as sandbox:
+        with pytest.raises(ConfigError, match=r"live speech, use score\(\)"):
+            score_many(live([]), TOKEN, url=sandbox.url)  # type: ignore[arg-type]
+        with pytest.raises(ConfigError, match="live source is not for score_many"):
+            list(score_many([live([])], TOKEN, url=sandbox.url))  # type: ignore[list-item]
 
 
 # `save=`

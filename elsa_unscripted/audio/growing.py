@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import stat
 from typing import BinaryIO, Optional, Union
 
 from ..exceptions import ConfigError
@@ -31,6 +32,8 @@ class GrowingWav:
         try:
             self._path = os.fspath(path)
             self._is_new = not os.path.exists(path)
+            if not self._is_new and stat.S_ISFIFO(os.stat(path).st_mode):  # to open it may block for ever
+                raise ValueError("it is a pipe")
             self._file: Optional[BinaryIO] = open(path, "ab", buffering=0)  # noqa: SIM115 - close() closes it
             self._file.close()
             self._file = open(path, "r+b", buffering=0)  # noqa: SIM115
