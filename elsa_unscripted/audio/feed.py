@@ -15,13 +15,15 @@ from ..exceptions import ConfigError
 from .packets import Format, Packet, frames_per_packet
 from .wav import header
 
-__all__ = ["BUFFER_SECONDS", "MAX_SECONDS", "Feed", "checked_limit"]
+__all__ = ["BUFFER_SECONDS", "MAX_SECONDS", "PATIENCE", "Feed", "checked_limit"]
 
 MAX_SECONDS = 150.0  # s: a forgotten microphone must not be billed for hours; the service is said to take no more
 BUFFER_SECONDS = 30.0  # s of audio that wait to be sent, at most: longer than any healthy handshake
 
 # A source that gives just `max_seconds` has ended by itself, if it ends within this time.
 _LAST_LOOK = 0.1  # s
+
+PATIENCE = 3600.0  # s of a wait that only a wake-up ends, and that then begins anew
 
 Data = Union[bytes, bytearray, memoryview]
 

@@ -20,7 +20,7 @@ from typing import Any, Generator, Iterable, Iterator, Optional, Tuple, Union
 
 from ..exceptions import AudioError, ConfigError
 from ..mailbox import Mailbox
-from .feed import BUFFER_SECONDS, MAX_SECONDS, Data, Feed, checked_limit
+from .feed import BUFFER_SECONDS, MAX_SECONDS, PATIENCE, Data, Feed, checked_limit
 from .growing import GrowingWav
 from .packets import Format, Packet
 from .pieces import MOST_BYTES, Readable, check_source, draw
@@ -248,7 +248,7 @@ class LiveAudio(Live):
             else:
                 until = min(self._source_timeout - self._silence(), self._feed.time_left())
                 with contextlib.suppress(queue.Empty):
-                    self._arrival.get(max(min(until, threading.TIMEOUT_MAX), 0.0))
+                    self._arrival.get(max(min(until, PATIENCE), 0.0))
 
     def close(self) -> None:
         """Ends it, from any thread: whoever draws packets gets an error. What was given to it stays open."""
@@ -312,7 +312,7 @@ class LiveAudio(Live):
         while self._feed.backlog > BUFFER_SECONDS and not self._closed and self._feed.ended_by is None:
             self._silent_since = None
             with contextlib.suppress(queue.Empty):
-                self._room.get(threading.TIMEOUT_MAX)
+                self._room.get(PATIENCE)
         if self._silent_since is None:
             self._silent_since = time.monotonic()
 

@@ -6,12 +6,11 @@ import contextlib
 import math
 import os
 import queue
-import threading
 from typing import Iterator, Optional, Union
 
 from ..exceptions import AudioError
 from ..mailbox import Mailbox
-from .feed import BUFFER_SECONDS, Data
+from .feed import BUFFER_SECONDS, PATIENCE, Data
 from .live import Live, LiveAudio
 from .packets import Packet
 from .unpacking import plan
@@ -152,9 +151,10 @@ class Handed:
         return self
 
     def __next__(self) -> bytes:
-        piece = None
-        with contextlib.suppress(queue.Empty):
-            piece = self._pieces.get(threading.TIMEOUT_MAX)
+        while True:
+            with contextlib.suppress(queue.Empty):
+                piece = self._pieces.get(PATIENCE)
+                break
         if piece is None:
             raise StopIteration
         self._taken += len(piece)
