@@ -3,7 +3,7 @@
 It streams a recording over a WebSocket as the vendor's sample script does, and returns the verdict or raises an
 `ElsaError`. `elsa_unscripted.sandbox` is a local server to test against.
 
-The names are imported when they are first used, so that the command line answers at once, Ctrl-C included.
+Each name is imported when it is first used. So the command line starts, and can handle Ctrl-C, at once.
 """
 
 from __future__ import annotations
@@ -49,7 +49,7 @@ __all__ = [  # noqa: RUF022 - grouped by where they come from
     "Batch",
     "BatchProgress",
     "Outcome",
-    # .client
+    # .exchange.client
     "Client",
     # .exchange.stream
     "LiveStream",
@@ -70,7 +70,7 @@ __all__ = [  # noqa: RUF022 - grouped by where they come from
     "ScoreTimeoutError",
     "ScoringFailedError",
     "StreamClosedError",
-    # .result
+    # .results.result
     "ScoreResult",
     # .version
     "__version__",

@@ -18,6 +18,7 @@ from .config import (
     Config,
     PathLike,
 )
+from .exceptions import ConfigError
 from .exchange.client import AudioSource, Client
 from .exchange.conversation import OnProgress
 from .results.result import ScoreResult
@@ -67,7 +68,7 @@ def score(
         api_plan: `"standard"` or `"premium"`.
         return_json: Whether the assessment should come along with the verdict.
         extra: More keys for the config message.
-        url: Where to; `None` takes `$ELSA_UNSCRIPTED_URL`, else the vendor's address.
+        url: Where to connect; `None` takes `$ELSA_UNSCRIPTED_URL`, else the vendor's address.
         chunk_seconds: Seconds of audio in a packet.
         speed: Seconds of audio sent in a second; `None` sends as fast as the connection takes it.
         timeout: Seconds for the server's answers, beside the time that the audio takes at `speed`.
@@ -75,8 +76,8 @@ def score(
         close_timeout: Seconds for the closing handshake.
         bad_quality_grace: Seconds of silence after the audio that make `bad_quality` the verdict.
         connect_retries: Attempts to connect after the first. A stream that has begun is never retried.
-        sample_rate: `None` sends a WAV as recorded; 16000 resamples any input to mono 16 bit at that many Hz
-            (extra `formats`).
+        sample_rate: `None` sends a WAV as recorded; a number resamples any input to mono 16 bit at that many
+            Hz (extra `formats`).
         ca_bundle: A file with the certificates to trust in place of the system's.
         proxy: `http://[user:password@]host:port`; `None` takes `$https_proxy` and `$no_proxy`.
         max_message_bytes: The longest message that is taken from the server.
@@ -88,8 +89,8 @@ def score(
         The verdict `success`, as a mapping over the server's object with typed views.
 
     Raises:
-        ElsaError: Anything else; see `elsa_unscripted.exceptions` for the tree. What `on_status` and
-            `on_progress` raise comes through, after a clean shutdown.
+        ElsaError: There is no verdict `success`; `elsa_unscripted.exceptions` shows the kinds of errors. What
+            `on_status` or `on_progress` raises comes through, after a clean shutdown.
     """
     with Client(
         token,
@@ -128,7 +129,8 @@ def score_many(
 ) -> Batch:
     """Scores recordings, many at once, and yields the outcome of each as it comes.
 
-    One recording's error never stops the others. It is lazy: paths are drawn when there is a place for them.
+    One recording's error never stops the others, but for a token that is refused. A path is drawn only when there is
+    a free place for its recording.
 
     Example:
         >>> from elsa_unscripted import score_many
@@ -139,19 +141,19 @@ def score_many(
         tests/data/wire/short.wav success
 
     Args:
-        audio: Paths, from any iterable: a million of them are not listed. They are drawn in this thread: while the
-            iterable makes it wait, it does nothing else.
+        audio: Paths, from any iterable: a million of them are not listed. They are drawn in the thread that takes
+            the outcomes: while the iterable makes that thread wait, nothing else happens in it.
         token: The API token; `None` takes `$ELSA_API_TOKEN`.
         max_workers: How many recordings are in flight at most.
         executor: Where they are scored: any `concurrent.futures.Executor`, such as a process pool or Dask's
             `Client.get_executor()`. It isn't shut down. `None` takes threads: the work waits on the network.
         journal: A file with a line for each finished recording. Those that are in it, by content and options, are
             not sent again.
-        retry_failed: Whether those that failed in an earlier run are.
+        retry_failed: Whether recordings that failed in an earlier run, by the journal, are sent again.
         stream_retries: How often a recording whose stream broke is sent again. A stream is metered.
-        max_audio_seconds: Recordings that would pass so many seconds in this run are not started.
-        billable_unit_seconds: Seconds of audio that are billed when they have begun, for the estimate.
-        on_progress: Called in this thread at each change, and at least once a second while it waits.
+        max_audio_seconds: A recording that would take the sum of this run beyond so many seconds is not started.
+        billable_unit_seconds: For the estimate of the bill: a stream counts in started units of so many seconds.
+        on_progress: Called at each change, and at least once a second, in the thread that takes the outcomes.
         options: Those of `score()`, but for its callbacks. `connect_timeout` holds for each attempt to connect.
 
     Returns:
@@ -161,9 +163,13 @@ def score_many(
         ConfigError: An option is wrong; nothing was drawn from `audio`.
         JournalError: The journal is in use, or can't be opened.
     """
+    try:
+        config = Config(token=token, **options)
+    except ConfigError as error:
+        raise error.with_traceback(None)  # noqa: B904 - the same, without frames whose variables hold the token
     return Batch(
         audio,
-        Config(token=token, **options),
+        config,
         max_workers=max_workers,
         executor=executor,
         journal=journal,

@@ -1,6 +1,6 @@
 """`Config`: every option of an exchange, with its unit, its default and the reason for it.
 
-Made by `Client` (and so by `score()` and the command lines); read everywhere below them.
+Made by `Client` and by `score_many()`; read everywhere below them.
 """
 
 from __future__ import annotations
@@ -33,10 +33,10 @@ CONNECT_TIMEOUT = 10.0  # s: for all attempts and the waits between them; a heal
 CLOSE_TIMEOUT = 2.0  # s: a peer that is alive answers a close frame within a round trip
 BAD_QUALITY_GRACE = 5.0  # s: whether a verdict follows `bad_quality` is unknown, so wait, but not for long
 CONNECT_RETRIES = 2  # after the first attempt; nothing is metered before the first packet
-MAX_EXTRA_CHARACTERS = 65_536  # what a new connection's buffer takes at once, whether the server reads or not
+MAX_EXTRA_CHARACTERS = 65_536  # a new connection's buffer holds them, even if the server reads nothing
 MAX_MESSAGE_BYTES = 64 * 2**20  # a verdict for minutes of speech is a few MB at most
 
-_MAX_SECONDS = 1e6  # 11 days; what every platform's waits can take
+_MAX_SECONDS = 1e6  # 11 days: every platform can wait so long
 
 
 @dataclass(frozen=True, repr=False)
@@ -47,9 +47,9 @@ class Config:
         token: The API token; `None` takes `$ELSA_API_TOKEN`. Masked in `repr`.
         api_plan: `"standard"` or `"premium"`.
         return_json: Whether the assessment should come along with the verdict.
-        extra: More keys for the config message, sent after the two above, unchecked: whether the
-            streaming API reads any (the batch API knows `force_grammar_vocab`) is not known.
-        url: Where to; `None` takes `$ELSA_UNSCRIPTED_URL`, else the vendor's address. `ws://` only to loopback.
+        extra: More keys for the config message, sent after the two above and not checked. Whether the streaming
+            API reads any is not known; ELSA's batch API knows `force_grammar_vocab`.
+        url: Where to connect; `None` takes `$ELSA_UNSCRIPTED_URL`, else the vendor's address. `ws://` only to loopback.
         chunk_seconds: Seconds of audio in a packet.
         speed: Seconds of audio sent in a second; `None` sends as fast as the connection takes it.
         timeout: Seconds for the server's answers, beside the time that the audio takes at `speed`.
@@ -153,7 +153,14 @@ def parse_proxy(proxy: str) -> SplitResult:
             raise ConfigError(hint)
     except ValueError:
         raise ConfigError(hint) from None
-    return parts
+    return _Proxy(*parts)
+
+
+class _Proxy(SplitResult):
+    """The parts of a proxy's address, without the password in their `repr`: error trackers show local variables."""
+
+    def __repr__(self) -> str:
+        return f"{type(self).__name__}({self.hostname!r}, {self.port!r})"
 
 
 def _masked(name: str, value: object) -> str:
@@ -173,7 +180,7 @@ def _check_token(token: Optional[str]) -> None:
         raise ConfigError("the token holds a control character (a line end from a file?): strip it")
     if token != token.strip():
         raise ConfigError("the token begins or ends with white space: strip it")
-    # Not by encoding it: the encoding error would carry the token as this one's context.
+    # Don't find out by encoding the token: the error of that would carry the token, as the context of this one.
     if max(token) > "\xff":
         raise ConfigError("the token holds characters that an HTTP header can't carry: copy it again")
 
@@ -185,7 +192,7 @@ def _check_url(url: Optional[str]) -> None:
         parts = urlsplit(url)
         port = parts.port
     except ValueError:
-        # Without what is wrong: that would repeat a user name and password.
+        # The message doesn't quote the URL, which may hold a user name and a password.
         raise ConfigError("url is malformed: use wss://host[:port]/path") from None
     if "@" in (parts.netloc or url):
         raise ConfigError("url must not hold a user name or password: the token goes in token=…")
@@ -240,6 +247,6 @@ def _check_int(name: str, value: object, least: int, most: int) -> None:
 def _shown(value: object) -> str:
     try:
         text = repr(value)
-    except Exception:  # noqa: BLE001 - a foreign repr may fail in any way; an int of 4300 digits does
+    except Exception:  # noqa: BLE001 - a foreign repr may fail in any way; that of a huge int does
         text = f"a strange {type(value).__name__}"
     return text if len(text) <= 80 else text[:79] + "…"

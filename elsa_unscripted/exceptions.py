@@ -11,11 +11,11 @@ ElsaError
 ├── ProtocolError                    the server said something that is not the protocol
 ├── ScoringFailedError               the verdict is `failed`
 │   └── BadQualityError              the verdict is `bad_quality`
-├── ScoreCancelledError              `Client.cancel()` was called from another thread
-├── BudgetError                      in a batch: it would pass `max_audio_seconds`; nothing was sent
+├── ScoreCancelledError              `Client.cancel()` or `close()` was called in another thread
+├── BudgetError                      in a batch: the recording would pass `max_audio_seconds`; nothing was sent
 └── JournalError                     the journal of a batch can't be opened, read or written
 
-Each survives `pickle`, so that it can come back from a worker process.
+Each survives `pickle`, so that a worker process can hand it back.
 """
 
 from __future__ import annotations
@@ -46,12 +46,12 @@ class ElsaError(Exception):
 
     Attributes:
         phase: Where the exchange was: `"connect"` (opening the socket), `"start"` (waiting for a
-            stream id), `"audio"` (sending), `"result"` (waiting for the verdict); `None` before any of it.
+            stream id), `"audio"` (sending), `"result"` (waiting for the verdict); `None` if it had not begun.
         stream_id: The server's name of the stream, once it gave one: quote it to the vendor.
         audio_seconds: How long the recording is, in seconds; `None` if that isn't known yet. Of live speech, what its
             source had given.
         audio_seconds_sent: Seconds of audio that left before the error.
-        possibly_billed: Whether an audio packet was sent, and the stream may so be metered.
+        possibly_billed: Whether an audio packet was sent, at least in part: the server may meter the stream.
         statuses: The server's messages that carry a `status`, in order of arrival.
     """
 
@@ -87,8 +87,8 @@ class ConnectError(ElsaError):
     """No WebSocket could be opened within `connect_timeout` and `connect_retries`.
 
     Attributes:
-        status_code: The HTTP status that the server gave in place of 101, if it came to that.
-        retry_after: Seconds that the server asked to wait (its `Retry-After` header), if it did.
+        status_code: The HTTP status that the server gave in place of 101; `None` without an HTTP answer.
+        retry_after: Seconds that the server asked to wait in `Retry-After`; `None` without that header.
     """
 
     def __init__(
@@ -104,7 +104,7 @@ class AuthenticationError(ConnectError):
 
 
 class RateLimitedError(ConnectError):
-    """The server asks for fewer requests (HTTP 429); `retry_after` says when, if the server did."""
+    """The server asks for fewer requests (HTTP 429); `retry_after` says for how long, if the server did."""
 
 
 class StreamClosedError(ElsaError):
@@ -113,7 +113,7 @@ class StreamClosedError(ElsaError):
     Attributes:
         code: The close code of RFC 6455: the server's own; 1005 if its close frame had none; 1006 if the
             connection was cut without a close frame.
-        reason: The server's words with it; often empty.
+        reason: What the server's close frame says beside the code; often empty.
     """
 
     def __init__(self, message: str = "", *, code: int = 1006, reason: str = "") -> None:
@@ -127,7 +127,7 @@ class ScoreTimeoutError(ElsaError, TimeoutError):
 
 
 class ProtocolError(ElsaError):
-    """The server sent something that is not the protocol where a verdict was owed."""
+    """In place of a verdict, the server sent something that is not the protocol."""
 
 
 class ScoringFailedError(ElsaError):
@@ -147,7 +147,7 @@ class BadQualityError(ScoringFailedError):
 
 
 class ScoreCancelledError(ElsaError):
-    """`Client.cancel()` ended this exchange."""
+    """`Client.cancel()` or `close()` ended this exchange."""
 
 
 class BudgetError(ElsaError):
@@ -155,13 +155,13 @@ class BudgetError(ElsaError):
 
 
 class JournalError(ElsaError):
-    """The journal of a batch is in use, is something else, or can't be read or written; says which."""
+    """The journal of a batch is in use, is no journal, or can't be read or written; the message says which."""
 
 
 def _picklable(cause: Optional[BaseException]) -> Optional[BaseException]:
     try:
         pickle.loads(pickle.dumps(cause))
-    except Exception:  # noqa: BLE001 - a foreign exception may fail in any way; the error itself must still travel
+    except Exception:  # noqa: BLE001 - a foreign cause may fail in any way; our error must be pickled without it
         return None
     return cause
 

@@ -1,9 +1,10 @@
-"""What one thread leaves for another: a queue that one thread takes from; used wherever a thread waits for another.
+"""`Mailbox`: a queue that any thread fills and one thread empties; used wherever one thread waits for another.
 
-Not a `queue.Queue`: written in Python, with a lock and conditions, it breaks if Ctrl-C comes at a bad moment in it. Not
-a `queue.SimpleQueue`: up to Python 3.12, its `get()` waits without end when the timeout passes while it isn't waiting
-yet, be it that the system gave the processor to somebody else, or that a signal handler ran. It makes of the time that
-is left a negative one, which means "for ever"; a lock's `acquire()` takes care of that.
+Not a `queue.Queue`: that is written in Python, with a lock and conditions, and Ctrl-C at a bad moment breaks it.
+
+Not a `queue.SimpleQueue`: up to Python 3.12, its `get(timeout=…)` may wait for ever. If the timeout passes before the
+wait begins, because a signal handler or another process ran, the time that is left becomes negative, and `get()` takes
+that for "no timeout". A lock's `acquire()` makes no such mistake.
 """
 
 from __future__ import annotations
@@ -17,17 +18,20 @@ from .deadline import Deadline
 
 T = TypeVar("T")
 
-# In the main thread, where signals are handled. One that comes in the moment before the wait doesn't end it, on Windows
-# none does: Ctrl-C is seen after it only.
-LONGEST_WAIT = 0.5  # s
+# s: of a single wait in the main thread, where Python handles signals. A signal that comes just before the wait doesn't
+# end it, and on Windows no signal does: Ctrl-C is seen only after the wait.
+LONGEST_WAIT = 0.5
 
 
 class Mailbox(Generic[T]):
-    """Any thread or signal handler puts; one thread takes, in the same order. Its length is what wasn't taken yet."""
+    """Any thread or signal handler puts items in; one thread takes them out, in the same order.
+
+    `len()` tells how many are in it.
+    """
 
     def __init__(self) -> None:
         self._items: Deque[T] = deque()
-        self._arrival = threading.Lock()  # released by who puts something: a bell rather than a lock
+        self._arrival = threading.Lock()  # a bell: `put()` releases it, `get()` waits to acquire it
         self._arrival.acquire()
 
     def put(self, item: T) -> None:
@@ -37,27 +41,27 @@ class Mailbox(Generic[T]):
             try:
                 self._arrival.release()
             except RuntimeError as error:
-                # Another one has rung since. What a signal handler raises in here is its own matter, though.
+                # Another thread has released it meanwhile. But what a signal handler raises in here must come through.
                 if type(error) is not RuntimeError or "release" not in str(error):
                     raise
 
     def get(self, timeout: float) -> T:
-        """Takes an item; waits for it, `timeout` seconds at most.
+        """Takes the oldest item; waits for one, `timeout` seconds at most.
 
         Raises:
-            queue.Empty: None has come.
+            queue.Empty: No item came in time.
         """
         until = Deadline(timeout)
         in_main_thread = threading.get_ident() == threading.main_thread().ident
         longest = LONGEST_WAIT if in_main_thread else threading.TIMEOUT_MAX
         while not self._items:
-            # It may have been rung for an item that was taken long ago.
+            # An acquired bell doesn't prove that there is an item: it may have rung for one that was taken before.
             if not self._arrival.acquire(timeout=min(until.remaining(), longest)) and until.expired():
                 break
         return self.get_nowait()
 
     def get_nowait(self) -> T:
-        """Takes an item.
+        """Takes the oldest item, without waiting.
 
         Raises:
             queue.Empty: There is none.

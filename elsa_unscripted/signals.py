@@ -18,8 +18,13 @@ def raised_by_handler(error: BaseException) -> bool:
     Python calls a handler with the signal's number and the frame that the signal interrupted. So a frame among the
     arguments of a function on the traceback gives a handler away; trace functions, which are the caller's too, are
     the only others that are called with one.
+
+    Args:
+        error: Has been caught by the function that asks.
     """
-    traceback = error.__traceback__
+    # Not the frame that has caught the error: up to Python 3.12, reading `f_locals` leaves a copy of the variables in
+    # the frame. The error is one of them, and refers to the frame: a circle, which would keep the caller's audio.
+    traceback = error.__traceback__ and error.__traceback__.tb_next
     while traceback is not None:
         frame = traceback.tb_frame
         code = frame.f_code

@@ -185,7 +185,8 @@ def make(venv: Path, *arguments: str, instead: Sequence[str] = (), python: Pytho
             hint = "on Debian and Ubuntu, `apt-get install python3-venv` adds what it needs"
             raise CommandError(error.command, f"{error.outcome}; {hint}", error.output) from None
         # PEP 517 by every pip alike: older ones would pick another way to install ours, depending on what is there.
-        install = [program(venv, "python"), "-m", "pip", "install", "--quiet"]
+        # Most modules of the packages are never imported: to compile them all is two fifths of the installing.
+        install = [program(venv, "python"), "-m", "pip", "install", "--quiet", "--no-compile"]
         run([*install, "--use-pep517", *arguments])
         if instead:
             run([*install, *instead])

@@ -76,7 +76,7 @@ def encoded(container: str, seconds: float = 3.0, rate: int = 48000) -> bytes:
 
 
 WITH_TIME = {"webm": "libopus", "matroska": "libopus", "mp4": "aac", "mov": "pcm_s16le", "ogg": "libopus"}
-WITH_TIME.update({"flv": "aac", "mpegts": "aac"})
+WITH_TIME["mpegts"] = "aac"
 
 
 def tone(frames: int, loud: int = 9000, first: int = 0) -> List[int]:

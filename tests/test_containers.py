@@ -94,21 +94,21 @@ def test_a_stream_that_begins_late(kind: str) -> None:
 
 @pytest.mark.parametrize("jump", [200.0, 7200.0])
 def test_a_broken_time_stamp_makes_no_hours_of_silence(jump: float) -> None:
-    """A gap that is longer than any pause that is paid for stays out, and a warning tells of it."""
+    """A gap that is too long for a pause that anybody pays for stays out, and a warning tells of it."""
     audio = load(container("matroska", steady(1) + steady(1, jump) + steady(1, jump + 2)))
     assert audio.seconds == pytest.approx(4.0, abs=0.02)
     filled, jumped = audio.warnings
     assert "1.0 s (1 s at 2.0 s) are pauses" in filled
     assert "jump" in jumped
-    assert f"{containers.MOST_SILENCE:.0f} s" in jumped
+    assert f"{containers.LONGEST_GAP:.0f} s" in jumped
 
 
 def test_many_pauses_are_bounded() -> None:
-    """All silence together stays within the bound, and the warnings stay short."""
+    """All silence together stays within the bound and the audio's own length, and the warnings stay short."""
     starts = [start for minute in range(10) for start in steady(0.2, minute * 40.0)]
     audio = load(container("matroska", starts))
-    assert audio.seconds <= 10 * 0.2 + containers.MOST_SILENCE
-    assert all(len(warning) < 250 for warning in audio.warnings)
+    assert 100 < audio.seconds <= containers.LONGEST_GAP + 2 * 2
+    assert all(len(warning) < 300 for warning in audio.warnings)
 
 
 def test_a_clock_that_begins_anew() -> None:
@@ -258,7 +258,7 @@ class Pipe:
         return self._file.read(min(size, 500))
 
 
-@pytest.mark.parametrize("kind", ["webm", "ogg", "flv"])
+@pytest.mark.parametrize("kind", ["webm", "matroska", "ogg"])
 def test_decoding_as_it_comes(kind: str) -> None:
     """Read in pieces that can't be sought, a container gives what it gives as a whole, its pauses included."""
     file = container(kind, steady(1) + steady(2, 3.0), options={"live": "1"} if kind == "webm" else None)

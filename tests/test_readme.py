@@ -199,6 +199,15 @@ def test_tests_that_are_named_exist() -> None:
         assert name in sources or any(re.search(rf"def _?{name}\(", text) for text in sources.values()), name
 
 
+def test_rooms_that_are_named_exist() -> None:
+    """The table for contributors names files and folders of the package that there are."""
+    table = section("README.md", "## Contributing").partition("| --- |")[2]
+    named = re.findall(r"`([\w/]+(?:/|\.py))`", table)
+    assert len(named) > 10
+    for path in named:
+        assert (ROOT / "elsa_unscripted" / path).exists(), path
+
+
 def test_options_are_all_there() -> None:
     """The table of options has every option of `Config`, and no other but the two callbacks."""
     table = section("elsa_unscripted/exchange/README.md", "## Options")

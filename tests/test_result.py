@@ -604,10 +604,14 @@ def test_an_interrupted_download_leaves_nothing(dribble: Any) -> None:
 
 
 def test_a_redirect_is_followed(pages: Pages) -> None:
-    """A redirect from loopback to loopback is followed, and only a few of them."""
+    """A redirect from loopback to loopback is followed, spaces and all, and only a few of them."""
     pages.answers["/r"] = (302, {"Location": "/s"}, b"")
     pages.answers["/s"] = (200, {}, b'{"a": 1}')
     assert result(pages.link("/r")).fetch().fetched == {"a": 1}
+    pages.answers["/r"] = (302, {"Location": "/t u?v=ü#w"}, b"")
+    pages.answers["/t%20u?v=%FC"] = (200, {}, b'{"a": 2}')
+    assert result(pages.link("/r")).fetch().fetched == {"a": 2}
+    pages.answers["/r"] = (302, {"Location": "/s"}, b"")
     pages.answers["/s"] = (302, {"Location": "/s"}, b"")
     assert isinstance(refused(pages.link("/r")), ConnectError)
     assert len(pages.requests) < 20

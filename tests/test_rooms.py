@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import functools
 import graphlib
 import importlib
 import pathlib
@@ -71,8 +72,13 @@ def files() -> Iterator[tuple[str, pathlib.Path]]:
         yield parts[0], path
 
 
-def imports() -> Iterator[Import]:
-    """Yields each imported module, absolute, `elsa_unscripted.x` for `from . import x`."""
+@functools.lru_cache(maxsize=1)  # to parse the whole package takes a second
+def imports() -> list[Import]:
+    """Returns each imported module, absolute, `elsa_unscripted.x` for `from . import x`."""
+    return list(_imports())
+
+
+def _imports() -> Iterator[Import]:
     for room, path in files():
         tree = ast.parse(path.read_text(encoding="utf-8"))
         guarded = {

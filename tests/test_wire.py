@@ -430,6 +430,7 @@ def drain(sock, received):
     while data := sock.recv(2**16):
         received.extend(data)
 
+sys._getframe().f_trace_opcodes = True  # Python 3.12 traces instructions only if a frame has it before settrace()
 number, whole, bad = 0, 0, []
 while True:
     number += 1

@@ -10,7 +10,7 @@ from ..exceptions import AudioError
 from ..signals import raised_by_handler
 from .level import Balance, is_silent
 
-__all__ = ["Decoder", "decode_whole", "looks_like"]
+__all__ = ["Decoder", "decode_whole"]
 
 # Hz. Beyond these, which only a broken header gives, to resample a short file can take minutes, or all memory.
 LOWEST_RATE, HIGHEST_RATE = 1_000, 1_000_000
@@ -19,9 +19,9 @@ LOWEST_RATE, HIGHEST_RATE = 1_000, 1_000_000
 # 20 ms.
 JITTER = 0.01
 
-# s of silence in a recording, at most: what the service is said to take of one. A longer gap is a broken time stamp,
-# and a pause of that length nobody wants to pay for.
-MOST_SILENCE = 150.0
+# s that a gap may last: what the service is said to take of a whole recording. A longer one is a broken time stamp, or
+# a pause that nobody wants to pay for. All gaps together may last as much longer as there is audio.
+LONGEST_GAP = 150.0
 
 # Those whose time stamps tell more than how much audio came before. In the others only damage makes a gap.
 KEEPS_TIME = {"asf", "flv", "matroska", "mov", "mpeg", "mpegts", "ogg"}  # the first of FFmpeg's names for each
@@ -156,8 +156,8 @@ class Decoder:
             found.append(f"{_places(gaps)} are pauses in its time stamps, where it holds no audio: sent as silence")
         if jumps:
             found.append(
-                f"its time stamps jump over {_places(jumps)}, beyond the {MOST_SILENCE:.0f} s that are filled with "
-                "silence: nothing is sent for that"
+                f"its time stamps jump over {_places(jumps)}, too much for pauses (more than {LONGEST_GAP:.0f} s at "
+                "once, or more than there is audio): nothing is sent for that"
             )
         return tuple(f"{self._name}: {sentence}" for sentence in found)
 
@@ -279,6 +279,7 @@ class _Clock:
         self.played = 0.0
         self.end = 0.0
         self._length = 0.0  # of the last frame
+        self._silence = 0.0  # in all gaps
         self._zero: Optional[float] = None  # the time stamp that `played` counts from
 
     def due(self, start: Optional[float], length: float, after_damage: bool) -> Optional[float]:
@@ -304,11 +305,13 @@ class _Clock:
             self._zero = start - self.played
         if jump < JITTER or late < JITTER or after_damage:
             return None
-        if late + sum(seconds for _, seconds in self.gaps) > MOST_SILENCE:
+        audio = self.played - self._silence
+        if late > LONGEST_GAP or self._silence + late > LONGEST_GAP + audio:
             self.jumps.append((self.played, late))
             self._zero = start - self.played
             return None
         self.gaps.append((self.played, late))
+        self._silence += late
         self.played += late
         return self.played
 
@@ -356,7 +359,7 @@ def decode_whole(
             break
     if heard is None:
         assert failure is not None
-        raise AudioError(f"{failure}{looks_like(data)}") from failure.__cause__
+        raise failure
     pcm, decoder, track = heard
     warnings = decoder.warnings()
     channel = decoder.balance.survivor()
@@ -367,20 +370,6 @@ def decode_whole(
             f"{channel + 1} of {decoder.balance.channels} is sent alone",
         )
     return pcm, warnings
-
-
-def looks_like(data: bytes) -> str:
-    """Returns, for a message, what bytes may be that aren't audio: a failed download, a name."""
-    start = data[:1000].lstrip(b"\xef\xbb\xbf \t\r\n")
-    if not start or any(byte < 32 and byte not in b"\t\n\r" for byte in start):
-        return ""
-    try:
-        start.decode("utf-8")
-    except UnicodeDecodeError as error:
-        if error.start < len(start) - 3:  # else the last character was cut
-            return ""
-    kind = "HTML or XML" if start[:1] == b"<" else "JSON" if start[:1] in (b"{", b"[") else "text"
-    return f" (it looks like {kind})"
 
 
 def _describe(stream: Any, index: int) -> str:

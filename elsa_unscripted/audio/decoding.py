@@ -11,7 +11,7 @@ from typing import Any, Callable, NamedTuple, Tuple, Union
 
 from ..exceptions import AudioError
 from ..signals import raised_by_handler
-from .container import decode_whole, looks_like
+from .container import decode_whole
 from .libraries import INSTALL, import_audio_segment, import_pyav
 from .packets import Format
 from .wav import Pcm, header, problem_with_length
@@ -123,7 +123,10 @@ def decode(data: bytes, rate: int, name: str, recognized: Callable[[], None]) ->
     """
     av = import_pyav()
     if av is not None:
-        pcm, found = decode_whole(av, data, rate, name, recognized)
+        try:
+            pcm, found = decode_whole(av, data, rate, name, recognized)
+        except AudioError as error:
+            raise AudioError(f"{error}{_look(data)}") from error.__cause__
         audio = Decoded(pcm, Format(rate, 1, 2), found)
     else:
         audio = _decode_with_ffmpeg(data, name)
@@ -134,13 +137,11 @@ def decode(data: bytes, rate: int, name: str, recognized: Callable[[], None]) ->
 def _decode_with_ffmpeg(data: bytes, name: str) -> Decoded:
     if shutil.which("ffmpeg") is None:
         raise AudioError(
-            f"{name} is not a plain PCM WAV{looks_like(data)}, and nothing installed decodes it: {INSTALL}, "
+            f"{name} is not a plain PCM WAV{_look(data)}, and nothing installed decodes it: {INSTALL}, "
             "or install the ffmpeg program"
         )
     if not _is_self_contained(data):
-        raise AudioError(
-            f"{name} isn't audio that is safe to give to ffmpeg{looks_like(data)}; if it is audio: {INSTALL}"
-        )
+        raise AudioError(f"{name} isn't audio that is safe to give to ffmpeg{_look(data)}; if it is audio: {INSTALL}")
     try:
         segment = import_audio_segment().from_file(io.BytesIO(data))
     except AudioError:
@@ -159,6 +160,20 @@ def _is_self_contained(data: bytes) -> bool:
         length = sum((byte & 0x7F) << shift for byte, shift in zip(data[6:10], (21, 14, 7, 0)))
         data = data[10 + length : 26 + length]
     return data.startswith(_SELF_CONTAINED + _MPEG_FRAMES) or data[4:8] == b"ftyp"
+
+
+def _look(data: bytes) -> str:
+    """Returns, for a message, what bytes may be that aren't audio: a failed download, a name."""
+    start = data[:1000].lstrip(b"\xef\xbb\xbf \t\r\n")
+    if not start or any(byte < 32 and byte not in b"\t\n\r" for byte in start):
+        return ""
+    try:
+        start.decode("utf-8")
+    except UnicodeDecodeError as error:
+        if error.start < len(start) - 3:  # else the last character was cut
+            return ""
+    kind = "HTML or XML" if start[:1] == b"<" else "JSON" if start[:1] in (b"{", b"[") else "text"
+    return f" (it looks like {kind})"
 
 
 def resample(audio: Decoded, rate: int, name: str) -> Decoded:

@@ -86,7 +86,9 @@ _RENAME = "rename it, or take its folder off sys.path"
 def _not_imported(name: str, error: Exception, repair: str) -> AudioError:
     try:
         spec = importlib.util.find_spec(name)
-    except (ImportError, ValueError):
+    except (ImportError, ValueError) as no_spec:
+        if raised_by_handler(no_spec):
+            raise
         spec = None
     where = f" from {spec.origin!r}" if spec is not None else ""
     reason = f"{type(error).__name__}: {error}"

@@ -177,7 +177,9 @@ def read_file(path: Union[str, os.PathLike[str]]) -> bytes:
 def _unreadable(path: Union[str, os.PathLike[str]], name: str, error: Exception) -> AudioError:
     scheme = re.match(r"([A-Za-z][A-Za-z0-9+.-]+)://|data:", os.fsdecode(path))
     if scheme:
-        if scheme[1] is not None and scheme[1].lower() == "file":
+        if scheme[1] is None:
+            return AudioError(f"{name} is a data: URL: decode it, and give its bytes")
+        if scheme[1].lower() == "file":
             return AudioError(f"{name} is a URL: give the path of the file")
         return AudioError(f"{name} is a URL: download it first, and give the path of the file, or its bytes")
     if isinstance(error, (FileNotFoundError, NotADirectoryError)):
@@ -218,7 +220,9 @@ def _working_directory(path: Union[str, os.PathLike[str]]) -> str:
         return ""
     try:
         return f", it is looked up from {os.getcwd()!r}"
-    except OSError:
+    except OSError as error:
+        if raised_by_handler(error):
+            raise
         return ": it is looked up from the working directory, and that was deleted"
 
 

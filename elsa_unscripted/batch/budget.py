@@ -14,8 +14,8 @@ BILLABLE_UNIT_SECONDS = 15.0  # s: a third-party catalogue says so; unconfirmed
 class Budget:
     """What may be spent, and what was.
 
-    Each exchange has a reservation of its recording's length. First ask `has_room()`, then call `reserve()`, before
-    anybody else asks: one thread does all of it. When the exchange has ended, `bill()` what it sent, or `release()` the
+    Each exchange has a reservation of its recording's length. Ask `has_room()`, then call `reserve()`, with no other
+    question between: one thread does all of it. When the exchange has ended, `bill()` what it sent, or `release()` the
     reservation if the server has metered nothing.
 
     Attributes:

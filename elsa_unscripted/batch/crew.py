@@ -1,4 +1,4 @@
-"""`Crew`: who runs the exchanges of a batch, threads of its own or any `concurrent.futures.Executor`. Told by `run`."""
+"""`Crew`: runs the exchanges of a batch for `run`, in threads of its own or in any `concurrent.futures.Executor`."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from ..mailbox import Mailbox
 from .ticket import Done, Ticket
 from .worker import score_anywhere, score_file
 
-THREADS_END = 3.0  # s beyond `close_timeout`: for exchanges that were cancelled to end
+THREADS_END = 3.0  # s beyond `close_timeout`: for the threads of cancelled exchanges to end
 
 
 class Crew(Protocol):
@@ -32,7 +32,7 @@ class Crew(Protocol):
         """Hands an exchange over.
 
         Returns:
-            Why it can't be run, nor any other; `None` if it was taken.
+            An error, if neither this exchange nor any other can be run; `None` if it was taken.
         """
 
     def forget(self, ticket: Ticket) -> None:
@@ -45,8 +45,8 @@ class Crew(Protocol):
 class ThreadCrew:
     """Threads of the batch's own, one for each exchange that runs.
 
-    Not a `ThreadPoolExecutor`: its locks, and those of its futures, can be lost to Ctrl-C, and its threads then keep
-    the interpreter from ending.
+    Not a `ThreadPoolExecutor`: Ctrl-C can leave its locks, or those of its futures, locked for ever, and its threads
+    then keep the interpreter from ending.
     """
 
     in_this_process = True
@@ -58,13 +58,13 @@ class ThreadCrew:
         self._threads: Dict[Ticket, threading.Thread] = {}
 
     def start(self, ticket: Ticket) -> Optional[Exception]:
-        # A daemon: an exchange that nobody waits for any more must not keep the interpreter.
+        # A daemon: an exchange that nobody waits for any more must not keep the interpreter from ending.
         thread = threading.Thread(target=_work, args=(self._client, ticket, self._wake), name="elsa-batch", daemon=True)
         self._threads[ticket] = thread
         try:
             thread.start()
         except RuntimeError as error:
-            # A signal handler may raise in `start()`, too: that comes through, and `close()` finds the thread.
+            # What a signal handler raises in `start()` comes through; `close()` then finds the thread.
             if type(error) is not RuntimeError or "start new thread" not in str(error):
                 raise
             del self._threads[ticket]
@@ -83,13 +83,14 @@ class ThreadCrew:
         self._client.close()
         deadline = Deadline(self._close_timeout + THREADS_END)
         for thread in list(self._threads.values()):
-            # The garbage collector closes a batch that was dropped, and may run in one of the batch's own threads.
+            # The garbage collector closes a batch that was dropped. It may run in one of these threads, and no thread
+            # can join itself.
             if thread is not threading.current_thread() and thread.ident is not None:
                 thread.join(deadline.remaining())
 
 
 def _work(client: Client, ticket: Ticket, wake: Mailbox[None]) -> None:
-    """Runs in a thread of the crew's own, where no signal handler does."""
+    """Runs an exchange in a thread of the crew's own, where no signal handler can raise."""
     try:
         ticket.done = score_file(client, ticket.path)
     except BaseException as error:  # noqa: BLE001 - told to the batch, whatever it is
@@ -130,10 +131,10 @@ class ExecutorCrew:
 
 
 def _deliver(ticket: Ticket, wake: Mailbox[None], future: Future[Done]) -> None:
-    """Fills a ticket in, in a thread of the executor, or in the batch's own if it has ended already or is cancelled.
+    """Fills a ticket in. Called in a thread of the executor; or in the batch's, if its task has ended or is cancelled.
 
-    In the batch's own thread a signal handler may raise. `future.result()` raises what the task has raised, which can't
-    be told from that; `future.exception()` returns it.
+    In the batch's thread a signal handler may raise. `future.result()` would raise the error of the task, which can't
+    be told from that of a handler. So the error is asked for with `future.exception()`, which returns it.
     """
     try:
         if future.cancelled():
@@ -143,7 +144,7 @@ def _deliver(ticket: Ticket, wake: Mailbox[None], future: Future[Done]) -> None:
             if ticket.lost is None:
                 ticket.done = future.result(0)
     except BaseException as error:
-        ticket.lost = error  # or the batch would wait for this ticket for ever
+        ticket.lost = error  # else the batch would wait for this ticket for ever
         raise
     finally:
         wake.put(None)

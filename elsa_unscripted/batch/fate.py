@@ -1,6 +1,7 @@
 """What becomes of a recording whose exchange has ended. `run` asks `decide()` once for each exchange, and obeys.
 
-no error, a verdict against it, audio that is none ... FINISH
+success, failed, bad quality, unreadable audio ....... FINISH
+whatever ran the exchange broke ...................... FINISH: nobody knows whether it was metered
 the token or the config refused ...................... END: every other exchange would end like this one
 turned away (HTTP 429) ............................... WAIT_TURN, up to MAX_REFUSALS in a row
 too many open files .................................. WAIT_ROOM, if others here will close theirs
@@ -27,7 +28,7 @@ from ..exchange.retry import wait_before_retry
 from .budget import Budget
 from .job import Job, is_out_of_files
 
-MAX_REFUSALS = 10  # how often a recording is turned away (HTTP 429) with no success of any, before it fails
+MAX_REFUSALS = 10  # HTTP 429s in a row, while no other recording passes, after which a recording fails
 
 
 class Step(enum.Enum):
@@ -84,7 +85,8 @@ def decide(
     if others_close_files and is_out_of_files(error):
         return Fate(Step.WAIT_ROOM)
     if isinstance(error, ConnectError):
-        # Also when the batch is ending: as unfinished it is tried by the next run, as a failure it wouldn't be.
+        # Also when the batch is ending: the recording is then left unfinished, and the next run tries it. With a
+        # failure in the journal, the next run would not.
         wait = wait_before_retry(error, job.connects)
         if wait is not None and wait < config.connect_timeout and job.connects < config.connect_retries:
             return Fate(Step.RECONNECT, wait)

@@ -24,14 +24,14 @@ from .budget import Budget
 from .job import Job
 from .outcome import Outcome, Resumed
 
-PAUSE = 0.1  # s: before slow paths that gave none are asked again
+PAUSE = 0.1  # s until `SlowPaths` that gave no path are asked again
 
 
 class SlowPaths(Iterator[PathLike]):
     """Paths that may take hours to come, such as the lines of a pipe: a batch can ask for one without waiting for it.
 
     Args:
-        paths: Yields each path, and `None`, at once, as long as the next one isn't there yet.
+        paths: Yields each path; and `None`, without waiting, while the next path isn't there yet.
     """
 
     def __init__(self, paths: Iterator[Optional[PathLike]]) -> None:
@@ -46,7 +46,7 @@ class SlowPaths(Iterator[PathLike]):
         return next(self._paths)
 
     def __next__(self) -> PathLike:
-        """Waits for the next path: for whoever knows nothing of `poll()`."""
+        """Waits for the next path, as any other iterator does."""
         while True:
             path = self.poll()
             if path is not None:
@@ -59,10 +59,10 @@ class Intake:
 
     Args:
         paths: From the caller; `SlowPaths` are polled, all others may keep `draw()` waiting.
-        journal: What was scored already; `None` if nothing is known of that.
+        journal: What was scored already; `None` in a batch without a journal.
         options: Those that change the result: the journal finds by content and these.
         retry_failed: Whether recordings that failed in an earlier run are scored again.
-        budget: Is asked whether there is room for a recording; to book it is up to the caller of `draw()`.
+        budget: Is asked whether there is room for a recording. Whoever calls `draw()` makes the reservation.
 
     Attributes:
         exhausted: Whether all paths were drawn.
@@ -84,9 +84,10 @@ class Intake:
         self._retry_failed = retry_failed
         self._budget = budget
         self._poll_at = 0.0  # monotonic: when slow paths are asked again
-        self._put_back: List[Job] = []  # drawn, and to be drawn once more
+        self._put_back: List[Job] = []  # were drawn, and are to be drawn once more
         self._held: List[Job] = []
-        self._under_way: Set[str] = set()  # SHA-256 of the jobs that `let_go()` wasn't called for yet; with a journal
+        # SHA-256 of the jobs that `let_go()` wasn't called for; in a batch with a journal.
+        self._under_way: Set[str] = set()
 
     @property
     def held(self) -> int:
@@ -108,8 +109,8 @@ class Intake:
         Returns:
             A job, if the recording is to be scored: reserve its length in the budget, and call `let_go()` when it has
             ended. An outcome, if there is nothing to score. `None` if the recording is held, or if there is no path,
-            for now or (see `exhausted`) for ever. An exception, if the caller's iterable raised it or gave what is no
-            path, or if the journal can't be read; the recording is drawn again then.
+            for now or (see `exhausted`) for ever. An exception, if the caller's iterable raised it or gave something
+            that is no path; or if the journal can't be read, when the recording is drawn again later.
         """
         job = self._next()
         if not isinstance(job, Job) or (self._journal is None and self._budget.most_seconds is None):
@@ -127,7 +128,7 @@ class Intake:
         if known is not None:
             return known
         if self._budget.most_seconds is not None:
-            with contextlib.suppress(AudioError):  # the exchange comes upon the same error, and tells it
+            with contextlib.suppress(AudioError):  # the exchange meets the same error, and reports it
                 job.audio_seconds = seconds_in(data)
         if job.sha256 in self._under_way:
             self._held.append(job)
@@ -139,7 +140,7 @@ class Intake:
         self._put_back.append(Job(given, os.fsdecode(given)))
 
     def release(self) -> Union[Job, Outcome, None]:
-        """Takes a recording that was held, and whose like has ended.
+        """Takes a recording that was held until another of the same content has ended.
 
         Returns:
             A job or an outcome, as `draw()` does; `None` if there is no such recording.

@@ -22,8 +22,8 @@ from .ticket import Ticket
 if TYPE_CHECKING:
     from .fate import Fate
 
-# Errors that tell nothing about the recording: the journal must not call it finished.
-_BESIDE = (AuthenticationError, ConfigError, RateLimitedError, ScoreCancelledError)
+# Errors that tell nothing about the recording. It gets no line in the journal for them, so the next run tries it again.
+_NOT_OF_RECORDING = (AuthenticationError, ConfigError, RateLimitedError, ScoreCancelledError)
 
 
 class Job:
@@ -32,15 +32,15 @@ class Job:
     Attributes:
         given: Its path, as the caller gave it.
         path: The same as text.
-        sha256: Of its bytes, as they were when it was drawn; `None` without a journal and a budget.
-        audio_seconds: How long it is, in a batch that has a budget.
+        sha256: Of its bytes when it was drawn; `None` in a batch that has neither a journal nor a budget.
+        audio_seconds: How long it is, in a batch that has a budget; else 0.
         ticket: Its exchange, the last one if there were several.
-        fate: What follows on that exchange, once it has ended and this was decided.
+        fate: What follows on that exchange; `None` until it has ended and `run` has asked `fate`.
         started: When that exchange began, monotonic.
         attempts: Exchanges before that one.
-        seconds: How long those took.
-        connects: How often it was sent again since no connection was made.
-        streams: How often it was sent again since its stream broke.
+        seconds: How long the exchanges before that one took.
+        connects: How often it was tried again because no connection was made.
+        streams: How often it was sent again because its stream broke.
         not_before: When it may be sent again, monotonic.
     """
 
@@ -57,12 +57,12 @@ class Job:
         self.connects = 0
         self.streams = 0
         self.not_before = 0.0
-        self._refusals = 0  # in a row, no other recording having passed between them
+        self._refusals = 0  # HTTP 429s in a row, while no other recording passed
         self._passed = 0  # how many exchanges of the batch had passed at the last refusal
 
     @property
     def error(self) -> Optional[ElsaError]:
-        """What went wrong; also if whatever ran the exchange broke."""
+        """What went wrong; a `StreamClosedError` if the thread or executor that ran the exchange broke."""
         if self.ticket.done is not None:
             return self.ticket.done.error
         error = StreamClosedError(
@@ -95,12 +95,12 @@ class Job:
         return self._refusals if self._passed == passed else 0
 
     def note_refused(self, passed: int) -> None:
-        """Takes note that it was turned away when so many exchanges of the batch had passed."""
+        """Takes note that it was turned away (HTTP 429) when so many exchanges of the batch had passed."""
         self._refusals = self.refusals_since(passed) + 1
         self._passed = passed
 
     def begin(self) -> None:
-        """Gets a ticket for its first or next exchange."""
+        """Makes the ticket of its first or next exchange."""
         done = self.ticket.done
         if done is not None:
             self.attempts += done.began
@@ -139,7 +139,7 @@ def is_out_of_files(error: Optional[BaseException]) -> bool:
 
 
 def record(journal: Optional[Journal], options: Mapping[str, Any], jobs: Iterable[Job]) -> List[Job]:
-    """Writes what came of recordings to the journal, unless it says nothing about them, such as a refused token.
+    """Writes to the journal what came of recordings, but for errors that say nothing about them: a refused token.
 
     Args:
         journal: Where to; nothing is done without one.
@@ -157,7 +157,7 @@ def record(journal: Optional[Journal], options: Mapping[str, Any], jobs: Iterabl
     recorded, objects = [], []
     for job in jobs:
         done = job.ticket.done
-        if done is None or done.sha256 is None or isinstance(done.error, _BESIDE):
+        if done is None or done.sha256 is None or isinstance(done.error, _NOT_OF_RECORDING):
             continue
         conclusion = done.result if done.result is not None else done.error
         assert conclusion is not None

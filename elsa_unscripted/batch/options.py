@@ -1,4 +1,4 @@
-"""The options of a batch: checked when it is made, by `run`; and those that change a result."""
+"""The options of a batch: checks them for `run`, and tells which of them change a result."""
 
 from __future__ import annotations
 

@@ -20,8 +20,8 @@ class Outcome:
         result: The result, if it was scored.
         error: Why it wasn't.
         attempts: Exchanges begun for it in this run; 0 if none was (in the journal, over budget, unreadable, …).
-        seconds: How long they took together.
-        from_journal: It was scored earlier, in another run or in this one under another name; nothing was sent.
+        seconds: How long these exchanges took together.
+        from_journal: The journal had it, from an earlier run or from this one under another name; nothing was sent.
         sha256: Of the file's bytes; `None` when it couldn't be read.
     """
 
@@ -37,7 +37,7 @@ class Outcome:
 class Resumed(Outcome):
     """An outcome from the journal. Its line is parsed when `result` or `error` is first asked for."""
 
-    # `result` and `error` aren't properties: `replace()` calls the dataclass's own `__init__`, which sets them.
+    # Not plain properties: `dataclasses.replace()` calls the dataclass's `__init__`, which sets `result` and `error`.
 
     _line: Line
 
@@ -68,7 +68,7 @@ class Resumed(Outcome):
 
 @dataclass(frozen=True)
 class BatchProgress:
-    """How far a batch is.
+    """How far a batch is, for `on_progress`.
 
     Attributes:
         succeeded: Recordings that were scored in this run.

@@ -39,14 +39,15 @@ from .throttle import Throttle
 logger = logging.getLogger("elsa_unscripted")
 
 MAX_WORKERS = 16
-DRAW_SECONDS = 0.1  # s: paths are drawn no longer than this before what has ended meanwhile gets into the journal
-LONGEST_WAIT = 1.0  # s: `on_progress` is called so often, at least
+DRAW_SECONDS = 0.1  # s of drawing paths, after which the journal first gets what has ended meanwhile
+LONGEST_WAIT = 1.0  # s: `on_progress` is called at least so often
 
 
 class Batch(Iterator[Outcome]):
     """The outcomes of a batch as they come: what `score_many()` returns. A context manager, too.
 
-    Iterate in one thread. To leave the `with`, to drop the batch, or Ctrl-C while it waits, closes it.
+    Iterate in one thread. The batch is closed when the `with` is left, when nobody refers to it any more, and by Ctrl-C
+    while it waits.
     """
 
     def __init__(
@@ -79,14 +80,14 @@ class Batch(Iterator[Outcome]):
         self._on_progress = on_progress
         self._told: Optional[BatchProgress] = None  # what `on_progress` was last called with
 
-        # Where a recording is. Each that was drawn is in `_intake` or in one of these, or was yielded, or is given up.
-        self._flying: Dict[Job, None] = {}  # a set in the order in which they began; until they are in the journal
-        self._again: Deque[Job] = deque()  # to be started when it is their time
+        # A recording that was drawn is in `_intake` or in one of the next three, or was yielded, or counts as given up.
+        self._flying: Dict[Job, None] = {}  # as a set, in the order of their start; each until it is in the journal
+        self._again: Deque[Job] = deque()  # to be sent, each as soon as its `not_before` allows
         self._ready: Deque[Outcome] = deque()  # to be yielded
         self._given_up = 0
 
         self._stopped = False
-        self._fatal: Optional[BaseException] = None  # raised when those in flight have been yielded
+        self._fatal: Optional[BaseException] = None  # is raised after those in flight have been yielded
         self._succeeded = self._failed = self._resumed = self._skipped = 0
         self._audio_seconds = 0.0
 
@@ -107,14 +108,14 @@ class Batch(Iterator[Outcome]):
         Raises:
             AuthenticationError: The token is refused. Those that were in flight have been yielded before.
             BrokenExecutor: The executor broke. Likewise.
-            JournalError: The journal can't be written. The next call tries again: nothing that has finished is lost.
+            JournalError: The journal can't be written. The next call tries again; nothing that has finished is lost.
             Exception: What `audio` or `on_progress` raised. Those in flight have been yielded before.
         """
         try:
             return self._next()
         except JournalError:
             raise
-        except BaseException:  # the end, what ended it, or Ctrl-C
+        except BaseException:  # `StopIteration`, what ended the batch early, or Ctrl-C
             self.close()
             raise
 
@@ -122,20 +123,21 @@ class Batch(Iterator[Outcome]):
         """Starts no more recordings; those in flight finish and are yielded. From any thread or signal handler."""
         # No lock here: the thread that a signal handler interrupts may hold it.
         self._stopped = True
-        self._told = None  # `on_progress` is called, although no number has changed
+        self._told = None  # so that `on_progress` is called, although no number has changed
         self._wake.put(None)
 
     def close(self) -> None:
         """Ends the batch at once: those in flight are cancelled, and not yielded. Does nothing the second time.
 
-        What finished nevertheless is in the journal. With an executor, what runs there is left alone, and ends by
-        itself, unheard. Call it from the thread that iterates, and not from a signal handler: raise an exception there.
+        What has finished by then is in the journal. With an executor, what runs there goes on until it ends by itself,
+        and its result is lost. Call `close()` in the thread that iterates. A signal handler must not call it: let the
+        handler raise an exception.
         """
         self._end()
 
     @property
     def progress(self) -> BatchProgress:
-        """How far it is now."""
+        """How far the batch is now."""
         return BatchProgress(
             succeeded=self._succeeded,
             failed=self._failed,
@@ -189,7 +191,7 @@ class Batch(Iterator[Outcome]):
         return self._intake.exhausted and not self._intake.waiting and not self._again
 
     def _wait(self) -> None:
-        """Waits until something has ended or may begin, or the caller wants to know how far it is."""
+        """Waits until something has ended or may begin, or until it is time to call `on_progress`."""
         wait = min(self._throttle.waiting() or LONGEST_WAIT, LONGEST_WAIT)
         if self._may_start():
             now = time.monotonic()
@@ -199,7 +201,7 @@ class Batch(Iterator[Outcome]):
         try:
             self._wake.get(timeout=wait)
         except queue.Empty:
-            self._told = None  # time has passed: `on_progress` is called, although no number has changed
+            self._told = None  # so that `on_progress` is called: time has passed, although no number has changed
 
     def _report(self) -> None:
         if self._on_progress is None:
@@ -255,9 +257,9 @@ class Batch(Iterator[Outcome]):
             if job is not None:
                 self._start(job)
             elif self._ready:
-                return  # the caller takes these first: a million recordings may be in the journal already
+                return  # yield these first: a million recordings may be in the journal already
             if time.monotonic() > until and self._wake:
-                return  # what has ended gets into the journal first: `audio` may be slow to give paths
+                return  # the journal first gets what has ended: `audio` may be slow to give paths
 
     def _due(self) -> Optional[Job]:
         """Takes the first recording that is to be sent again now."""
@@ -295,13 +297,13 @@ class Batch(Iterator[Outcome]):
     # What has ended.
 
     def _settle(self) -> None:
-        """Takes what has ended to the journal, and then to its place."""
+        """Writes what has ended to the journal; then moves each recording on, as its fate says."""
         with contextlib.suppress(queue.Empty):
             while True:
                 self._wake.get_nowait()
         ended = [job for job in self._flying if job.ticket.ended]
         for job in ended:
-            if job.fate is None:  # else it was decided before, and the journal couldn't be written then
+            if job.fate is None:  # else decided by an earlier call, which couldn't write the journal
                 self._conclude(job)
         record(self._journal, self._options, [job for job in ended if job.fate and job.fate.step is Step.FINISH])
         for job in ended:
@@ -312,7 +314,7 @@ class Batch(Iterator[Outcome]):
             self._throttle.lower_limit(len(self._flying))
 
     def _conclude(self, job: Job) -> None:
-        """Decides what follows on an exchange; settles what it has cost, and reserves what another one may cost."""
+        """Decides what follows on an exchange; books what it has cost, and reserves what another one may cost."""
         if job.error is None or job.error.possibly_billed:
             self._budget.bill(job.sent_seconds)
         else:

@@ -1,4 +1,4 @@
-"""How many exchanges of a batch may run at once; asked and told by `run`."""
+"""`Throttle`: how many exchanges of a batch may run at once. Asked by `run`, which tells it how each one ended."""
 
 from __future__ import annotations
 
@@ -31,8 +31,8 @@ class Throttle:
         self.passed = 0
         self._streak = 0  # exchanges that passed since `concurrency` changed
         self._refusals = 0  # decreases since an exchange passed; the next back-off doubles with each
-        self._lowered_at = -math.inf  # monotonic
-        self._resume_at = -math.inf  # monotonic
+        self._lowered_at = -math.inf  # when `concurrency` was last lowered, monotonic
+        self._resume_at = -math.inf  # when the back-off ends, monotonic
 
     def waiting(self) -> float:
         """Returns the seconds until an exchange may begin; 0.0 outside a back-off."""

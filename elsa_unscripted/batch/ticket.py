@@ -23,7 +23,7 @@ class Done:
         result: The result.
         error: The error.
         sha256: Of the bytes that were scored; `None` when they couldn't be read.
-        began: Whether there was an exchange: not if the audio was unreadable.
+        began: Whether an exchange was begun: not if the audio was unreadable or an option wrong.
         seconds: How long it took.
         audio_seconds: How long the recording is; `None` if no packet of it was sent.
     """
@@ -56,7 +56,7 @@ class Ticket:
 
     @property
     def breakdown(self) -> Optional[BrokenExecutor]:
-        """Why its executor will run no other exchange either; `None` if only this one was lost, or none was."""
+        """The error of an executor that will run no other exchange either; `None` if at most this one was lost."""
         if isinstance(self.lost, CancelledError):
             broken = BrokenExecutor("the executor has cancelled what it was given: is its cluster gone?")
             broken.__cause__ = self.lost

@@ -1,4 +1,4 @@
-"""What is run for each recording of a batch, by a crew: in this process, in another, or on another machine."""
+"""What a `crew` runs for each recording of a batch: in this process, in another, or on another machine."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from .ticket import Done
 
 
 def score_file(client: Client, path: str) -> Done:
-    """Reads a recording once, and scores what was read."""
+    """Reads a recording once, so that the hash is that of the bytes that are scored, and scores it."""
     began = time.monotonic()
     sha256: Optional[str] = None
     audio_seconds: Optional[float] = None
@@ -38,18 +38,18 @@ def score_file(client: Client, path: str) -> Done:
     return Done(result, problem, sha256, begun, time.monotonic() - began, audio_seconds)
 
 
-def score_anywhere(path: str, config: Config, ticket: str) -> Done:
+def score_anywhere(path: str, config: Config, call_id: str) -> Done:
     """Scores a recording wherever an executor runs it, maybe on another machine.
 
     Args:
         path: The recording.
         config: All options, and the token.
-        ticket: Different each time. Dask takes two calls with equal arguments for one, and gives both one outcome.
+        call_id: Different in each call. Dask takes two calls with equal arguments for one, and runs it once.
     """
     return score_file(_client(config), path)
 
 
 @functools.lru_cache(maxsize=4)
 def _client(config: Config) -> Client:
-    """Kept from one recording to the next: it loads the system's certificates, which takes milliseconds."""
+    """Returns one client for equal options: each loads the system's certificates, which takes milliseconds."""
     return Client(config=config)

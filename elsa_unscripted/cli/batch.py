@@ -27,10 +27,10 @@ from .table import Table
 from .tally import Tally
 from .terminal import PROGRAM, say
 
-MIN_UNCONNECTED = 5  # recordings that can't be sent, the first ones, before the rest isn't tried
-# Checked here: Dask takes 20 s to refuse another.
+MIN_UNCONNECTED = 5  # if at least so many recordings, the first ones, get no connection, the rest isn't tried
+# What an address looks like. Checked here, because Dask takes 20 s to refuse anything else.
 _DASK_ADDRESS = re.compile(r"((tcp|tls|ucx|wss?)://)?[^/\s]+:\d{1,5}/?")
-FULL_DISK_SECONDS = 30.0  # s: for somebody, or whatever cleans up, to make room
+FULL_DISK_SECONDS = 30.0  # s: for people, or programs that clean up, to make room
 _FULL = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
 DASK_SECONDS = 10.0  # s: to reach the scheduler, as long as a connection to the service may take
 
@@ -52,10 +52,10 @@ class _Run:
         self._options = options
         self._tally = Tally()
         self._columns = Columns()
-        self._presses = 0  # of Ctrl-C
-        self._flying = 0  # recordings that were in flight at the first one
+        self._presses = 0  # of Ctrl-C; a SIGTERM counts, too
+        self._flying = 0  # recordings that were in flight at the first press
         self._problem: Optional[ElsaError] = None
-        self._status: Optional[int] = None  # what it ends with, if that is known before the end
+        self._status: Optional[int] = None  # the exit status, if it is known before the end
         if options.output == "-":
             raise ConfigError("-o must be a file, from which an interrupted batch goes on; not -")
         jobs = int(number("--jobs", options.jobs, int, "a whole number above 0"))
@@ -86,7 +86,7 @@ class _Run:
                 on_progress=self._on_progress,
             )
         )
-        # Only now: the journal's lock keeps a second run from emptying the table of the first.
+        # After `score_many()` has locked the journal. Else a second run would empty the table of the first.
         self._table = None if options.csv is None else _table(options, self._inputs.columns)
         stack.callback(self._end_table)
 
@@ -109,7 +109,8 @@ class _Run:
         self._end_table()
         self._meter.show(self._batch.progress, last=True)
         self._meter.close()
-        # What Dask logs at its end must not be the last word. Nobody waits for a cluster that is gone.
+        # Closed before the summary is printed, so that what Dask logs doesn't follow it. If the cluster is gone, to
+        # close it fails, which doesn't matter.
         with contextlib.suppress(Exception, KeyboardInterrupt):
             self._cluster.close()
         if self._problem is not None:
@@ -117,7 +118,7 @@ class _Run:
         return self._conclude(time.monotonic() - began)
 
     def _next(self) -> Optional[Outcome]:
-        """Waits for an outcome, and on a full disk for room: what has finished is paid for."""
+        """Waits for an outcome; if the disk is full, waits for room, because what has finished is paid for."""
         until = None
         while True:
             try:
@@ -158,7 +159,7 @@ class _Run:
             self._fail(f"no connection for {enough} recordings, and none ever: no more are tried", NOT_CONNECTED)
 
     def _on_progress(self, progress: BatchProgress) -> None:
-        """Called by the batch in this thread, where printing is safe, as it isn't in a signal handler."""
+        """Called by the batch in this thread, where printing is safe. In a signal handler it isn't."""
         if self._presses and not self._meter.stopping:
             self._meter.stopping = True
             self._meter.say(f"stopping: {self._flying} in flight finish; Ctrl-C again cuts them off")
@@ -207,8 +208,8 @@ class _Run:
             say(f"The results are in {options.output}{table}.", lead="")
         cut_short = self._presses or self._status is not None
         if cut_short or tally.missing:
-            # Cut short, only where some weren't reached: that is in the journal, and nobody would want it to be the
-            # last word.
+            # After a batch that was cut short, failures are repeated only if some recordings got no connection. These
+            # failures are in the journal, too, and without --retry-failed they would stay there for good.
             retry = tally.again and not options.retry_failed and (tally.unconnected or not cut_short)
             words, left_out = _command(options, ["--retry-failed"] if retry else [])
             with_token = f" (give {' and '.join(left_out)} again)" if left_out else ""
@@ -242,7 +243,7 @@ def _dask(address: str, stack: contextlib.ExitStack) -> Executor:
 
 @contextlib.contextmanager
 def _signals(handler: Callable[[int, Optional[FrameType]], None]) -> Iterator[None]:
-    """Handles Ctrl-C and SIGTERM alike, unless whoever started us wants them ignored, as `nohup` and `&` may."""
+    """Handles Ctrl-C and SIGTERM alike, unless whoever started this process has them ignored, as a shell's `&` may."""
     before = {each: signal.getsignal(each) for each in (signal.SIGINT, signal.SIGTERM)}
     ours = [each for each, old in before.items() if old not in (signal.SIG_IGN, None)]
     for each in ours:
@@ -266,7 +267,7 @@ def _command(options: argparse.Namespace, more: Sequence[str]) -> Tuple[str, Lis
     words = iter(options.words)
     for word in words:
         if word == "--":
-            kept += [*more, word, *words]  # behind it, an option would be taken for a path
+            kept += [*more, word, *words]  # an option behind `--` would be taken for a path
             more = ()
             break
         name, equals, value = word.partition("=")

@@ -1,4 +1,4 @@
-"""The drop-in for the vendor's script: its options, and the same beginnings of its log lines on stderr.
+"""The drop-in for the vendor's script: the same options, and the same beginnings of the log lines on stderr.
 
 `scripts/streaming_unscripted_client.py` calls `main()`. README.md in this folder lists what differs from the vendor's
 script: above all, a failure has an exit status other than 0.
@@ -85,7 +85,7 @@ class Narrator:
 
     def progress(self, sent: float, total: float) -> None:
         """Takes the seconds of audio sent, after each packet."""
-        # Logged with the last packet. If this line waited until the message has left, the server's answer could be
+        # Logged with the last packet. If this line waited until `end_stream` has left, the server's answer could be
         # logged before it.
         if sent >= total:
             logging.info("Sending end_stream")

@@ -1,4 +1,4 @@
-"""The recordings that `batch` is given: files, folders that are walked, and a list that is read as it comes."""
+"""The recordings that `batch` is given: files, folders that are searched, and a list that is read as it comes."""
 
 from __future__ import annotations
 
@@ -18,15 +18,15 @@ from .options import stdin
 
 logger = logging.getLogger("elsa_unscripted")
 
-# What a folder is searched for: what the extra `formats` decodes, under its usual names, in lower case.
+# What a folder is searched for: the usual extensions, in lower case, of what the extra `formats` decodes.
 EXTENSIONS = frozenset(
     (".aac", ".aif", ".aiff", ".flac", ".m4a", ".mp3", ".mp4", ".oga", ".ogg", ".opus", ".wav", ".webm", ".wma")
 )
 PATH_COLUMN = "path"  # the column that makes a list a table
-SEPARATORS = ",;\t"  # what spreadsheets write between columns, by the language that they are set to
-READER = "elsa-list"  # the thread that reads a pipe
-READ_AHEAD = 64  # rows of a list that comes through a pipe
-COUNT_SECONDS = 3.0  # s: what it may cost to know how many recordings there are before the first is begun
+SEPARATORS = ",;\t"  # what spreadsheets write between columns; it depends on their language
+READER = "elsa-list"  # the name of the thread that reads a pipe
+READ_AHEAD = 64  # rows that are read ahead of a list that comes through a pipe
+COUNT_SECONDS = 3.0  # s: counting the recordings, before the first is begun, may take no longer
 
 
 class Input(NamedTuple):
@@ -34,7 +34,7 @@ class Input(NamedTuple):
 
     Attributes:
         path: Where the recording is.
-        columns: What the path's row of the list has beside it, in the order of the list's columns.
+        columns: The other cells of the path's row in the list, in the order of the list's columns.
     """
 
     path: str
@@ -45,8 +45,8 @@ class Inputs:
     """All recordings that a command line names, in a stable order: the paths as given, then the list.
 
     Args:
-        paths: Files, and folders to walk.
-        globs: What the name of a file in a folder must match; none: `EXTENSIONS` decide.
+        paths: Files, and folders to search.
+        globs: Patterns, one of which the name of a file in a folder must match; without any, `EXTENSIONS` decide.
         list_file: One path per line, or a CSV with a column `path`; `-` is standard input.
 
     Attributes:
@@ -54,8 +54,8 @@ class Inputs:
         named: The list as it is called in errors.
 
     Raises:
-        ConfigError: None of the paths exists, or the list can't be read. Where others exist, one that doesn't is a
-            recording like them: to score it fails, and tells why.
+        ConfigError: There is no list and none of the paths exists, or the list can't be read. A missing path beside
+            others is no error here: scoring it fails, and tells why.
     """
 
     def __init__(self, paths: Sequence[str], globs: Sequence[str] = (), list_file: Optional[str] = None) -> None:
@@ -69,7 +69,7 @@ class Inputs:
         self.columns: Sequence[str] = ()
         self._rows: Iterator[Input] = iter(())
         self._opened: Optional[IO[str]] = None
-        self._read_apart = False  # whether a thread reads the list, and closes it
+        self._read_apart = False  # whether a thread is reading the list, and will close it
         if list_file is not None:
             self._opened = self._open()
             try:
@@ -80,12 +80,12 @@ class Inputs:
 
     def close(self) -> None:
         """Closes the list; standard input stays open."""
-        # Not while a thread waits for a line of the list: `close()` would wait for that line, too.
+        # Not while a thread waits for a line of the list: closing the file would wait for that line, too.
         if self._opened is not None and self._list_file != "-" and not self._read_apart:
             self._opened.close()
 
     def __iter__(self) -> Iterator[Optional[Input]]:
-        """Yields them once; and `None`, at once, while the next line of a list isn't there yet.
+        """Yields each recording, once; and `None`, without waiting, while the next line of the list isn't there yet.
 
         Raises:
             ConfigError: The list can't be read on.
@@ -115,7 +115,7 @@ class Inputs:
             came.put(end)
 
         self._read_apart = True
-        # A daemon: while it waits for a line, nothing can wake it, and it must not keep the interpreter.
+        # A daemon: nothing can wake it while it waits for a line, and it must not keep the interpreter from ending.
         threading.Thread(target=read, name=READER, daemon=True).start()
         try:
             while True:
@@ -133,10 +133,10 @@ class Inputs:
             left.set()
             with contextlib.suppress(queue.Empty):
                 while True:
-                    came.get_nowait()  # makes room: the thread may wait in `put()`, and looks at `left` after it
+                    came.get_nowait()  # makes room: the thread may be waiting in `put()`, and looks at `left` after it
 
     def count(self) -> Optional[int]:
-        """Returns how many there are; `None` if only reading standard input, or much time, would tell."""
+        """Returns how many recordings there are; `None` if the list is a pipe, or if counting takes too long."""
         if self._may_wait():
             return None
         ends, number = time.monotonic() + COUNT_SECONDS, 0
@@ -147,7 +147,7 @@ class Inputs:
                     if time.monotonic() > ends:
                         return None
             except ConfigError:
-                return None  # it is told when the batch gets there
+                return None  # the batch reports the error when it gets there
         return number
 
     def _files(self, path: str) -> Iterator[str]:
@@ -157,7 +157,7 @@ class Inputs:
                 # What begins with a dot is hidden, or a Mac's `._speech.wav`, which is no audio.
                 shown = sorted((entry for entry in entries if entry.name[0] != "."), key=lambda entry: entry.name)
         except OSError:
-            yield path  # a file; or a folder that can't be searched: to score it fails, and tells why
+            yield path  # a file; or a folder that can't be searched: scoring it fails, and tells why
             return
         # Links to folders aren't followed: they may lead in a circle.
         folders = [entry.path for entry in shown if entry.is_dir(follow_symlinks=False)]
@@ -171,7 +171,7 @@ class Inputs:
         return os.path.splitext(name)[1].lower() in EXTENSIONS
 
     def _open(self) -> IO[str]:
-        # As Python itself decodes the names of files: a name that isn't UTF-8 comes through unharmed.
+        # Decoded as Python decodes the names of files, so that a name that isn't UTF-8 comes through unharmed.
         how = {"encoding": "utf-8-sig", "errors": "surrogateescape", "newline": ""}
         try:
             if self._list_file == "-":
@@ -235,7 +235,7 @@ class Inputs:
 
 
 def _is_text(*cells: str) -> bool:
-    """Returns whether what was read was UTF-8; many spreadsheets save another encoding unless told."""
+    """Returns whether cells were read from UTF-8; many spreadsheets save in another encoding unless told otherwise."""
     try:
         "".join(cells).encode()
     except UnicodeEncodeError:
@@ -246,12 +246,12 @@ def _is_text(*cells: str) -> bool:
 def _is_file(entry: os.DirEntry[str]) -> bool:
     try:
         return entry.is_file()
-    except OSError:  # a link that leads in a circle: to score it fails, and tells why
+    except OSError:  # a link that leads in a circle: scoring it fails, and tells why
         return True
 
 
 class Columns:
-    """What the rows of the list have beside the path, from when a recording is drawn until its row is written."""
+    """The other cells of the list's rows, kept from when a recording is drawn until its row in the table is written."""
 
     def __init__(self) -> None:
         self._waiting: Dict[str, List[Tuple[str, ...]]] = {}

@@ -1,4 +1,4 @@
-"""What is logged, for people: everything, for `-v`; or the warnings of a batch. Used by `score` and `batch`."""
+"""Shows what is logged: all of it, for `-v`; or a batch's own warnings. Used by `score` and `batch`."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ def everything() -> Iterator[None]:
 
 @contextlib.contextmanager
 def warnings(tell: Callable[[str], None]) -> Iterator[None]:
-    """Tells the warnings of a batch itself: of its journal and its list, not of each exchange."""
+    """Tells the warnings of a batch about its journal and its list, but not those of each exchange."""
     with _added(_Told(tell)):
         yield
 
@@ -51,6 +51,8 @@ class _LineFormatter(logging.Formatter):
 
 
 class _Told(logging.Handler):
+    """Tells the warnings of the thread that made it, and of the list's reader. Exchanges run in other threads."""
+
     def __init__(self, tell: Callable[[str], None]) -> None:
         super().__init__(logging.WARNING)
         self._tell = tell

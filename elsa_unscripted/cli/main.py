@@ -1,4 +1,4 @@
-"""The program `elsa-unscripted`: parses, runs the subcommand, and ends with a true exit status, whatever happens."""
+"""The program `elsa-unscripted`: parses, runs the subcommand, and ends with the right exit status, whatever happens."""
 
 from __future__ import annotations
 

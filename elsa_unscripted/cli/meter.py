@@ -1,4 +1,4 @@
-"""What is seen while a batch runs: a bar on a terminal, else a line a minute. `batch` makes it and feeds it."""
+"""What is shown while a batch runs: a bar on a terminal, else a line a minute. Made by `batch`, which tells it."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from ..batch import BatchProgress
 
 LINE_SECONDS = 60.0  # s between two lines, where there is no terminal
-BAR_SECONDS = 0.1  # s between two looks of the bar, or a fast batch would spend its time on it
+BAR_SECONDS = 0.1  # s between two drawings of the bar; more often, and a fast batch would spend its time on it
 
 
 class Meter:
@@ -22,7 +22,7 @@ class Meter:
 
     Args:
         total: How many recordings there are, if that is known.
-        shown: Whether to show anything but what `say()` is told.
+        shown: Whether to show progress; `say()` prints in any case.
         every: Seconds between two lines.
     """
 
@@ -42,7 +42,7 @@ class Meter:
             self._bar_at = 0.0
 
     def show(self, progress: BatchProgress, *, last: bool = False) -> None:
-        """Shows how far it is, if it is time to; `last`: in any case."""
+        """Shows how far the batch is, if it is time to do so; with `last`, in any case."""
         now = time.monotonic()
         if self._bar is not None:
             if last or now - self._bar_at >= BAR_SECONDS:
@@ -69,7 +69,8 @@ class Meter:
     def _draw(self, bar: tqdm[NoReturn], progress: BatchProgress) -> None:
         facts = ", ".join(self._facts(progress))
         middle = "  " if self._total is None else " |{bar}| "
-        # The last two columns are for the ^C of Ctrl-C: if it wrapped, what is there would stay.
+        # The two spaces at the end leave room for the ^C that a terminal shows on Ctrl-C. If ^C went to the next line,
+        # this line would stay on the screen.
         bar.bar_format = f"{self._done(progress)}{middle}{facts}  "
         bar.n = _finished(progress)
         bar.refresh()
@@ -85,7 +86,7 @@ class Meter:
         if progress.waiting > 0:
             return [*facts, f"rate limited, waiting {progress.waiting:.0f} s"]
         facts.append(f"{progress.audio_seconds / max(seconds, 1e-9):.1f} audio h/h")
-        # The pace is that of those that cost time: not what was in the journal, nor what could not be read.
+        # The pace is that of the recordings that were scored or failed: those from the journal took no time.
         left = 0 if self._total is None else self._total - _finished(progress)
         if left > 0 and progress.audio_seconds:
             facts.append(f"{clock(left * seconds / (progress.succeeded + progress.failed))} left")

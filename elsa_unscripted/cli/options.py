@@ -13,11 +13,11 @@ from typing import Any, BinaryIO, Callable, Dict, Optional, Tuple, Union
 from ..config import TOKEN_VARIABLE
 from ..exceptions import ConfigError
 
-MAX_TOKEN_BYTES = 64 * 1024  # more in a file is no token, and may have no end
+MAX_TOKEN_BYTES = 64 * 1024  # a longer file holds no token, and a device such as /dev/zero has no end
 
 
 def token(options: argparse.Namespace, *, on_stdin: Optional[str] = None) -> str:
-    """Returns the token from where the options say, else from the environment.
+    """Returns the token: from where the options say, else from the environment.
 
     Args:
         options: The command line.
@@ -56,12 +56,12 @@ def exchange(options: argparse.Namespace) -> Dict[str, Any]:
 
 
 def number(name: str, text: str, kind: Callable[[str], Union[int, float]], what: str) -> Union[int, float]:
-    """Returns the number above 0 that an option was given; `what` says which it takes."""
+    """Returns the number above 0 that an option was given; `what` says in the error which numbers the option takes."""
     try:
         value = kind(text)
     except ValueError:
         value = math.nan
-    if not 0 < value < math.inf:  # math.isfinite() can't take a huge int
+    if not 0 < value < math.inf:  # not `math.isfinite()`: it raises for a huge int
         raise ConfigError(f"{name} must be {what}, not {text!r}")
     return value
 

@@ -1,4 +1,4 @@
-"""The parser of `elsa-unscripted`, with its help.
+"""The parser of `elsa-unscripted`, with its help. Called by `main`.
 
 Subcommands are imported when they are chosen, so that `--help` answers at once.
 """

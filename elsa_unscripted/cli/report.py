@@ -14,7 +14,7 @@ from .result import load_result
 from .statuses import USAGE, exit_status, explain
 from .terminal import give_up, say
 
-MAX_LINE = 64 * 2**20  # bytes of a journal's line: one verdict, and a verdict is no longer
+MAX_LINE = 64 * 2**20  # bytes of a journal's line to look at: it holds one verdict, which is at most so long
 
 
 def run(options: argparse.Namespace) -> int:
@@ -80,9 +80,9 @@ def _thresholds(text: str) -> Tuple[float, float]:
 
 
 def _is_journal(path: str) -> bool:
-    """Whether a file is a journal: its first whole line is an object with a hash, or it has no line yet.
+    """Returns whether a file is a journal: its first whole line is an object with a hash, or it has no line yet.
 
-    Blank and torn lines are passed over, as `journal.read()` does. A saved result has many lines, none of them such.
+    Blank and torn lines are passed over, as `journal.read()` does. No line of a saved result is an object by itself.
     """
     empty = True
     try:

@@ -1,4 +1,4 @@
-"""A result at the command line: how it is read from a file and how it is printed; for `score` and `show`."""
+"""A result at the command line: reads it from a file, and prints it. For `score`, `show` and `report`."""
 
 from __future__ import annotations
 
@@ -50,7 +50,7 @@ def _load_verdict(path: str) -> ScoreResult:
 def print_result(result: ScoreResult, form: str) -> int:
     """Prints a result; returns the exit status.
 
-    It goes to standard output, and to standard error where that fails: it was paid for.
+    It goes to standard output; if that fails, to standard error, because it was paid for.
     """
     try:
         _write(sys.stdout, result, form)
@@ -98,7 +98,7 @@ def _encoding(stream: Any) -> str:
 
 
 def _for_terminal(text: str) -> str:
-    """Escapes, as JSON does, what a terminal might obey."""
+    """Escapes what a terminal might obey, in the way of JSON."""
     return "".join(
         c if c.isprintable() or c in "\n\t" else json.dumps(c)[1:-1].replace("\x7f", "\\u007f") for c in text
     )

@@ -20,7 +20,7 @@ from .result import formatted, print_result
 from .statuses import USAGE, exit_status, explain
 from .terminal import say
 
-STATUS_WIDTH = 30  # columns beside the bar; what a terminal has no room for is cut off
+STATUS_WIDTH = 30  # columns beside the bar; tqdm cuts off what the terminal has no room for
 BAR = f"{{n:5.1f}} of {{total:.1f}} s |{{bar:24}}| {{percentage:3.0f}} %  {{desc:.{STATUS_WIDTH}}}"
 
 
@@ -39,7 +39,7 @@ def run(options: argparse.Namespace) -> int:
                 _trace()
             say(f"error: {explain(error)}")
             return exit_status(error)
-    # The summary has them too.
+    # A summary on standard output shows the warnings itself.
     if not options.quiet and (options.format != "summary" or options.output is not None):
         for warning in result.warnings:
             say(f"warning: {warning}")
@@ -73,7 +73,7 @@ def _check_output(path: Optional[str], audio: str) -> None:
 
 
 def _deliver(result: ScoreResult, options: argparse.Namespace) -> int:
-    """Writes the result where it was asked for, or else where it is seen: it was paid for."""
+    """Writes the result where it was asked for; if that fails, to standard output, because it was paid for."""
     if options.output in (None, "-"):
         return print_result(result, options.format)
     try:
@@ -86,7 +86,7 @@ def _deliver(result: ScoreResult, options: argparse.Namespace) -> int:
     return 0
 
 
-# What is seen meanwhile.
+# What the terminal shows meanwhile.
 
 
 @contextlib.contextmanager
@@ -98,7 +98,7 @@ def _progress(options: argparse.Namespace) -> Iterator[Tuple[Optional[OnStatus],
         return
     from tqdm import tqdm
 
-    # Until the first packet there is nothing to measure: only words.
+    # Until the first packet there are only words: nothing can be measured yet.
     with tqdm(desc="connecting", bar_format="{desc}", dynamic_ncols=True, leave=False, file=sys.stderr) as bar:
 
         def on_status(status: Any) -> None:

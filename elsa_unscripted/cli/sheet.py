@@ -45,16 +45,16 @@ class Sheet(NamedTuple):
 
     def piece(self, text: Optional[str], limit: int) -> str:
         """Makes server text safe to stand beside other columns: at most `limit` cells."""
-        # Cut first, as it may be a megabyte; eight characters a cell leave room for those that take no cell.
+        # Cut first: the text may be a megabyte long. Eight characters a cell leave room for those that take no cell.
         short = _cut(self.paragraph((text or "")[: limit * 8]), limit)
-        # A right-to-left run would pull the numbers beside it to its other side: isolate it.
+        # Right-to-left text would pull the numbers beside it to its other side: isolate it.
         rightward = any(unicodedata.bidirectional(char) in ("R", "AL", "AN") for char in short)
         return f"\u2068{short}\u2069" if rightward else short
 
     def row(self, label: str, *paragraphs: str) -> List[str]:
         """Wraps text to the right of a label."""
         lines = [line for text in paragraphs for line in _wrap(text, self.body)]
-        # Only the label has a mark before it: a colour that begins on one line of the text goes on below.
+        # Only the label has a mark before it: so a colour that begins on one line of the text goes on in the next.
         starts = [f"{DIM}{label:<{LABEL_WIDTH}}{PLAIN}"] + [" " * LABEL_WIDTH] * len(lines)
         return [start + line for start, line in zip(starts, lines)]
 

@@ -1,4 +1,4 @@
-"""The exit statuses of both command lines, which errors they stand for, and what an error says there."""
+"""The exit statuses of `elsa-unscripted` and the drop-in, which errors they stand for, and how an error is told."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ def exit_status(error: BaseException) -> int:
 
 
 def explain(error: ElsaError) -> str:
-    """Returns what an error says, and what it may cost. There may be text of the server in it."""
+    """Returns what an error says, and how much may be billed. The text may hold text of the server."""
     if not error.possibly_billed:
         return str(error)
     stream = f"; stream {error.stream_id}" if error.stream_id else ""

@@ -1,4 +1,4 @@
-"""A result as terminal text, for the command lines: its sections, from top to bottom, laid out on a `Sheet`.
+"""A result as terminal text: its sections, from top to bottom, laid out on a `Sheet`. Called by `result`.
 
 What the sections say is worked out in `results.facts`. Every text of the server is untrusted: it goes through
 `Sheet.paragraph()` or `Sheet.piece()`.
@@ -150,7 +150,7 @@ def _transcript(sheet: Sheet, speaker: Speaker, whole: Optional[str]) -> Section
     weak = [words[index] for index in facts.weakest([word.score for word in words])[:most]]
     lines = sheet.row("Transcript", _mark(sheet, sheet.paragraph(text), words, weak))
     if weak:
-        worst: Dict[str, Word] = {}  # a word that is weak in several places is told once
+        worst: Dict[str, Word] = {}  # by word: one that is weak in several places is shown once
         for word in weak:
             worst.setdefault((word.text or "").casefold(), word)
         told = ", ".join(f"{sheet.piece(word.text, 24)} {_percent(word.score)}" for word in worst.values())
@@ -219,7 +219,7 @@ def _link(sheet: Sheet, label: str, link: str) -> List[str]:
     safe = sheet.paragraph(link)
     if cells(safe) <= sheet.body:
         return sheet.row(label, safe)
-    # Without an indent, so that the whole of it can be copied by joining the lines.
+    # Not indented, so that the link is whole when somebody copies the lines and joins them.
     return [*sheet.row(label, "on the next lines"), *chunks(safe, sheet.width)]
 
 

@@ -1,7 +1,8 @@
 """The table of `batch --csv`: a row for each recording, for spreadsheets and for pandas.
 
-UTF-8 with a byte order mark, without which spreadsheets take it for another encoding. What isn't there is empty.
-Text of the server, of the list and of the file system is untrusted: a spreadsheet must not take it for a formula.
+Written by `batch`. It is UTF-8 with a byte order mark, without which spreadsheets take it for another encoding. A value
+that isn't there is an empty cell. Text of the server, of the list and of the file system is untrusted: a spreadsheet
+must not take it for a formula.
 """
 
 from __future__ import annotations
@@ -26,8 +27,8 @@ METRICS = (
     *("word_prominence_score", "word_prominence_cefr"),
 )
 
-# Every table has all of them, in this order, which people rely on: a new one belongs at the end. The scores have the
-# server's names.
+# Every table has all of these columns, in this order, which people rely on: a new one belongs at the end. The scores
+# have the server's names.
 COLUMNS = (
     *("path", "outcome", "error", "reason", "message", "partial_error", "warnings"),
     *("audio_seconds", "audio_seconds_sent"),
@@ -45,11 +46,11 @@ Cell = Union[str, int, float, None]
 # before it don't help. A spreadsheet may also take a separator in the text for the end of a cell, and what follows for
 # the beginning of the next; in many languages the separator is the semicolon.
 _FORMULA = re.compile(r"(?:^|(?<=[;,|\n]))(?=[\s\"]*[=+\-@\uff1d\uff0b\uff0d\uff20])|^(?=\n)")
-_NUMBER = re.compile(r"[+-]?\d{1,15}([.,]\d{1,15})?")  # begins as a formula may, and is none
+_NUMBER = re.compile(r"[+-]?\d{1,15}([.,]\d{1,15})?")  # may begin with a sign, as a formula does, but is none
 
 
 class Table:
-    """The file; it is begun anew, as a batch that goes on gives every row again.
+    """The file of the table. It is begun anew, because a batch that goes on yields every outcome again.
 
     Args:
         path: Where to write.
@@ -126,7 +127,7 @@ def _of_result(result: ScoreResult) -> Dict[str, Cell]:
         transcript=assessment.transcript,
         speakers=len(assessment.speakers),
     )
-    # Of several speakers the first: the service looks for one unless told otherwise. The journal has the others.
+    # Only the first of several speakers: the service looks for one unless told otherwise. The journal has the others.
     return {**cells, **_of_speaker(assessment.speakers[0])} if assessment.speakers else cells
 
 
@@ -159,7 +160,7 @@ def _of_error(error: Optional[ElsaError]) -> Dict[str, Cell]:
 
 
 def _seconds(outcome: Outcome) -> Optional[float]:
-    """Returns how long it took; of an outcome from the journal, how long the exchange took that gave its result."""
+    """Returns how long the exchanges took; for a result from the journal, the one exchange that it came from."""
     if not outcome.from_journal:
         return outcome.seconds
     return None if outcome.result is None else outcome.result.timings.total

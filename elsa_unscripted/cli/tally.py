@@ -1,4 +1,4 @@
-"""The summary at the end of a batch: by outcome and reason, the slowest, the bill. `batch` fills it."""
+"""The summary at the end of a batch: counts by outcome and reason, the slowest, the bill. `batch` fills it."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from ..batch import Outcome
 
 SLOWEST = 5
-MAX_REASONS = 1000  # kept: a server may give each recording a reason of its own
+MAX_REASONS = 1000  # that are told apart: a server may give each recording a reason of its own
 SHOWN_REASONS = 15
 MAX_REASON = 120  # characters
 
@@ -30,11 +30,11 @@ class Tally:
     """Counts outcomes.
 
     Attributes:
-        scored: Recordings that have a result, by now or from earlier.
-        earlier: Those of them that had it from earlier.
-        missing: Recordings that have none.
-        again: Those of them that only `--retry-failed` would try again.
-        unconnected: Those of them that no connection was made for.
+        scored: Recordings that have a result.
+        earlier: Those of `scored` whose result was in the journal.
+        missing: Recordings that have no result.
+        again: Those of `missing` that `--retry-failed` tries again.
+        unconnected: Those of `missing` that no connection was made for, in this run.
         connected: Whether any connection was made in this run.
     """
 
@@ -66,7 +66,7 @@ class Tally:
                 self._slowest = heapq.nlargest(SLOWEST, [*self._slowest, (outcome.seconds, outcome.path)])
 
     def lines(self, seconds: float, billable_seconds: float) -> List[str]:
-        """Returns the summary as lines; there may be text of the server in them."""
+        """Returns the summary as lines, which may hold text of the server."""
         earlier = f", {self.earlier} of them earlier" if self.earlier else ""
         lines = [
             f"{_recordings(self.scored + self.missing)} in {clock(seconds)}: "
@@ -92,7 +92,7 @@ def _recordings(number: int) -> str:
 
 
 def _reason(error: ElsaError) -> str:
-    """Returns what many errors may have in common: not the message, which names the recording or the stream."""
+    """Returns the part of an error that others may share: not its message, which names the recording or the stream."""
     detail: Optional[str] = None
     if isinstance(error, ScoringFailedError):
         detail = error.reason

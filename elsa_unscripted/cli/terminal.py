@@ -1,4 +1,4 @@
-"""Standard output and standard error, as people and other programs leave them: full, closed, or not there at all."""
+"""Writes to standard output and standard error, which may be full, closed or missing. Used by all commands."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ PROGRAM = "elsa-unscripted"
 
 
 def say(text: str, lead: str = f"{PROGRAM}: ") -> None:
-    """Prints a line for people: to stderr, with whatever could move the cursor escaped."""
+    """Prints a line for people, to stderr; spells out whatever could move the cursor."""
     from ..results.text import printable
 
     if sys.stderr is None:
@@ -39,7 +39,7 @@ def flush_stdout() -> None:
 
 
 def flush_stderr() -> None:
-    """Sees to it that a standard error that nobody reads any more doesn't change the exit status."""
+    """Writes out what is buffered. That nobody reads standard error any more must not change the exit status."""
     try:
         if sys.stderr is not None:
             sys.stderr.flush()
@@ -48,7 +48,7 @@ def flush_stderr() -> None:
 
 
 def give_up(stream: TextIO) -> None:
-    """Lets what is still buffered for a stream go nowhere: Python would try again to write it, and exit with 120."""
+    """Drops what is still buffered for a stream. Python would try again to write it at its end, and exit with 120."""
     nowhere = os.open(os.devnull, os.O_WRONLY)
     os.dup2(nowhere, stream.fileno())
     os.close(nowhere)

@@ -55,7 +55,10 @@ class Client:
         """
         if config is not None and (token is not None or options):
             raise ConfigError("give either config, or token and options; dataclasses.replace() changes a config")
-        self.config = config if config is not None else Config(token=token, **options)
+        try:
+            self.config = config if config is not None else Config(token=token, **options)
+        except ConfigError as error:
+            raise error.with_traceback(None)  # noqa: B904 - the same, without frames whose variables hold the token
         # No lock: one that another thread holds while this process forks is never released in the child.
         self._running: Set[Connector] = set()  # one for each exchange
         self._closed = False
@@ -98,6 +101,7 @@ class Client:
         except CallbackFailed as failed:
             error = failed.error
         finally:
+            conversation.cut()  # nothing is left of it by now, unless Ctrl-C came just before it was shut down
             self._running.discard(connector)
             account.drop_audio()
         try:
@@ -187,6 +191,7 @@ class Client:
             try:
                 conversation.end(error)
             finally:
+                conversation.cut()
                 account.drop_audio()
             if isinstance(error, CallbackFailed):
                 raise error.error from None

@@ -17,6 +17,7 @@ from ..config import Config
 from ..deadline import Deadline
 from ..exceptions import ConfigError, ConnectError
 from ..mailbox import Mailbox
+from ..signals import raised_by_handler
 from ..wire.dial import KnownAddresses
 from ..wire.messages import Closed, ConnectionEvent, Status
 from ..wire.transport import Transport
@@ -189,6 +190,8 @@ class Connector:
         try:
             connection.transport.start()
         except RuntimeError as no_thread:
+            if raised_by_handler(no_thread):
+                raise
             raise ConnectError(f"no thread could be started ({no_thread}); use fewer at once") from no_thread
         return connection
 

@@ -7,6 +7,7 @@ asks `protocol` what to do about it, and does that. Every wait has a bound.
 
 from __future__ import annotations
 
+import contextlib
 import logging
 import os
 import queue
@@ -17,6 +18,7 @@ from ..audio.packets import LiveSource, Packet
 from ..config import Config
 from ..deadline import Deadline
 from ..exceptions import AudioError, ElsaError, ScoringFailedError, StreamClosedError
+from ..signals import raised_by_handler
 from ..wire.messages import END_STREAM, Opened, Status, encode_config
 from ..wire.transport import Transport
 from .account import Account
@@ -43,6 +45,7 @@ from .sender import Sender
 logger = logging.getLogger("elsa_unscripted")
 
 LAST_LOOK = 0.1  # s beyond the deadline for what is in the mailbox by then; 1,000 events take a tenth of that
+LEAVE_TIME = 0.5  # s for a thread whose connection has been cut
 SHORT_CLOSE_TIMEOUT = 0.5  # s for the closing handshake after Ctrl-C or bad audio, when somebody may be waiting
 
 OnStatus = Callable[[Status], object]
@@ -104,6 +107,7 @@ class Conversation:
         self._grace: Optional[Deadline] = None
         self._last_look: Optional[Deadline] = None
         self._final = False  # no verdict can change how it has ended
+        self._is_cut = False
 
     @property
     def _connection(self) -> Connection:
@@ -256,7 +260,9 @@ class Conversation:
         try:
             sender.start()
         except RuntimeError as no_thread:
-            raise _no_thread(no_thread) from no_thread
+            if raised_by_handler(no_thread):
+                raise
+            raise StreamClosedError(f"no thread could be started ({no_thread}); use fewer at once") from no_thread
 
     def _stop_audio(self) -> None:
         if self._account.sender is not None:
@@ -310,30 +316,44 @@ class Conversation:
             listen: Whether what the server says meanwhile still matters.
         """
         deadline = Deadline(timeout)
-        connection, sender, live = self._connector.connection, self._account.sender, self._account.live
+        connection = self._connector.connection
         if os.getpid() != self._process:  # a callback has forked, and the child leaves it
             if connection is not None:
                 connection.transport.abandon()
             return
-        if connection is None:
-            self._stop_audio()
-            if live is not None:
-                live.join()
-            return
-        connection.ending = True
+        if connection is not None:
+            connection.ending = True
         try:
-            self._stop_audio()
-            if not connection.transport.close(timeout, listen=listen):
-                logger.info("a thread goes on in the background, most likely in a name look-up, and ends with it")
+            with _passing_over_failures():
+                self._stop_audio()
+                if connection is not None and not connection.transport.close(timeout, listen=listen):
+                    logger.info("a thread goes on in the background, most likely in a name look-up, and ends with it")
         finally:  # Ctrl-C while we wait: at once, then, but as clean
-            connection.transport.cut()
-            # Whatever was being sent has been cut off by now: this is a matter of moments.
+            self.cut(max(deadline.remaining(), LEAVE_TIME))
+
+    def cut(self, timeout: float = LEAVE_TIME) -> None:
+        """Ends the threads and the connection at once, unless that was done.
+
+        Args:
+            timeout: Seconds for the thread that sends.
+        """
+        connection, sender, live = self._connector.connection, self._account.sender, self._account.live
+        if self._is_cut or os.getpid() != self._process:
+            return
+        with _passing_over_failures():
+            self._stop_audio()
+            if connection is not None:
+                connection.ending = True
+                connection.transport.cut()
+        with _passing_over_failures():
             if sender is not None:
-                sender.join(max(deadline.remaining(), 0.5))
+                sender.join(timeout)  # what it was sending has been cut off by now: this is a matter of moments
                 if self._takes_turns:
                     sender.finish()
+        with _passing_over_failures():
             if live is not None:
                 live.join()
+        self._is_cut = True
 
     def _late_verdict(self) -> Optional[Status]:
         """Looks for a verdict among what came before the connection was closed, and wasn't taken yet."""
@@ -348,6 +368,19 @@ class Conversation:
                 if verdict is not None:
                     return verdict
         return None
+
+
+@contextlib.contextmanager
+def _passing_over_failures() -> Iterator[None]:
+    """Lets nothing that fails while an exchange is shut down replace its verdict, or the error that it has ended with.
+
+    The host may be the cause: a log handler that raises, patched threads. What a signal handler raises comes through.
+    """
+    try:
+        yield
+    except Exception as error:
+        if raised_by_handler(error):
+            raise
 
 
 class _GrowingDeadline(Deadline):
@@ -446,7 +479,3 @@ def _due_times(live: LiveSource, speed: float) -> Callable[[int], float]:
         return began + frames_before / (live.format.sample_rate * speed)
 
     return due
-
-
-def _no_thread(error: RuntimeError) -> StreamClosedError:
-    return StreamClosedError(f"no thread could be started ({error}); use fewer at once")

@@ -1,7 +1,7 @@
 """The schedule of one stream: which packet is due when, and how much audio has left.
 
-Started by `client` when the server has named the stream. A paced stream is run by the thread that all of them share
-(`pacer`); one that isn't paced may block while it sends, and has a thread of its own.
+Started by `conversation` when the server has named the stream. A paced stream is run by the thread that all of them
+share (`pacer`); one that isn't paced may block while it sends, and has a thread of its own.
 """
 
 from __future__ import annotations
@@ -15,6 +15,7 @@ from typing import Callable, Iterable, Iterator, Optional, Tuple
 
 from ..audio.packets import Packet
 from ..mailbox import Mailbox
+from ..signals import raised_by_handler
 from .pacer import shared_pacer
 from .protocol import AudioSent, Progress, SenderEvent, SendFailed
 
@@ -102,8 +103,8 @@ class Sender:
             if self._alone:
                 # A daemon: an interpreter that exits during a score() in a daemon thread must not wait for this one.
                 threading.Thread(target=self._run_alone, name="elsa-audio", daemon=True).start()
-        except RuntimeError:
-            self._begins = False
+        except RuntimeError as error:
+            self._begins = raised_by_handler(error)
             raise
 
     def stop(self) -> None:

@@ -312,6 +312,7 @@ class LiveStream:
         except ElsaError as verdict:
             self._error = verdict
         finally:
+            self._conversation.cut()  # nothing is left of it by now, unless Ctrl-C came just before it was shut down
             self._leave()
             if self._verdict is not None:
                 self._error = None

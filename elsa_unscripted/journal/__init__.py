@@ -1,4 +1,4 @@
-"""The journal of a batch: JSON Lines of finished recordings. Appended to by `batch`; read by it, reports and tables."""
+"""The journal of a batch: JSON Lines of finished recordings. Written and read by `batch`; read by `report`, too."""
 
 from __future__ import annotations
 

@@ -1,8 +1,8 @@
-"""`Entry`: what a line of a journal says of a finished recording, from and to an object of JSON. Used by `file`.
+"""`Entry`: what a line of a journal says of a finished recording. From JSON for `file`, to JSON for `batch.job`.
 
 The object's keys, in this order: `v` (1), `sha256`, `options`, `outcome`, `path`, `time`, `audio_seconds`,
 `audio_seconds_sent`, `attempts`, `seconds`, `timings`, `stream_id`, `warnings`, `client`; of a result
-`sample_rate`, `channels`, `sample_width`, `statuses`; and last `result` or `error`. There is no token in it.
+`sample_rate`, `channels`, `sample_width`, `statuses`; and last `result` or `error`. The token is in none of them.
 """
 
 from __future__ import annotations
@@ -27,20 +27,20 @@ DIGITS = 64  # hexadecimal, of a SHA-256
 
 @dataclass(frozen=True)
 class Entry:
-    """What a line of a journal says: a recording that was finished.
+    """What a line of a journal says of a recording that was finished.
 
     Attributes:
         path: Of the recording, as it was given.
         sha256: Of the file's bytes, 64 hexadecimal digits.
-        options: Those that change the result: `url`, `api_plan`, `return_json`, `extra`, `sample_rate`.
+        options: Those of the exchange that change the result: `url`, `api_plan`, `return_json`, `extra`, `sample_rate`.
         outcome: `"success"` or `"error"`.
         time: When it was finished, UTC: `2026-11-22T11:02:42.123Z`.
         audio_seconds: How long the recording is; `None` if that never became known.
         attempts: Exchanges that were begun for it in the run that wrote the line.
         seconds: How long they took together.
-        result: The result, of a success.
-        error: The error, otherwise.
-        raw: The line's object, whole.
+        result: The result of a success; else `None`.
+        error: The error of a failure; else `None`.
+        raw: The whole object of the line.
     """
 
     path: str
@@ -104,10 +104,10 @@ def parse(line: bytes, name: str, *, warn: bool = True) -> Optional[Dict[str, An
     Args:
         line: As it stands in the file.
         name: What messages call the journal.
-        warn: Whether to log a warning that goes with `None`.
+        warn: Whether to log a warning when it returns `None`.
 
     Raises:
-        JournalError: It is of a later version.
+        JournalError: A later version of the package has written the line.
     """
     try:
         raw = json.loads(line)
@@ -159,7 +159,7 @@ def _facts(result: ScoreResult) -> Dict[str, Any]:
         "sample_rate": result.sample_rate,
         "channels": result.channels,
         "sample_width": result.sample_width,
-        "statuses": [dict(status) for status in result.statuses[:-1]],  # the last is the result
+        "statuses": [dict(status) for status in result.statuses[:-1]],  # the last one is `result`
         "result": dict(result.raw),
     }
 

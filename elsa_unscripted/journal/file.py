@@ -1,6 +1,6 @@
-"""`Journal`: the file, locked and appended to; `read()`: the same, for those who only look.
+"""The file of a journal: `Journal` locks it and appends to it, for `batch`; `read()` only reads it, for `report`.
 
-What a line says is in `entry`, where it is in `index`.
+`entry` knows what a line says, `index` where in the file it is.
 """
 
 from __future__ import annotations
@@ -27,14 +27,15 @@ else:
 logger = logging.getLogger("elsa_unscripted")
 
 READ_SIZE = 1 << 16  # bytes
-_TORN_MARK = b" torn\n"  # written behind a torn line: with it, the rest is no whole line, wherever it was cut
+_TORN_MARK = b" torn\n"  # written behind a torn line, which so can't be taken for a whole one, wherever it was cut
 _BOM = b"\xef\xbb\xbf"
-# Windows forbids others to read a byte that is locked: this one is behind all lines. Its C library can't count further.
+# On Windows nobody else can read a byte that is locked. So we lock one that lies behind all lines, as far as the C
+# library there can count.
 _LOCKED_BYTE = 2**31 - 2
 
 
 def read(path: Union[str, os.PathLike[str]]) -> Iterator[Entry]:
-    """Reads a journal, without locking it: also one that is being written.
+    """Reads a journal without locking it; it may be in use by a batch.
 
     A recording that failed and was tried again has several lines; the newest counts.
 
@@ -56,17 +57,17 @@ def read(path: Union[str, os.PathLike[str]]) -> Iterator[Entry]:
                 if raw is not None:
                     yield to_entry(raw)
     except (OSError, ValueError) as error:
-        if _is_a_handlers(error):
+        if _is_of_signal_handler(error):
             raise
         raise JournalError(f"the journal {name} can't be read ({_why(error)}); check the path") from error
 
 
 @dataclass(frozen=True)
 class Line:
-    """A line of a journal, which isn't parsed before it is asked what it says: ten thousand may be a gigabyte.
+    """A line of a journal. `entry()` parses it, and not sooner, because ten thousand lines may be a gigabyte.
 
     Attributes:
-        good: Whether it has a result, rather than an error.
+        good: Whether it has a result and no error.
         new: Whether it was written since the journal was opened.
         text: The line as it stands in the file.
         name: What errors call the journal.
@@ -78,10 +79,10 @@ class Line:
     name: str
 
     def entry(self) -> Entry:
-        """Returns what it says.
+        """Returns what the line says.
 
         Raises:
-            JournalError: It isn't what stood in its place when the journal was opened.
+            JournalError: It is no line of a journal any more: somebody else has written to the file.
         """
         raw = parse(self.text, self.name)
         if raw is None:
@@ -95,7 +96,7 @@ class Journal:
     It is locked while it is open, by the operating system: whatever ends the process ends the lock.
 
     Attributes:
-        torn: Bytes of a torn last line that were found: a process or the power ended while they were written.
+        torn: How many bytes of a torn last line were found: a process or the power ended while it was being written.
     """
 
     def __init__(self, path: Union[str, os.PathLike[str]]) -> None:
@@ -105,16 +106,16 @@ class Journal:
             JournalError: It is in use, is no journal, or can't be read and written.
         """
         self.torn = 0
-        self._path = os.path.abspath(os.fsdecode(path))  # whoever iterates may change the directory
+        self._path = os.path.abspath(os.fsdecode(path))  # the caller may change the current directory later
         self._name = _name(path)
         self._index = Index()
-        # Bytes from `_end` on are not part of the journal yet. If `_writing`, an append of ours has left them there.
+        # Bytes from `_end` on are not part of the journal. While `_writing`, they are the rest of an append of ours.
         self._end = 0
         self._writing = False
-        self._loose_end = b""  # is written before the next line, which would else continue a line without an end
+        self._loose_end = b""  # written before the next line, to end a last line that has no line end
         self._fd = self._open()
-        # `finalize` closes even if Ctrl-C ends a `close()` half-way: the lock would hold until the process ends.
-        self._let_go = weakref.finalize(self, os.close, self._fd)
+        # `finalize` closes the file even if Ctrl-C ends a `close()` half-way. Else this process would keep the lock.
+        self._close_file = weakref.finalize(self, os.close, self._fd)
         _open_journals.add(self)
         try:
             self._lock()
@@ -141,8 +142,8 @@ class Journal:
     def append(self, *objects: Mapping[str, Any]) -> None:
         """Appends a line for each object, made by `to_raw()`. All are on the disk when it returns; if it raises, none.
 
-        A recording that has a result already gets no other line. It can be called again after an error, and after
-        Ctrl-C in the midst of it, with the same objects.
+        A recording that has a result already gets no other line. After an error, or Ctrl-C, `append()` can be called
+        again with the same objects.
 
         Raises:
             JournalError: They can't be written: the disk is full, or the journal was taken away.
@@ -162,7 +163,7 @@ class Journal:
         try:
             self._write(data)
         except OSError as error:
-            if _is_a_handlers(error):
+            if _is_of_signal_handler(error):
                 raise
             with contextlib.suppress(JournalError):
                 self._undo()
@@ -178,7 +179,7 @@ class Journal:
     def close(self) -> None:
         """Unlocks and closes it. Does nothing the second time."""
         self._fd = -1
-        self._let_go()
+        self._close_file()
 
     def __enter__(self) -> Journal:
         return self
@@ -192,14 +193,14 @@ class Journal:
         flags = os.O_RDWR | os.O_CREAT | os.O_APPEND | getattr(os, "O_BINARY", 0) | getattr(os, "O_NOCTTY", 0)
         try:
             new = not os.path.exists(self._path)
-            if not new:  # before it is opened: to open a pipe or a device can block, or set something off
+            if not new:  # checked before opening: to open a pipe or a device can block, or set something off
                 _check_regular(os.stat(self._path).st_mode, self._name)
             fd = os.open(self._path, flags, 0o666)
             if new:
                 _sync_directory(self._path)
             return fd
         except (OSError, ValueError) as error:
-            if _is_a_handlers(error):
+            if _is_of_signal_handler(error):
                 raise
             raise JournalError(
                 f"the journal {self._name} can't be opened ({_why(error)}); check the path and its permissions"
@@ -217,7 +218,7 @@ class Journal:
                 "is in use by another batch", "wait for that to end, or give another journal"
             ) from error
         except OSError as error:
-            if _is_a_handlers(error):
+            if _is_of_signal_handler(error):
                 raise
             raise self._failure(f"can't be locked ({_why(error)})", "put it on a local disk") from error
 
@@ -235,7 +236,7 @@ class Journal:
             self._set_aside(last)
 
     def _set_aside(self, last: bytes) -> None:
-        """Prepares for the next line to begin on its own, behind a last line that has no end or was torn off."""
+        """Makes the next append begin with the end that the last line lacks, and with a mark if that line is torn."""
         self._loose_end = b"\n"
         if parse(last, self._name, warn=False) is None:
             self.torn = len(last)
@@ -259,15 +260,15 @@ class Journal:
             with self._reader(begin) as file:
                 return file.read(end - begin)
         except OSError as error:
-            if _is_a_handlers(error):
+            if _is_of_signal_handler(error):
                 raise
             raise self._failure(f"can't be read ({_why(error)})", "check the disk") from error
 
     def _undo(self) -> None:
-        """Cuts off what an append has left that failed or was interrupted.
+        """Cuts off what a failed or interrupted append has left; makes sure that nobody else has touched the file.
 
         Raises:
-            JournalError: It is closed, or another file has its name, or somebody else has written to it.
+            JournalError: The journal is closed, another file has its name, or somebody else has written to it.
         """
         if self._fd < 0:
             raise self._failure("is closed", "open it again")
@@ -282,7 +283,7 @@ class Journal:
             elif here.st_size != self._end:
                 change = f"it has {here.st_size} bytes in place of {self._end}"
         except OSError as error:
-            if _is_a_handlers(error):
+            if _is_of_signal_handler(error):
                 raise
             change, cause = _why(error), error
         if change:
@@ -310,8 +311,8 @@ def _why(error: Exception) -> str:
     return getattr(error, "strerror", None) or str(error)
 
 
-def _is_a_handlers(error: Exception) -> bool:
-    """Returns whether a signal handler has raised an error, such as a `TimeoutError`: the system's have a number."""
+def _is_of_signal_handler(error: Exception) -> bool:
+    """Returns whether a signal handler of the caller raised this `OSError`: those of the system have an `errno`."""
     return isinstance(error, OSError) and error.errno is None
 
 
@@ -323,9 +324,9 @@ def _check_regular(mode: int, name: str) -> None:
 
 
 def _sync_directory(path: str) -> None:
-    """Puts the name of a new file on the disk as well, where the system can."""
+    """Puts the name of a new file on the disk, too, where the system can do that."""
     if os.name == "posix":
-        # Some file systems can't, and who may write to a directory need not be allowed to read it.
+        # Some file systems can't; and a user who may write to a directory may not be allowed to open it.
         with contextlib.suppress(OSError):
             fd = os.open(os.path.dirname(path), os.O_RDONLY)
             try:
@@ -341,7 +342,7 @@ def _lines(file: BinaryIO, name: str) -> Iterator[Tuple[int, bytes]]:
         JournalError: The first line can't be a journal's.
     """
     at, first = 0, True
-    if file.read(len(_BOM)) == _BOM:  # an editor has written it
+    if file.read(len(_BOM)) == _BOM:  # some editors put it there when they save a file
         at = len(_BOM)
     file.seek(at)
     for line in file:
@@ -364,7 +365,7 @@ _open_journals: weakref.WeakSet[Journal] = weakref.WeakSet()
 
 
 def _leave_to_parent() -> None:
-    """Closes the journals in a forked process: it shares their locks, and would hold them after the writer's death."""
+    """Closes the journals in a forked child, which shares their locks and would hold them after its parent's death."""
     for journal in list(_open_journals):
         journal.close()
 

@@ -1,7 +1,7 @@
 """`Index`: which recordings are in a journal, and where in the file their lines are. Used by `file`.
 
-It holds a few hundred bytes for each line, which itself may be megabytes long. `result` or `error` is the last key of
-a line, so all that the index needs is in the line's head: a line as we write it need not be parsed.
+The index holds a few hundred bytes for each line, while a line may be megabytes long. All that the index needs comes
+before `result` or `error`, the last key of a line. So a line that begins as we write it need not be parsed.
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ class Index:
         self._spellings: Dict[bytes, str] = {}
 
     def add(self, raw: Mapping[str, Any], begin: int, end: int) -> None:
-        """Adds a line that says what `raw` does."""
+        """Adds the line whose object is `raw`."""
         canonical = _canonical(raw["options"])
         self._spellings.setdefault(json.dumps(raw["options"]).encode("ascii"), canonical)
         self._put(canonical, raw["sha256"], Place(begin, end, raw["outcome"] == SUCCESS))
@@ -43,7 +43,7 @@ class Index:
     def add_by_head(self, line: bytes, begin: int) -> bool:
         """Adds a line without parsing it; returns whether that could be done.
 
-        It can if the line is whole, begins as we write it, and has options that `add()` has seen.
+        That can be done if the line is whole, begins as we write it, and has options that `add()` has seen.
         """
         start = len(HEAD) + DIGITS
         if not (line.startswith(HEAD) and line.startswith(_BEFORE_OPTIONS, start) and line.endswith(b"}}\n")):

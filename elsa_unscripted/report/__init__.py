@@ -6,7 +6,7 @@ For `ScoreResult.to_html()` and `elsa-unscripted report`. All text of the server
 from __future__ import annotations
 
 try:
-    import jinja2  # noqa: F401 - asked for here, so that its absence is told once, and how to mend it
+    import jinja2  # noqa: F401 - imported here, so that one message says that it is missing, and what to do
 except ImportError as error:
     raise ModuleNotFoundError(
         "the report needs the package Jinja2: pip install 'elsa-unscripted[report]'", name="jinja2"

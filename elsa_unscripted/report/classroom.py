@@ -1,4 +1,4 @@
-"""The page of a class: many recordings, from a journal. Called by the command line.
+"""The page of a class: many recordings, from a journal. Called by `cli.report`.
 
 The page of 1,000 recordings must stay below 5 MB. So it holds of each recording only what its section shows, and of
 long transcripts of large classes only the beginning. `class.js` makes a section when somebody opens it.
@@ -21,10 +21,11 @@ __all__ = ["class_page"]
 
 DEFAULT_TITLE = "Class report"
 
-ABBREVIATED = {"Pronunciation": "Pron.", "Intonation": "Inton.", "Grammar": "Gram.", "Vocabulary": "Vocab."}  # phones
+# On phones.
+ABBREVIATED = {"Pronunciation": "Pron.", "Intonation": "Inton.", "Grammar": "Gram.", "Vocabulary": "Vocab."}
 TRANSCRIPTS = 2_500_000  # characters of all transcripts together: half of the page
-MIN_TRANSCRIPT = 200  # characters of one, however many there are
-SHOWN_NAMES = 8  # of a group; the others are folded
+MIN_TRANSCRIPT = 200  # characters of one transcript, however many there are
+SHOWN_NAMES = 8  # of a group; the other names are folded away
 BINS = 20  # of a histogram, each of 5 %
 
 
@@ -42,7 +43,7 @@ def class_page(
     Args:
         journal_path: What `score_many(journal=…)` wrote.
         thresholds: Percent from which a score is fair, and from which it is good.
-        title: The page's; default: "Class report".
+        title: Of the page; default: "Class report".
 
     Raises:
         ValueError: The thresholds make no sense.
@@ -81,7 +82,7 @@ def class_page(
 
 
 def _groups(names: Sequence[str], rows: Sequence[Row]) -> Iterator[Tuple[Problem, str, List[Tuple[int, str, str]]]]:
-    """Yields each problem, the reason if all who have it share one, and who has it, each with a reason if not."""
+    """Yields each problem; its reason, if all recordings share it; and the recordings, each with a reason if not."""
     for problem in PROBLEMS:
         found = [(index, row.reason) for index, row in enumerate(rows) if row.problem is problem]
         reasons = {reason for _, reason in found}
@@ -118,7 +119,7 @@ def _levels(rows: Sequence[Row]) -> List[Tuple[str, int, float]]:
 
 
 def _section(name: str, row: Row, room: int) -> Dict[str, Any]:
-    """Returns what `class.js` makes the section of a recording of; what is empty is left out.
+    """Returns what `class.js` needs to make the section of a recording, without what is empty.
 
     Args:
         name: The recording's, as the page shows it.

@@ -1,6 +1,6 @@
 """Numbers to drawings: the radar of the skills, and time from left to right, as coordinates for the templates' SVG.
 
-Called by `page`. Nothing here is text of the server but the levels, which are compared with CEFR's own names.
+Called by `page` and `timeline`. The only text of the server here are the levels, and only those that CEFR knows.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""What the page of a result tells beside the scores: what made it, what is wrong with it, how it was sent.
+"""What the page of a result tells beside the scores: whether the sandbox made it, what is wrong, how it was sent.
 
 Called by `page`.
 """
@@ -16,7 +16,7 @@ __all__ = ["Sandbox", "sandbox", "sent", "warnings"]
 
 MAX_TEXT = 300  # characters of a warning
 MAX_WORD = 60  # characters of a value
-DIFFERENT = 0.5  # s: if the recording in the page is longer or shorter by more, it may not be the one that was scored
+DIFFERENT = 0.5  # s: if the recording in the page differs by more in length, it may not be the one that was scored
 
 
 class Sandbox(NamedTuple):

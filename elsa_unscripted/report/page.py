@@ -1,4 +1,4 @@
-"""The page of one recording: what it shows, from a result. Called by `ScoreResult.to_html()` and the command line."""
+"""The page of one recording: what it shows, from a result. Called by `ScoreResult.to_html()` and `cli.report`."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ __all__ = ["result_page"]
 
 DEFAULT_TITLE = "Speech report"
 
-MAX_TEXT = 300  # characters of a text that is not the transcript, unless less is said
+MAX_TEXT = 300  # characters of a text that is not the transcript, unless a smaller limit is given
 MAX_SPEAKERS = 20
 MAX_ERRORS = 12  # sound errors
 MAX_EXAMPLES = 12
@@ -40,16 +40,16 @@ class Part(NamedTuple):
     Attributes:
         name: The server's name for the speaker; `""` if there is none.
         overall: The overall rating.
-        skills: Those of the skills.
+        skills: The ratings of the skills.
         radar: The skills, drawn.
-        reached: The overall level, 1 for A1 up to 6.
-        pieces: The transcript; indexes count the words of all parts.
+        reached: The overall CEFR level as a number, 1 for A1 up to 6 for C2.
+        pieces: The transcript; the indexes of words count through the words of all parts.
         sounds: The most frequent sound errors.
         more_sounds: How many there are beside them.
-        equivalents: The scores in other tests; likewise `delivery`, and both have also what is `None`.
+        equivalents: The scores in other tests, those that the server didn't give among them; likewise `delivery`.
         total_time: Seconds of speech.
         missing: What was not scored.
-        reason: Why.
+        reason: Why it was not scored.
     """
 
     name: str
@@ -80,7 +80,7 @@ def result_page(
         result: What `score()` returned.
         audio: The recording, if it is to be seen and heard: whatever `score()` takes.
         thresholds: Percent from which a score is fair, and from which it is good.
-        title: The page's; default: "Speech report".
+        title: Of the page; default: "Speech report".
 
     Raises:
         ValueError: The thresholds make no sense.

@@ -1,9 +1,9 @@
 """Assembles a page: template, styles and scripts in one HTML file that loads nothing and runs only its own script.
 
-Called by the pages of this package. Three layers keep the server's text from being more than text: everything is
-escaped by Jinja2; control and direction-changing characters are spelled out; and a Content-Security-Policy admits
-only the one style and the one script of the page, by their hashes, so that no inline handler and no style attribute
-works, and nothing is fetched or sent.
+Called by `page` and `classroom`. Three layers keep the server's text from being more than text. Jinja2 escapes
+everything. Control characters, and those that change the direction of text, are spelled out. And a
+Content-Security-Policy admits only the one style and the one script of the page, by their hashes, so that no inline
+handler and no style attribute works, and nothing is fetched or sent.
 """
 
 from __future__ import annotations
@@ -95,7 +95,7 @@ def _shown(value: Any) -> Any:
 
 
 def _lines(text: str) -> Markup:
-    """Does the same for text whose line breaks stay."""
+    """Does what `_shown()` does to each line of a text; its line breaks stay."""
     return escape("\n".join(map(printable, text.split("\n"))))
 
 
@@ -105,5 +105,5 @@ def _clock(seconds: float) -> str:
 
 
 def _points(value: float) -> str:
-    """A width on a scale of percent, for SVG."""
+    """Returns a width on a scale of percent, for SVG."""
     return f"{min(max(value, 0.0), 100.0):.2f}%"

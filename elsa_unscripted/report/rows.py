@@ -31,8 +31,8 @@ MAX_WARNINGS = 5
 MAX_WEAK_WORDS = 8
 MAX_SOUND_ERRORS = 6
 MAX_EXAMPLES = 6
-LOOK_AHEAD = 8  # scored words; more than that in a row, missing in the transcript, and the next isn't found
-FOREVER = 1e9  # s: more is no length of a recording
+LOOK_AHEAD = 8  # scored words among which the next word of the transcript is looked for
+LONGEST_RECORDING = 1e9  # s: a line with a longer one is damaged
 
 
 def _measures(speaker: Speaker) -> Sequence[Measure]:
@@ -57,7 +57,7 @@ class Row(NamedTuple):
         facts: A text for each of `FACTS`, or `None`.
         warnings: What is wrong with the recording or its result.
         transcript: What was heard.
-        marks: A letter for each word of the transcript: the first of its band's name.
+        marks: A letter for each word of the transcript: the first letter of its band's name.
         weak_words: The weakest words, with their scores.
         sound_errors: The most frequent ones: sound, what was heard, kind, count, examples.
         by_sandbox: Whether the sandbox made the result.
@@ -124,12 +124,12 @@ def shown(value: object, limit: int) -> str:
     return printable(line if len(line) <= limit else line[: limit - 1] + "…")
 
 
-# From a line to a row. `read()` has checked that the line is one of a journal, and not the types of all its values.
+# From a line to a row. `read()` has checked that the line is one of a journal, but not the types of all its values.
 
 
 def _row(line: Mapping[str, Any], limits: Thresholds) -> Row:
     seconds = line.get("audio_seconds")
-    if not isinstance(seconds, (int, float)) or not 0 < seconds < FOREVER:
+    if not isinstance(seconds, (int, float)) or not 0 < seconds < LONGEST_RECORDING:
         seconds = None
     known = Row(shown(line["path"], MAX_SENTENCE) or "unnamed", seconds=seconds)
     if line["outcome"] == "success":
@@ -151,7 +151,7 @@ def _scored(known: Row, line: Mapping[str, Any], result: ScoreResult, limits: Th
         problem = NOT_INCLUDED
     elif ratings[0].value is None:
         problem = TOO_SHORT if facts.is_short(speaker, result) else NO_SCORE
-    # A view reads the server's object anew at each look, and a class has a million words: so each is looked at once.
+    # A view reads the server's object anew at each access, and a class has a million words: so read each one once.
     spoken = [(shown(word.text, MAX_WORD), word.score) for word in facts.words(speaker)[:MAX_WORDS]]
     transcript = shown(facts.transcript(speaker, assessment.transcript if assessment else None), MAX_TRANSCRIPT)
     warnings = line.get("warnings")
@@ -207,7 +207,7 @@ def _bare(word: str) -> str:
 
 
 def _weak_words(spoken: Sequence[Spoken], limits: Thresholds) -> Tuple[Tuple[str, float], ...]:
-    worst: Dict[str, Tuple[str, float]] = {}  # a word that is weak in several places is told once
+    worst: Dict[str, Tuple[str, float]] = {}  # by word: one that is weak in several places is shown once
     for index in facts.weakest([score for _, score in spoken], limits):
         text, score = spoken[index]
         worst.setdefault(_bare(text), (text, round(score or 0.0, 1)))

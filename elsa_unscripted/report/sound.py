@@ -14,8 +14,8 @@ from ..audio.recording import Recording, load
 
 __all__ = ["Sound", "read"]
 
-STEP = 0.02  # s between two peaks, or a little less: a step has whole frames
-FEWEST_STEPS = 360  # as many as the drawing has bars: the steps of a short recording are shorter
+STEP = 0.02  # s between two peaks; a little less, if that isn't a whole number of frames
+FEWEST_STEPS = 360  # as many as the drawing has bars; so the steps of a short recording are shorter than `STEP`
 QUIET = 0.12  # of the way from the quiet moments to the loud ones: below it nobody speaks
 MAX_PLAIN = 16 * 2**20  # bytes; a larger recording is embedded as mono 16 kHz 16 bit, 2 MB a minute
 MAX_EMBEDDED = 64 * 2**20  # bytes, half an hour as mono 16 kHz 16 bit; many phones would not open a larger page
@@ -35,7 +35,7 @@ class Sound:
         peaks: The loudest moment of each step, 0 to 1.
         kind: The MIME type of `data`.
         data: What the page plays, in base64; empty if it would be too large.
-        warnings: What is wrong with it.
+        warnings: What is wrong with the recording.
     """
 
     seconds: float
@@ -81,7 +81,10 @@ def read(source: Any) -> Sound:
 
 
 def _playable(source: Any) -> Optional[Tuple[str, bytes]]:
-    """Returns the MIME type and the bytes of a file that every browser plays: no Ogg and no WebM, for older Safaris."""
+    """Returns the MIME type and the bytes of a file that every browser plays; `None` for any other.
+
+    Ogg and WebM are others: older Safaris don't play them.
+    """
     if isinstance(source, (str, os.PathLike)):
         with open(source, "rb") as file:
             data = file.read()

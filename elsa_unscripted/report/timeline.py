@@ -1,4 +1,4 @@
-"""The recording from left to right, with the exchange below it, for the waveform's drawing. Called by `page`."""
+"""Lays out a recording from left to right, with its exchange below, for the drawing in a page. Called by `page`."""
 
 from __future__ import annotations
 
@@ -21,15 +21,15 @@ class Timeline(NamedTuple):
     """The recording from left to right, and the exchange below it. All positions are in percent.
 
     Attributes:
-        seconds: How long it is.
-        width: Of the recording; the rest is the wait for the verdict, whose length is not to scale.
+        seconds: How long the recording is.
+        width: Of the recording. The rest is the wait for the verdict, which is not to scale.
         wave: The waveform as a path; empty without a recording.
         speech: Where there is speech, (from, width); likewise `pauses`.
         marks: The words below the upper threshold, (from, width, band).
-        ticks: The times to name.
+        ticks: The times to name, (seconds, where).
         sent: Where the audio that was sent ends; `None` if nothing is known of the exchange.
         verdict: Where the verdict came.
-        waited: Whether it came behind the last packet.
+        waited: Whether the verdict came after the last packet.
         pause_seconds: The pauses together.
         by_words: Whether speech and pauses are known from the times of words; else from loudness.
     """
@@ -73,8 +73,8 @@ def timeline(
     pauses = gaps(speech, PAUSE)
     marks = [(span, band(word.score, limits)) for span, word in times]
     sent = 100 * min(max(result.audio_seconds_sent, 0.0) / seconds, 1.0) if exchanged else None
-    # A server that hears the end of the speech by itself sends its verdict before the end of the stream: the verdict
-    # stops the sending, and nobody waits for it.
+    # A server that hears the end of the speech by itself sends its verdict before the end of the stream. The verdict
+    # then stops the sending, and there is no wait after it.
     waited = exchanged and {"end of stream", "verdict"} <= happened
     width = 100 - WAIT_WIDTH if waited else 100.0
     return Timeline(

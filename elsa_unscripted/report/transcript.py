@@ -16,7 +16,7 @@ MAX_LENGTH = 120  # characters of a word
 
 
 class Piece(NamedTuple):
-    """A stretch of a transcript: the index of a word, or what stands between two."""
+    """A stretch of a transcript: a word, with its index; or what stands between two words."""
 
     text: str
     word: Optional[int] = None

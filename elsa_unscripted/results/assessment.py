@@ -1,4 +1,4 @@
-"""Typed views of the server's assessment, for whoever reads scores: results, the summary, the report.
+"""Typed views of the server's assessment. Made by `ScoreResult.assessment`; read by callers, `facts` and the table.
 
 The assessment comes and goes with the plan and the length of speech, so every field is optional and
 reading never raises: a field that is missing, `null` or of a strange type reads as `None` (a list as
@@ -53,7 +53,7 @@ def find_assessment(message: Mapping[str, Any]) -> Optional[Mapping[str, Any]]:
     return None
 
 
-# What a field makes of a value: the same in the right type, or None if it is of a strange one.
+# Each returns a value in the type of a field, or `None` if the value is of a strange type.
 
 
 def _number(value: object) -> Optional[float]:
@@ -76,7 +76,7 @@ def _text(value: object) -> Optional[str]:
 
 
 def _identifier(value: object) -> Optional[str]:
-    # An int as it is: beyond 2**53, a float would change its last digits.
+    # An int stays an int: beyond 2**53, a float would change its last digits.
     number = value if isinstance(value, int) and _number(value) is not None else _count(value)
     return _text(value) if number is None else str(number)
 
@@ -89,7 +89,7 @@ def _items(value: object) -> Optional[Tuple[object, ...]]:
     return tuple(value) if isinstance(value, list) else None
 
 
-# Bounded: the paths are spelled in this file, with `[]` for every index, and nothing of the server is in them.
+# Stays small: the paths are spelled in this file, with `[]` for every index, and hold no text of the server.
 _reported: Set[str] = set()
 
 
@@ -101,13 +101,13 @@ def _report_once(path: str, value: object) -> None:
 
 @dataclass(frozen=True, repr=False)
 class _View:
-    """The server's object, and the path that names it in the log."""
+    """An object of the server, and the path that names it in the log."""
 
     raw: Mapping[str, Any]
     _path: str = field(default="assessment", compare=False)
 
     def _read(self, accept: Callable[[object], Optional[T]], key: str) -> Optional[T]:
-        """Returns what `accept` makes of the value at `key`, in which a dot leads one level down."""
+        """Returns what `accept` makes of the value at `key`. A dot in `key` leads one level down."""
         first, dot, rest = key.partition(".")
         if dot:
             return self._part(_View, first)._read(accept, rest)
@@ -162,7 +162,7 @@ class Score:
 
     Attributes:
         value: Percent.
-        decision: The server's verdict in words.
+        decision: The server's judgement in words.
         cefr: The CEFR level, such as `"B2"`.
         raw: The server's object that holds the scores of every skill.
     """
@@ -303,7 +303,7 @@ class Phoneme(_View):
     Attributes:
         symbol: The sound, in the notation that the server uses.
         score: Percent.
-        decision: The server's verdict in words.
+        decision: The server's judgement in words.
         heard: The sound that was heard instead.
         start: Seconds from the start of the audio.
         end: Seconds from the start of the audio.
@@ -324,7 +324,7 @@ class Word(_View):
     Attributes:
         text: The word.
         score: Percent.
-        decision: The server's verdict in words.
+        decision: The server's judgement in words.
         start: Seconds from the start of the audio.
         end: Seconds from the start of the audio.
         phonemes: Its sounds.
@@ -363,7 +363,7 @@ class Speaker(_View):
         speaker_id: The server's name for the speaker; a number reads as text.
         total_time: Seconds that the speaker spoke.
         scores: The overall score and the five skills.
-        equivalents: The same on the scales of other tests.
+        equivalents: What the speech would score in other tests.
         metrics: Pace, pauses, variation.
         top_errors: The sounds that most often went wrong.
         utterances: What was said, down to words and sounds.

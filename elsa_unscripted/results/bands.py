@@ -1,7 +1,7 @@
 """The bands that scores fall into, by two thresholds; for the terminal and the pages.
 
-The bands are ours, not ELSA's: nobody documents where a score begins to be good. So whoever shows a band also shows
-the thresholds, and lets the reader choose others.
+The bands are ours, not ELSA's: nobody documents where a score begins to be good. So the pages show the thresholds, and
+whoever makes a page can choose others. In the terminal, bands are only colours.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """Downloads what `result_link` leads to, without any token, before one deadline. For `ScoreResult.fetch()`.
 
-A thread downloads; the caller's thread waits for it until the deadline, and then cuts its connection. So no name
-look-up, proxy, server or redirect can keep the caller longer than that.
+A thread downloads. The caller's thread waits for it until the deadline, and then cuts its connection. So no name
+look-up, proxy, server or redirect can keep the caller beyond the deadline.
 """
 
 from __future__ import annotations
@@ -9,15 +9,17 @@ from __future__ import annotations
 import queue
 import socket
 import ssl
+import string
 import threading
 from http.client import HTTPConnection, HTTPException, HTTPSConnection
 from typing import Optional, Union
-from urllib.parse import SplitResult, urljoin, urlsplit
+from urllib.parse import SplitResult, quote, urljoin, urlsplit
 
 from ..config import is_loopback
 from ..deadline import Deadline
 from ..exceptions import ConfigError, ConnectError, ProtocolError
 from ..mailbox import Mailbox
+from ..signals import raised_by_handler
 from ..version import __version__
 from ..wire.dial import Socket, find_proxy, port_of
 
@@ -43,7 +45,7 @@ def download(link: str, *, timeout: float, max_bytes: int) -> bytes:
     deadline = Deadline(min(timeout, LONGEST_TIMEOUT))
     connection = Socket(deadline)
     outcome: Mailbox[Union[bytes, BaseException]] = Mailbox()
-    # A daemon: a name look-up can't be ended, and must not keep the interpreter.
+    # A daemon: a name look-up can't be ended, and must not keep the interpreter from ending.
     thread = threading.Thread(
         target=_run, args=(link, connection, deadline, max_bytes, outcome), name="elsa-download", daemon=True
     )
@@ -51,14 +53,16 @@ def download(link: str, *, timeout: float, max_bytes: int) -> bytes:
         try:
             thread.start()
         except RuntimeError as no_thread:
+            if raised_by_handler(no_thread):
+                raise
             raise ConnectError(f"no thread could be started ({no_thread}); use fewer at once") from no_thread
         came = outcome.get(deadline.remaining())
     except queue.Empty:
         came = TimeoutError("timed out")
-    finally:  # also when Ctrl-C comes, be it while the thread is being started
+    finally:  # also on Ctrl-C, even while the thread is being started
         connection.shut_down()
         if thread.ident is not None:
-            thread.join(0.5 if connection.dialled else 0.05)  # what is in a name look-up is not waited for
+            thread.join(0.5 if connection.dialled else 0.05)  # a name look-up is not waited for
     if isinstance(came, bytes):
         return came
     if isinstance(came, (OSError, ValueError, HTTPException)):
@@ -68,7 +72,7 @@ def download(link: str, *, timeout: float, max_bytes: int) -> bytes:
     try:
         raise came
     finally:
-        del came  # its traceback holds this frame: they would keep each other until the garbage collector comes
+        del came  # it refers to this frame by its traceback: a circle, which only the garbage collector would free
 
 
 def _run(
@@ -78,7 +82,7 @@ def _run(
     max_bytes: int,
     outcome: Mailbox[Union[bytes, BaseException]],
 ) -> None:
-    """The thread."""
+    """Downloads, in the thread, and puts the body or the error into `outcome`."""
     try:
         outcome.put(_follow(link, connection, deadline, max_bytes))
     except BaseException as error:  # noqa: BLE001 - raised in the caller's thread, whatever it is
@@ -92,11 +96,12 @@ def _follow(link: str, connection: Socket, deadline: Deadline, max_bytes: int) -
     plain = True
     for _ in range(MAX_REDIRECTS + 1):
         _check(link, plain=plain)
-        plain = urlsplit(link).scheme == "http"  # no redirect leads from https:// to http://
+        plain = urlsplit(link).scheme == "http"  # after https://, a redirect to http:// is refused
         answer = _ask(link, connection, deadline, max_bytes)
         if isinstance(answer, bytes):
             return answer
-        link = urljoin(link, answer)
+        # As browsers and urllib do: a server may leave spaces and other characters in there as they are.
+        link = urljoin(link, quote(answer, safe=string.punctuation, encoding="latin-1"))
     raise ConnectError(f"could not download result_link (more than {MAX_REDIRECTS} redirects); try again later")
 
 
@@ -122,7 +127,7 @@ def _ask(link: str, connection: Socket, deadline: Deadline, max_bytes: int) -> U
         tls, http = None, HTTPConnection(host, port)
     sock = connection.dial(host, port, _proxy(link), tls)
     sock.settimeout(deadline.remaining())  # in case this system's shutdown() doesn't wake a thread that reads
-    http.sock = _Kept(sock)
+    http.sock = _WithoutClose(sock)
     target = (parts.path or "/") + (f"?{parts.query}" if parts.query else "")
     http.request("GET", target, headers=HEADERS)
     with http.getresponse() as answer:
@@ -151,8 +156,11 @@ def _proxy(link: str) -> Optional[SplitResult]:
         ) from error
 
 
-class _Kept:
-    """The socket for `http.client`, which must not close it: `Socket.close()` does, when nobody can be cutting it."""
+class _WithoutClose:
+    """The socket as `http.client` sees it, which can't close it.
+
+    The caller's thread may be shutting the socket down at any moment. `Socket.close()` takes care of that.
+    """
 
     def __init__(self, sock: socket.socket) -> None:
         self.sendall = sock.sendall

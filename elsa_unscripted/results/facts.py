@@ -1,7 +1,7 @@
-"""What a result says, worked out once: ranked, banded, named. The terminal, the pages and the tables only lay it out.
+"""What a result says, worked out once: ranked, banded, named. The terminal (`cli.summary`) and the pages lay it out.
 
-A fact tells whose word it is. `level` and `word` are ELSA's own; a `band` is ours, by thresholds that ELSA doesn't
-document. Texts of the server stand here as they came: whoever shows one makes it harmless (`text`) and short.
+It is clear who says what: `level` and `word` are ELSA's own; a `band` is ours, by thresholds that ELSA doesn't
+document. Texts of the server are unchanged here: whoever shows one makes it harmless (see `text`) and short.
 """
 
 from __future__ import annotations
@@ -45,7 +45,7 @@ __all__ = [
 ]
 
 LEVELS = ("A1", "A2", "B1", "B2", "C1", "C2")  # CEFR's, from the lowest
-ENOUGH_SECONDS = 20.0  # s of speech; documented
+ENOUGH_SECONDS = 20.0  # s of speech: what ELSA documents
 ENOUGH_SPEECH = "The metrics need more than about 20 s of speech; grammar and vocabulary have minimums of their own."
 NO_ASSESSMENT = (
     "The server sent no assessment. The documented one comes with the premium plan, and with return_json on."
@@ -54,7 +54,7 @@ NO_SPEAKER = "The server found no speaker."
 NO_SCORE = "The server gave no score."
 SANDBOX = 'The sandbox made this result, not ELSA. Only what is under "measured" was measured; any score is made up.'
 SANDBOX_SCORES = 'The sandbox can\'t assess speech; its scenario "example" has scores, made up.'
-MAX_MEASURED = 20
+MAX_MEASURED = 20  # values that the sandbox measured
 
 
 # Scores.
@@ -67,7 +67,7 @@ class Rating(NamedTuple):
         name: "Overall", "Pronunciation" and so on.
         value: ELSA's score, percent; `None`: not scored, which is not 0.
         level: ELSA's CEFR level.
-        word: ELSA's word for it.
+        word: ELSA's judgement in words.
         band: Ours: one of `BANDS`.
     """
 
@@ -79,7 +79,7 @@ class Rating(NamedTuple):
 
 
 RATED = ("Overall", *(name.capitalize() for name in SKILLS))
-"""What `ratings()` are of, in their order."""
+"""The names of `ratings()`, in their order."""
 
 
 def ratings(speaker: Speaker, thresholds: Thresholds = THRESHOLDS) -> Sequence[Rating]:
@@ -101,7 +101,7 @@ class Measure(NamedTuple):
     """A number beside the scores.
 
     Attributes:
-        name: What it is of.
+        name: What was measured.
         value: `None` if the server gave none.
         unit: `"%"`, or nothing.
         level: ELSA's CEFR level for it, where there is one.
@@ -125,7 +125,7 @@ def equivalents(speaker: Speaker) -> Sequence[Measure]:
 
 
 def delivery(speaker: Speaker) -> Sequence[Measure]:
-    """Returns how it was spoken, what listeners notice first."""
+    """Returns measures of how it was spoken; those that listeners notice first come first."""
     found = speaker.metrics
     return [
         Measure("Words per minute", found.words_per_minute),
@@ -167,7 +167,7 @@ def transcript(speaker: Speaker, whole: Optional[str] = None) -> str:
 
 
 def weakest(scores: Sequence[Optional[float]], thresholds: Thresholds = THRESHOLDS) -> Sequence[int]:
-    """Returns which words are not good, the worst first; of equal ones, the one that was said first.
+    """Returns the indexes of the words that are not good, the worst first; equal ones in the order of the speech.
 
     Args:
         scores: Of the words, in the order in which they were said.
@@ -199,20 +199,20 @@ def sound_errors(speaker: Speaker) -> Sequence[SoundError]:
 
 
 def is_short(speaker: Speaker, result: ScoreResult) -> bool:
-    """Whether too little was said for any score: the server says so, or it is less than what is documented."""
+    """Returns whether there is too little speech for a score: by the server's word, or by the documented minimum."""
     seconds = speaker.total_time if speaker.total_time is not None else (result.audio_seconds or None)
     return _is_called_short(result) or (seconds is not None and seconds < ENOUGH_SECONDS)
 
 
 def reason(result: ScoreResult, speaker: Optional[Speaker] = None) -> str:
-    """Returns why something was not scored, as far as anybody knows."""
+    """Returns the likely reason for what was not scored: of a speaker, or else of the whole result."""
     if _is_called_short(result) if speaker is None else is_short(speaker, result):
         return f"There was not enough speech. {ENOUGH_SPEECH}"
     return SANDBOX_SCORES if is_by_sandbox(result) else ENOUGH_SPEECH
 
 
 def shortfall(result: ScoreResult) -> str:
-    """Returns what a partial assessment lacked, where its `partial_error` is a known one; else `""`."""
+    """Returns what a partial assessment lacked, if its `partial_error` is one that we know; else `""`."""
     return "more than about 20 s of speech needed" if _is_called_short(result) else ""
 
 
@@ -244,7 +244,7 @@ def moments(result: ScoreResult) -> Sequence[Moment]:
     return [Moment(name, at) for name, at in named.items() if at is not None]
 
 
-# What a sandbox made is never shown without saying so.
+# Results of the sandbox: whoever shows one says who made it.
 
 
 def is_by_sandbox(result: ScoreResult) -> bool:
@@ -253,13 +253,13 @@ def is_by_sandbox(result: ScoreResult) -> bool:
 
 
 def sandboxed(made: int, total: int) -> str:
-    """Returns the notice for `total` results of which the sandbox made so many."""
+    """Returns the notice for `total` results, of which the sandbox made `made`."""
     which = "these results" if made == total else f"{made} of these results"
     return f"The sandbox made {which}, not ELSA. Any score in them is made up."
 
 
 def measured(result: ScoreResult) -> Sequence[Tuple[str, str]]:
-    """Returns what the sandbox measured of the recording: names and values, those that are numbers or text."""
+    """Returns what the sandbox measured of the recording: the names and values of what is a number or text."""
     found = [each["measured"] for each in _objects(result) if isinstance(each.get("measured"), Mapping)]
     given = [(name, value) for name, value in (found or [{}])[0].items() if isinstance(value, (str, int, float))]
     return [

@@ -1,6 +1,6 @@
-"""`ScoreResult`: the verdict of one exchange, its history and its timings; save, load, fetch.
+"""`ScoreResult`: the verdict `success` of one exchange, its history and its timings; save, load, fetch.
 
-Made by `client`; read by the caller, the summary and the command lines.
+Made by `exchange.account`, and by `journal.entry` from a line; read by callers, the terminal, the pages, the table.
 """
 
 from __future__ import annotations
@@ -53,7 +53,7 @@ class ScoreResult(Mapping[str, Any]):
 
     Attributes:
         raw: The server's final object, whole. Its text is untrusted.
-        text: The same as it came, JSON text.
+        text: The same as JSON text, as it came; `""` if that was not kept, as in a journal.
         stream_id: The server's name of the stream, if it gave one.
         statuses: Every message of the server that has a `status`, the final one included, in order of arrival.
         timings: When things happened.
@@ -123,7 +123,7 @@ class ScoreResult(Mapping[str, Any]):
         Args:
             audio: The recording, if it is to be seen and heard: whatever `score()` takes.
             thresholds: Percent from which a score is fair, and from which it is good.
-            title: The page's; default: "Speech report".
+            title: Of the page; default: "Speech report".
 
         Raises:
             ValueError: The thresholds aren't two numbers from 0 to 100, the lower one first.
@@ -135,7 +135,7 @@ class ScoreResult(Mapping[str, Any]):
         return result_page(self, audio=audio, thresholds=thresholds, title=title)
 
     def save(self, path: Union[str, os.PathLike[str]]) -> None:
-        """Writes everything that is known as JSON, for `load()`. There is no token in it.
+        """Writes everything that is known of the result as JSON, for `load()`. The token isn't in it.
 
         Raises:
             OSError: The file can't be written.
@@ -178,7 +178,7 @@ class ScoreResult(Mapping[str, Any]):
             return self
         if self.result_link is None:
             raise ConnectError("the server gave no result_link to fetch; score with return_json=True")
-        from .download import download  # only where it is needed: it imports http.client, and so the email package
+        from .download import download  # only here: `http.client` brings the email package along
 
         body = download(self.result_link, timeout=timeout, max_bytes=max_bytes)
         try:

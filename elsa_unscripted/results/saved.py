@@ -1,4 +1,4 @@
-"""The file of a saved result: written and read, and what is in it checked. For `ScoreResult.save()` and `load()`."""
+"""The file of a saved result: writes it; reads it, and checks its types. For `ScoreResult.save()` and `load()`."""
 
 from __future__ import annotations
 
@@ -8,10 +8,10 @@ from typing import Any, Collection, Dict, Mapping, Union
 
 FILE_VERSION = 1
 
-FOREVER = 1e9  # s, 32 years: no time in a file is longer
-SAVED_WHOLE = {"raw", "statuses", "warnings", "timings"}  # what a saved result can't do without
-SAVED_LISTS: Dict[str, type] = {"statuses": dict, "warnings": str}
-SAVED_KINDS: Dict[str, type] = {
+LONGEST_TIME = 1e9  # s, 32 years: a file with a longer one is damaged
+REQUIRED_FIELDS = {"raw", "statuses", "warnings", "timings"}
+ITEM_TYPES: Dict[str, type] = {"statuses": dict, "warnings": str}
+FIELD_TYPES: Dict[str, type] = {
     **dict.fromkeys(("raw", "fetched"), dict),
     **dict.fromkeys(("text", "client", "stream_id", "api_plan", "ended_by"), str),
     **dict.fromkeys(("sample_rate", "channels", "sample_width"), int),
@@ -23,7 +23,7 @@ def write(path: Union[str, os.PathLike[str]], values: Mapping[str, Any]) -> None
 
     Raises:
         OSError: The file can't be written.
-        TypeError: A value is none of JSON's; the file is left as it was.
+        TypeError: JSON can't hold a value; the file is left as it was.
     """
     whole = json.dumps({"v": FILE_VERSION, **values}, indent=1)
     with open(path, "w", encoding="utf-8") as file:
@@ -47,7 +47,7 @@ def read(path: Union[str, os.PathLike[str]], fields: Collection[str], timings: C
             saved = json.load(file)
     except (ValueError, RecursionError) as error:
         raise ValueError(f"not a saved result: {os.fspath(path)!r} ({error})") from error
-    if not isinstance(saved, dict) or "v" not in saved or not set(saved) >= SAVED_WHOLE:
+    if not isinstance(saved, dict) or "v" not in saved or not set(saved) >= REQUIRED_FIELDS:
         raise ValueError(f"not a saved result: {os.fspath(path)!r}")
     values = {name: saved[name] for name in fields if name in saved}
     if isinstance(saved["timings"], dict):
@@ -59,17 +59,17 @@ def read(path: Union[str, os.PathLike[str]], fields: Collection[str], timings: C
 
 
 def _has_its_type(name: str, value: Any) -> bool:
-    """Whether a field of a saved file has its type, so that those who show it can rely on the type."""
+    """Returns whether a field of a saved file has the type that `ScoreResult` promises for it."""
     if value is None:
         return name in ("stream_id", "sample_rate", "channels", "sample_width", "api_plan", "ended_by", "fetched")
     if name == "timings":
         return isinstance(value, dict) and all(item is None or _is_seconds(item) for item in value.values())
-    if name in SAVED_LISTS:
-        return isinstance(value, list) and all(isinstance(item, SAVED_LISTS[name]) for item in value)
+    if name in ITEM_TYPES:
+        return isinstance(value, list) and all(isinstance(item, ITEM_TYPES[name]) for item in value)
     if name in ("audio_seconds", "audio_seconds_sent"):
         return _is_seconds(value)
-    return isinstance(value, SAVED_KINDS[name]) and not isinstance(value, bool)
+    return isinstance(value, FIELD_TYPES[name]) and not isinstance(value, bool)
 
 
 def _is_seconds(value: Any) -> bool:
-    return isinstance(value, (int, float)) and not isinstance(value, bool) and abs(value) < FOREVER
+    return isinstance(value, (int, float)) and not isinstance(value, bool) and abs(value) < LONGEST_TIME

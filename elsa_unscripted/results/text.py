@@ -1,6 +1,6 @@
-"""Text of a result, ready to be shown: the server's made harmless, the words found in it, numbers spelled.
+"""Text of a result, made ready to be shown: makes the server's text harmless, finds words in it, spells numbers.
 
-For whatever shows text that is not ours: the terminal, the pages, the tables, the log.
+Called by whatever shows text that is not ours: the terminal, the pages, the table, the drop-in's log.
 """
 
 from __future__ import annotations
@@ -12,14 +12,21 @@ from typing import Iterator, Match, Optional, Pattern, Sequence, Tuple
 
 __all__ = ["find_words", "number", "percent", "printable"]
 
-MAX_STEP = 200  # characters of a word, and between two words: with it, a long text is searched in linear time
-UNSPACED = ("THAI ", "LAO ", "KHMER ", "MYANMAR ")  # scripts without spaces whose characters aren't wide either
+MAX_STEP = (
+    200  # characters: the longest word that is looked for, up to twice as far ahead; so the search takes linear time
+)
+UNSPACED = (
+    "THAI ",
+    "LAO ",
+    "KHMER ",
+    "MYANMAR ",
+)  # scripts that put no spaces between words, beside those with wide characters
 
 
 def printable(text: str) -> str:
     r"""Spells out what a terminal would obey or hide: `\x1b` for an escape, `\u202e` for a bidi override.
 
-    Letters of all scripts, spaces and the two joiners that Persian, Indic scripts and emoji need stay.
+    Unchanged are the letters of all scripts, spaces, and the two joiners that Persian, Indic scripts and emoji need.
     """
     if text.isprintable():
         return text
@@ -31,7 +38,7 @@ def _is_shown(char: str) -> bool:
 
 
 def percent(value: float) -> str:
-    """Spells a number of percent, without the sign: with one decimal."""
+    """Spells a percentage, with one decimal and without the sign."""
     return f"{value:.1f}" if abs(value) < 1e4 else f"{value:.3g}"
 
 
@@ -56,8 +63,8 @@ def _places(text: str, words: Sequence[str], *, careful: bool) -> Iterator[Optio
     for index, word in enumerate(words):
         found = _search(text, word, done)
         if found and careful and re.search(r"\w", text[done : found.start()]):
-            # Other words stand between. If the next word to find is one of them, what was found is a later repetition:
-            # to go on behind it would lose all the words between.
+            # Other words stand between. If the next word to find is among them, a later repetition of this word was
+            # found. To go on behind the repetition would lose all the words between.
             after = _search(text, words[index + 1], done) if index + 1 < len(words) else None
             found = None if after and after.start() < found.start() else found
         yield found.span() if found else None
@@ -70,7 +77,7 @@ def _search(text: str, word: str, start: int) -> Optional[Match[str]]:
 
 @functools.lru_cache(1024)
 def _pattern(word: str) -> Pattern[str]:
-    """Returns what finds a word as a whole; in scripts that put no spaces between words, anywhere."""
+    """Returns a pattern that finds a whole word; in scripts without spaces, also a part of a longer stretch."""
     # The text may have a curly apostrophe where the word has a straight one, or the other way round.
     spelled = re.sub("['\u2019]", "['\u2019]", re.escape(word))
     if any(

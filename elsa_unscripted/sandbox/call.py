@@ -15,7 +15,7 @@ from .connection import Connection
 from .exchange import Exchange
 from .rules import END_STREAM, Breach, read_config
 
-ATTENTION_SECONDS = 0.02  # s: how long the stream id is held back, to catch a client that doesn't wait for it
+ATTENTION_SECONDS = 0.02  # s: the stream id is held back so long, to catch a client that doesn't wait for it
 
 
 class Call:
@@ -23,7 +23,7 @@ class Call:
 
     Attributes:
         exchange: What has been received so far.
-        links: The address of the sandbox's HTTP, as the client reaches it.
+        links: What the links of a verdict begin with: `http://`, and the host and port by which the client came.
         greeting: Whether the server greets.
     """
 
@@ -68,7 +68,7 @@ class Call:
 
     async def decide(self, verdict: dict[str, Any]) -> None:
         """Says the verdict."""
-        # Kept before it is sent: as soon as the client has it, a test may look for it here.
+        # Kept before it is sent: as soon as the client has the verdict, a test may look for it in `exchange`.
         self.exchange.verdict = verdict
         await self.say(verdict)
 
@@ -85,7 +85,7 @@ class Call:
         await self._connection.close(code)
 
     async def cut(self) -> None:
-        """Ends the connection without one."""
+        """Ends the connection by cutting TCP, without a closing handshake."""
         await self._connection.cut()
 
     async def read_nothing(self, seconds: float) -> None:
@@ -108,7 +108,7 @@ class Call:
         await self.close(1002)
 
     async def drain(self) -> None:
-        """Records what came and no scenario took, until the connection has ended."""
+        """Records the messages that no scenario has taken, until the connection has ended."""
         with suppress(ConnectionClosed):
             while True:
                 self.exchange.record(await self._connection.recv())
@@ -125,7 +125,7 @@ Script = Callable[[Call, Any], Awaitable[None]]
 
 
 async def hold(call: Call, script: Script, value: Any) -> None:
-    """Runs a scenario on a connection, until that has ended."""
+    """Runs a scenario on a connection, until the connection has ended."""
     with suppress(ConnectionClosed):
         try:
             await script(call, value)

@@ -11,7 +11,7 @@ from websockets.asyncio.server import ServerConnection
 
 from .exchange import Exchange
 
-SMALL_BUFFER_BYTES = 4096  # so that a sender feels at once that nobody reads
+SMALL_BUFFER_BYTES = 4096  # so small that a sender is soon held up when nobody reads
 
 
 class Connection(ServerConnection):
@@ -33,8 +33,8 @@ class Connection(ServerConnection):
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         super().connection_made(transport)
-        # asyncio sets this only on connections of a listener that it opened itself. Without it, a message that follows
-        # another at once comes 40 ms late.
+        # asyncio sets TCP_NODELAY only on connections of a listener that it opened itself. Without it, a message that
+        # is sent right after another comes 40 ms late.
         self._socket().setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         self._connections.add(self)
 
@@ -44,7 +44,7 @@ class Connection(ServerConnection):
 
     async def cut(self) -> None:
         """Ends the TCP connection, now, without a close frame."""
-        # To close it is not enough where a process was forked meanwhile: its copy of the socket keeps TCP open.
+        # Closing is not enough if this process was forked meanwhile: the child's copy of the socket keeps TCP open.
         with suppress(OSError):
             self._socket().shutdown(socket.SHUT_RDWR)
         self.transport.abort()

@@ -1,4 +1,4 @@
-"""`Exchange`: what one connection brought and how it ended; filled by `call`, read by whoever runs the sandbox."""
+"""`Exchange`: what one connection brought and how it ended. Filled by `call` and `server`; read by callers."""
 
 from __future__ import annotations
 
@@ -18,14 +18,14 @@ class Exchange:
     """One connection, from the opening handshake on. Safe to read from any thread while it goes on.
 
     Attributes:
-        stream_id: The id that the stream has.
-        scenario: The name of the scenario that it gets.
+        stream_id: The id that the sandbox gives the stream.
+        scenario: The name of the scenario that is played.
         headers: The headers of the client's request, `Authorization` included.
         config: The config, once it is understood.
         verdict: The last `success`, `failed` or `bad_quality` that was sent.
         assessment: What the verdict's `result_link` leads to.
         breach: What the client did against the protocol, if it did.
-        finished: Set when the connection has ended and all of it is here.
+        finished: Set when the connection has ended and nothing here changes any more.
     """
 
     def __init__(self, stream_id: str, scenario: str, headers: Mapping[str, str]) -> None:
@@ -122,7 +122,7 @@ class Exchange:
         """Takes a message as the next packet of audio.
 
         Raises:
-            Breach: It is none.
+            Breach: It is no packet, or breaks a rule.
         """
         self._format = read_packet(packet, len(self._heard), self._format)
         assert isinstance(packet, bytes)

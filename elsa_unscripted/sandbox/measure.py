@@ -7,16 +7,16 @@ import math
 import warnings
 from typing import Any
 
-# Imported here and not on first use, because warning filters are the whole process's: they are best touched while
-# modules are imported. pydub warns of a missing ffmpeg, which reading WAV doesn't need, and of its own old syntax.
+# Imported here and not on first use: `catch_warnings()` changes filters of the whole process, which other threads may
+# use by then. pydub warns of a missing ffmpeg, which reading WAV doesn't need, and of its own old syntax.
 with warnings.catch_warnings():
     warnings.simplefilter("ignore")
     from pydub import AudioSegment
     from pydub.silence import detect_silence
 
 PAUSE_MS = 300  # shorter silences are part of fluent speech
-PAUSE_DB = 16.0  # below the recording's own level
-SILENCE_DBFS = -60.0  # below this nothing is speech, however quiet the recording
+PAUSE_DB = 16.0  # dB: a stretch that is quieter than the whole recording by this much is a pause
+SILENCE_DBFS = -60.0  # a quieter stretch is a pause, however quiet the whole recording is
 STEP_MS = 50  # the precision of the pauses; at 1 ms, pydub's own, a long recording takes tens of seconds
 
 

@@ -1,4 +1,4 @@
-"""The sandbox's HTTP answers, in place of a handshake or beside it; used by `server` and `scenarios`."""
+"""The sandbox's HTTP answers: refusals of a handshake, results and audio; used by `server` and `scenarios`."""
 
 from __future__ import annotations
 
@@ -20,8 +20,8 @@ def page(status: int, body: str | bytes, content_type: str = "text/plain; charse
     Args:
         status: The status.
         body: A sentence, or the content as it is.
-        content_type: Of what type it is.
-        **more: Headers beside the usual, with `_` for `-`.
+        content_type: The MIME type of the body.
+        **more: More headers, with `_` for `-` in their names.
     """
     content = body if isinstance(body, bytes) else f"{body}\n".encode()
     headers = Headers({"Content-Type": content_type, "Content-Length": str(len(content)), "Connection": "close"})

@@ -18,7 +18,7 @@ WAV_HEADER_BYTES = 44
 
 
 class Breach(Exception):
-    """What a client did against the protocol, in words that it gets as the reason of a `failed`."""
+    """What a client did against the protocol. The client gets its text as the reason of a `failed`."""
 
 
 class Format(NamedTuple):

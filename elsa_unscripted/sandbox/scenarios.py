@@ -29,7 +29,8 @@ class Scenario(NamedTuple):
         script: The server's side of the exchange.
         parse: Text → value, raising `ValueError`; `None` if no value is taken.
         default: The value if none is given.
-        gate: Answers the handshake with HTTP, or lets it through; told the value, and whether it is the token's first.
+        gate: Refuses the handshake with an HTTP answer, or lets it through by `None`. It gets the connection, the
+            value, and whether the handshake is the first with its token.
     """
 
     about: str

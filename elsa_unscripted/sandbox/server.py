@@ -1,4 +1,4 @@
-"""`Sandbox`: the server itself: its thread, its door, what it keeps; for tests, demos and the command line."""
+"""`Sandbox`: the server, with its thread and the exchanges that it keeps. For tests, demos and `cli.sandbox`."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ from .pages import PATH, find, page
 from .rules import AUTHORIZATION
 from .scenarios import Choice, choose
 
-KEEP = 1000  # exchanges; 25 s of speech is 0.8 MB
+KEEP = 1000  # exchanges; one with 25 s of speech takes 0.8 MB
 START_SECONDS = 10.0  # s: for the thread to begin serving; it takes milliseconds
 CLOSE_SECONDS = 5.0  # s: for all of `close`
 GOODBYE_SECONDS = 0.3  # s: for clients to answer the close frame when the sandbox closes; then TCP is cut
@@ -34,7 +34,7 @@ TOKEN_PREFIX = "sandbox:"
 
 logger = logging.getLogger("elsa_unscripted.sandbox")
 
-# Silent, whatever level the application sets: at DEBUG, websockets logs request headers, the token among them.
+# Kept silent, whatever level the application sets: at DEBUG, websockets logs the request's headers, with the token.
 _wire_logger = logging.getLogger("elsa_unscripted.sandbox.websockets")
 _wire_logger.setLevel(logging.CRITICAL)
 
@@ -51,7 +51,7 @@ class Sandbox:
         scenario: What to do, as `NAME` or `NAME=VALUE`; `SCENARIOS` has the names.
         host: Where to listen; loopback unless told otherwise.
         port: Where to listen; 0 takes a free one.
-        greeting: Whether to greet, as the service was seen to do.
+        greeting: Whether to send a greeting first, as ELSA's service was seen to do.
         on_exchange: Called with each exchange that has ended, in the sandbox's thread.
         keep: How many exchanges to keep; the oldest go first.
 
@@ -141,7 +141,7 @@ class Sandbox:
 
     @property
     def _authority(self) -> str:
-        # Nobody can connect to a wildcard address itself.
+        # A wildcard address can't be connected to.
         host = {"": "127.0.0.1", "0.0.0.0": "127.0.0.1", "::": "::1"}.get(self._host, self._host)
         return f"[{host}]:{self._port}" if ":" in host else f"{host}:{self._port}"
 
@@ -202,7 +202,7 @@ class Sandbox:
         return await choice.scenario.gate(connection, choice.value, first)
 
     def _process_response(self, connection: ServerConnection, request: Request, response: Response) -> None:
-        # Here, and not in `_handle`, so that it is in `exchanges` before the client knows that it is connected.
+        # Here, and not in `_handle`, so that `exchanges` has it before the client knows that it is connected.
         if response.status_code == 101:
             assert isinstance(connection, Connection)
             name = self._choose(_token(request)).name
@@ -216,7 +216,7 @@ class Sandbox:
         assert connection.request is not None
         exchange, request = connection.exchange, connection.request
         choice = self._choose(_token(request))
-        # The client's own name for this machine, so that the links lead here from wherever it is.
+        # The name that the client has for this machine, so that the links work where the client is.
         host = next(iter(request.headers.get_all("Host")), self._authority)
         call = Call(connection, exchange, f"http://{host}", self._greeting)
         try:

@@ -8,7 +8,7 @@ from typing import Any
 
 from .exchange import Exchange
 
-TOO_SHORT_SECONDS = 20.0  # the documentation asks for more speech than this
+TOO_SHORT_SECONDS = 20.0  # s: ELSA's documentation asks for more speech than this
 SKILLS = ("pronunciation", "intonation", "fluency", "grammar", "vocabulary")
 
 
@@ -16,8 +16,8 @@ def success(exchange: Exchange, links: str, assessment: dict[str, Any], **more: 
     """Returns the verdict on an exchange.
 
     Args:
-        exchange: Whose; its config says whether the assessment comes along.
-        links: The address of the sandbox's HTTP, in front of the two links.
+        exchange: Its config says whether the assessment comes along; its stream id is in the links.
+        links: What the two links begin with.
         assessment: What `result_link` leads to.
         **more: Fields beside the documented ones.
     """
@@ -29,7 +29,7 @@ def success(exchange: Exchange, links: str, assessment: dict[str, Any], **more: 
         **more,
     }
     if exchange.config and exchange.config["return_json"]:
-        # Under which key the real server puts it is not known, and a client must not rely on this one.
+        # It is not known under which key ELSA's server puts it. A client must not rely on this one.
         verdict["result"] = assessment
     return verdict
 

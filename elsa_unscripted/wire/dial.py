@@ -25,6 +25,7 @@ from urllib.parse import SplitResult, unquote, urlsplit
 from ..config import is_loopback, parse_proxy
 from ..deadline import Deadline
 from ..exceptions import ConfigError, ConnectError
+from ..signals import raised_by_handler
 from .handshake import parse_head, read_head
 from .waiting import READ, WRITE, wait_for_any, without_blocking
 
@@ -92,10 +93,7 @@ class Socket:
         with self._lock:
             self._down = True
             for sock in self._sockets:
-                with contextlib.suppress(OSError):
-                    # Not SSLSocket.shutdown(): after that, the reading thread's next recv() would return bytes that
-                    # are still encrypted.
-                    socket.socket.shutdown(sock, socket.SHUT_RDWR)
+                _shut_down(sock)
 
     def close(self) -> None:
         """Closes the socket. No other thread may be in a call with it: its number could be another file's by then."""
@@ -180,6 +178,16 @@ class Socket:
         return sock
 
 
+def _shut_down(sock: socket.socket) -> None:
+    try:
+        # Not SSLSocket.shutdown(): after that, the reading thread's next recv() would return bytes that are still
+        # encrypted.
+        socket.socket.shutdown(sock, socket.SHUT_RDWR)
+    except OSError as error:  # not connected yet, or not any more
+        if raised_by_handler(error):
+            raise
+
+
 def in_order(infos: Iterable[AddressInfo], known: Optional[Address]) -> List[AddressInfo]:
     """Returns addresses in the order in which they are tried.
 
@@ -242,16 +250,19 @@ def port_of(parts: SplitResult) -> int:
     return parts.port or (443 if parts.scheme in ("wss", "https") else 80)
 
 
-def _tunnel(sock: socket.socket, proxy: SplitResult, host: str, port: int, deadline: Deadline) -> None:
-    """Asks a proxy for a connection to the server (RFC 9110, 9.3.6)."""
+def _connect_request(proxy: SplitResult, host: str, port: int) -> bytes:
     target = f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
     request = f"CONNECT {target} HTTP/1.1\r\nHost: {target}\r\n"
     if proxy.username:
         login = f"{unquote(proxy.username)}:{unquote(proxy.password or '')}"
         request += f"Proxy-Authorization: Basic {base64.b64encode(login.encode()).decode()}\r\n"
-    data = (request + "\r\n").encode("ascii")
-    # A new connection's buffer takes it whole.
-    without_blocking(sock, lambda: sock.send(data), WRITE, lambda: deadline)
+    return (request + "\r\n").encode("ascii")
+
+
+def _tunnel(sock: socket.socket, proxy: SplitResult, host: str, port: int, deadline: Deadline) -> None:
+    """Asks a proxy for a connection to the server (RFC 9110, 9.3.6)."""
+    # A new connection's buffer takes it whole. No local variable holds the password: error trackers show them.
+    without_blocking(sock, lambda: sock.send(_connect_request(proxy, host, port)), WRITE, lambda: deadline)
     status, _ = parse_head(read_head(sock, lambda: deadline))
     if not 200 <= status < 300:
         hint = "give its user name and password" if status == 407 else "check the proxy's rules"

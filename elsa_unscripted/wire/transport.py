@@ -27,6 +27,7 @@ from ..config import Config
 from ..deadline import Deadline
 from ..exceptions import ConnectError, ElsaError, ProtocolError, StreamClosedError
 from ..mailbox import Mailbox
+from ..signals import raised_by_handler
 from .dial import KnownAddresses, Socket, find_proxy, port_of
 from .messages import Closed, ConnectionEvent, Malformed, Message, Opened, describe, parse
 from .wire import MessageTooLongError, Wire
@@ -92,8 +93,9 @@ class Transport:
         """
         try:
             self._thread.start()
-        except RuntimeError:
-            self._set_ended()
+        except RuntimeError as error:
+            if not raised_by_handler(error):
+                self._set_ended()
             raise
 
     @staticmethod
@@ -184,25 +186,24 @@ class Transport:
                 raise ConnectionError("not open")
             return call(self._wire, *arguments)
         except OSError as error:
+            if raised_by_handler(error):
+                raise
             raise StreamClosedError("the connection broke while sending", code=ABNORMAL_CLOSURE) from error
 
     # The thread.
 
     def _run(self) -> None:
-        try:
-            self._connect_and_read()
-        except BaseException as error:  # noqa: BLE001 - delivered as the last event, whatever it is
-            self._error = self._error or error
-        finally:
-            if not self.opened_at:
-                self._socket.failed()
-            self._release()
+        for step in (self._connect_and_read, self._release):
+            try:
+                step()
+            except BaseException as error:  # noqa: BLE001 - delivered as the last event, whatever it is
+                self._error = self._error or error
         self._put(self._last_event())
         self._set_ended()
 
     def _last_event(self) -> Closed:
         code, reason = self._close_frame or (ABNORMAL_CLOSURE, "")
-        logger.debug("< closed %d", code)
+        _log("< closed %d", code)
         # An error that is raised refers, by its traceback, to those who used this object, and to the frame of _run().
         # Neither keeps it, then: the caller's recording would stay in the circle until the garbage collector comes.
         error, self._error = self._error, None
@@ -229,11 +230,15 @@ class Transport:
         self._app.run_forever(skip_utf8_validation=True)
 
     def _release(self) -> None:
-        if self._wire is not None:
-            self._wire.flush(self._config.close_timeout / 2)
-        self._socket.shut_down()
-        with self._wire.idle() if self._wire is not None else contextlib.nullcontext():
-            self._socket.close()
+        try:
+            if not self.opened_at:
+                self._socket.failed()
+            if self._wire is not None:
+                self._wire.flush(self._config.close_timeout / 2)
+        finally:
+            self._socket.shut_down()
+            with self._wire.idle() if self._wire is not None else contextlib.nullcontext():
+                self._socket.close()
 
     def _on_open(self, app: websocket.WebSocketApp) -> None:
         self.opened_at = time.monotonic()
@@ -252,7 +257,7 @@ class Transport:
             event = self._parse(data.encode() if isinstance(data, str) else data)
         except ProtocolError as error:
             event = Malformed(error.with_traceback(None))  # which refers to this frame, and so to the event
-        logger.debug("< %s [%d bytes]", describe(event), len(data))
+        _log("< %s [%d bytes]", describe(event), len(data))
         self._put(event)
 
     def _parse(self, data: bytes) -> Message:
@@ -295,6 +300,12 @@ class Transport:
             return error
         ours.__cause__ = error
         return ours
+
+
+def _log(message: str, *arguments: object) -> None:
+    """Logs in the transport's thread, where no signal handler runs; a log handler that fails costs no event."""
+    with contextlib.suppress(Exception):
+        logger.debug(message, *arguments)
 
 
 def _frame(payload: Union[str, bytes], opcode: int) -> bytes:

@@ -11,7 +11,7 @@ from typing import Any, Callable, Iterable, List, Optional
 from ..deadline import Deadline
 
 READ, WRITE = 1, 2  # directions of a wait
-WOULD_BLOCK = (BlockingIOError, InterruptedError, ssl.SSLWantReadError, ssl.SSLWantWriteError)
+WOULD_BLOCK = (BlockingIOError, ssl.SSLWantReadError, ssl.SSLWantWriteError)
 
 
 def without_blocking(

@@ -16,6 +16,7 @@ from collections import deque
 from typing import Any, Callable, Deque, Iterator, List, Optional, Tuple
 
 from ..deadline import Deadline
+from ..signals import raised_by_handler
 from .handshake import parse_head, read_head, refusal
 from .secrets import Mask
 from .waiting import READ, WOULD_BLOCK, WRITE, is_ready, without_blocking
@@ -197,8 +198,9 @@ class Wire:
 
     def _request(self, request: bytes) -> None:
         """Sends the HTTP request, with a last header for the token, and checks the head of the answer."""
-        authorization, self._authorization = str(self._authorization), None
-        self._outgoing = request[: -len(b"\r\n")] + authorization.encode("latin-1") + b"\r\n", []
+        # No local variable holds the token, here and in `_send_outgoing()`: error trackers show them.
+        self._outgoing = request[: -len(b"\r\n")] + str(self._authorization).encode("latin-1") + b"\r\n", []
+        self._authorization = None
         self._finish_frame(lambda: self._sending_until)
         self._outgoing = b"", []  # the request holds the token
         head = self.mask.masked(read_head(self._socket, lambda: self._reading_until))
@@ -233,12 +235,12 @@ class Wire:
         may be half sent: CPython doesn't set SSL_MODE_ENABLE_PARTIAL_WRITE, so `send()` tells nothing before all is
         taken, and OpenSSL wants the same bytes again until then.
         """
-        frame, taken = self._outgoing
-        while sum(taken) < len(frame):
+        taken = self._outgoing[1]
+        while self._is_amid_frame():
             with self._calling:
                 # Within one call of C code, no signal handler can raise between the sending and the counting. (Over
                 # TLS it can, in `SSLSocket.send()`: the frame leaves twice then, but whole.)
-                taken.extend(map(self._socket.send, [memoryview(frame)[sum(taken) :]]))
+                taken.extend(map(self._socket.send, [memoryview(self._outgoing[0])[sum(taken) :]]))
 
     def _continue_frame(self) -> bool:
         """Sends what the connection takes of the outgoing frame; returns whether all of it has left."""
@@ -261,10 +263,13 @@ class Wire:
                 # Nothing follows a close frame; the socket may be closed by now. And nothing goes inside a frame.
                 if self._finished_sending or self._is_amid_frame() or not is_ready(self._socket, WRITE, 0.0):
                     return  # whoever sends the next frame, or the rest of this one, calls this again
-                # If it can't be sent, the reading thread will find the connection broken, and says so.
-                with contextlib.suppress(OSError, IndexError):  # another thread may have sent it
+                try:
                     self._begin_frame(self._replies.popleft())
                     self._continue_frame()
+                except (OSError, IndexError) as error:  # another thread may have sent it
+                    # If it can't be sent, the reading thread will find the connection broken, and says so.
+                    if raised_by_handler(error):
+                        raise
             finally:
                 self._sending.release()
 
