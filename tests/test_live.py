@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import array
 import contextlib
 import io
 import itertools
@@ -17,8 +18,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
 from rawserver import CLOSE, STREAM_ID, SUCCESS, Connection, RawServer
-from recordings import SPEECH, container, encoded, steady, wav
+from recordings import SPEECH, container, encoded, layout, steady, wav
 from test_wire import TRANSCRIPTS, WIRE, described, healthy
 
 from elsa_unscripted import (
@@ -275,6 +278,42 @@ def test_containers_as_they_come(kind: str, piece: int) -> None:
         whole = whole[:-200]
         pcm = pcm[: len(whole)]
     assert pcm == whole
+
+
+@settings(max_examples=25, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(
+    kind=st.sampled_from(["webm", "flac", "ogg", "wav", "float wav"]),
+    sizes=st.lists(st.integers(1, 9000), min_size=1, max_size=20),
+)
+def test_decoding_as_it_comes_is_decoding_the_whole(kind: str, sizes: list[int]) -> None:
+    """Wherever a file is cut into pieces, its packets are those of the recording."""
+    pytest.importorskip("av")
+    data = _FILES[kind]() if kind in _FILES else encoded(kind)
+    cuts = itertools.accumulate(itertools.cycle(sizes), initial=0)
+    ends = list(itertools.takewhile(lambda at: at < len(data), cuts))
+    source = LiveAudio(data[at:to] for at, to in zip(ends, [*ends[1:], len(data)]))
+    source.claim()
+    source.start(0.5, None)
+    try:
+        found = list(source.packets(0.5))
+    finally:
+        source.close()
+        source.join()
+    assert found == list(load(data).packets(0.5))
+
+
+def _float_wav() -> bytes:
+    samples = array.array("f", [value / 32768 for value in array.array("h", SPEECH[:SECOND])])
+    return wav(samples.tobytes(), bits=32, form=layout(3, 1, 16000, 32))
+
+
+_FILES = {
+    "wav": lambda: wav(SPEECH[:SECOND], before=b"LIST" + (2).to_bytes(4, "little") + b"xy"),
+    "float wav": _float_wav,
+}
+    "wav": lambda: wav(SPEECH[:SECOND], before=b"LIST" + (2).to_bytes(4, "little") + b"xy"),
+    "float wav": _float_wav,
+}
 
 
 def test_first_packet_of_a_container_is_early() -> None:
@@ -534,8 +573,6 @@ def test_strange_pieces(piece: Any, words: str) -> None:
 
 def test_floats_are_refused() -> None:
     """Floating point samples, as numpy's recordings have, would be noise."""
-    import array
-
     assert "floating" in str(failed(AudioError, live([array.array("f", [0.5] * 100)]), _patient))
     pcm, _ = heard([array.array("h", SPEECH[:SECOND])], speed=None)
     assert pcm == SPEECH[:SECOND]

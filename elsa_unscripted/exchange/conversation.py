@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import contextlib
 import logging
+import math
 import os
 import queue
 import time
@@ -251,7 +252,7 @@ class Conversation:
         )
         self._account.sender = sender
         if live is not None:
-            self.deadline = _LiveDeadline(self._config, self.deadline, sender, live)
+            self.deadline = _LiveDeadline(self._config, sender, live)
         elif frame_rate is not None:
             self.deadline = _GrowingDeadline(self.deadline, sender, frame_rate)
         transport.bound_sending(self.deadline)
@@ -418,28 +419,28 @@ class _LiveDeadline(Deadline):
     one that waits for the speaker loses nothing. Worked out whenever somebody asks, as above.
     """
 
-    __slots__ = ("_last", "_sender", "_timeout")
+    __slots__ = ("_live", "_longest", "_sender", "_timeout")
 
-    def __init__(self, config: Config, deadline: Deadline, sender: Sender, live: LiveSource) -> None:
+    def __init__(self, config: Config, sender: Sender, live: LiveSource) -> None:
         """Makes a deadline.
 
         Args:
             config: Has `timeout` and `speed`.
-            deadline: When it would be without any audio.
             sender: Knows how long it has been sending, and when the last of the audio left.
-            live: Knows how long it may be.
+            live: Knows when it began, and how long it may be.
         """
-        super().__init__(deadline.remaining())
+        super().__init__(config.timeout)
         self._timeout = config.timeout
-        # Whatever happens: `timeout` and the longest time that the audio can take.
-        self._last = self._at + live.max_seconds / min(config.speed or 1.0, 1.0)
+        self._longest = live.max_seconds / min(config.speed or 1.0, 1.0) + config.timeout
         self._sender = sender
+        self._live = live
 
     def remaining(self) -> float:
-        now = time.monotonic()
-        left = self._sender.all_sent
-        ours = self._timeout - self._sender.sending_time if left is None else left + self._timeout - now
-        return max(0.0, min(ours, self._last - now))
+        now, began, all_sent = time.monotonic(), self._live.began, self._sender.all_sent
+        left = self._timeout - self._sender.sending_time if all_sent is None else all_sent + self._timeout - now
+        # Whatever a server does to make each packet take long.
+        last = math.inf if began is None else began + self._longest - now
+        return max(0.0, min(left, last))
 
     def expired(self) -> bool:
         return self.remaining() == 0.0

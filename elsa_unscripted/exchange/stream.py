@@ -10,6 +10,7 @@ from __future__ import annotations
 import contextlib
 import logging
 import math
+import os
 import threading
 import time
 import weakref
@@ -100,7 +101,7 @@ class LiveStream:
         self._finishing = False
         self._result: Optional[ScoreResult] = None
         # It must not refer to this object, nor to the callbacks, which may.
-        self._finalizer = weakref.finalize(self, _drop, connector, account, intake, leave)
+        self._finalizer = weakref.finalize(self, _drop, os.getpid(), connector, account, intake, leave)
         self._finalizer.atexit = False  # the process takes everything with it
 
     def send_audio(self, data: Data, wait: bool = True) -> bool:
@@ -181,6 +182,7 @@ class LiveStream:
         error: Optional[BaseException],
         traceback: Optional[TracebackType],
     ) -> None:
+        self._depth = 0  # no callback leaves the block; Ctrl-C may have kept a method from saying that it was left
         self.cancel()
 
     def __repr__(self) -> str:
@@ -326,9 +328,17 @@ _AT_ONCE = Deadline(0.0)
 
 
 def _drop(
-    connector: Connector, account: Account, intake: Union[PushedAudio, Handed], leave: Callable[[], object]
+    process: int,
+    connector: Connector,
+    account: Account,
+    intake: Union[PushedAudio, Handed],
+    leave: Callable[[], object],
 ) -> None:
     """Ends a stream that nobody refers to any more, in a thread: this one may be any, in the middle of anything."""
+    if os.getpid() != process:  # a forked child, whose parent's stream goes on
+        if connector.connection is not None:
+            connector.connection.transport.abandon()
+        return
 
     def end() -> None:
         intake.close()
