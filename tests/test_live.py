@@ -311,9 +311,6 @@ _FILES = {
     "wav": lambda: wav(SPEECH[:SECOND], before=b"LIST" + (2).to_bytes(4, "little") + b"xy"),
     "float wav": _float_wav,
 }
-    "wav": lambda: wav(SPEECH[:SECOND], before=b"LIST" + (2).to_bytes(4, "little") + b"xy"),
-    "float wav": _float_wav,
-}
 
 
 def test_first_packet_of_a_container_is_early() -> None:

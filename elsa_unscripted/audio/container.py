@@ -381,8 +381,9 @@ def _describe(stream: Any, index: int) -> str:
     language = str(stream.language or "")
     if language.isalpha() and len(language) <= 3 and language != "und":
         facts.append(language)
-    # Up to 13, PyAV can't tell.
-    if getattr(stream, "disposition", 0) & 1:
+    # Up to 13, PyAV can't tell; in some later versions, it gives a flag that is no number.
+    disposition = getattr(stream, "disposition", 0)
+    if getattr(disposition, "value", disposition) & 1:
         facts.append("marked default")
     return f"track {index + 1} ({', '.join(facts)})"
 
