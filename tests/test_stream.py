@@ -428,18 +428,23 @@ def test_speech_that_begins_late() -> None:
 
 
 @pytest.mark.forks
-def test_fork_leaves_the_stream_to_the_parent() -> None:
-    """A forked child that drops its copy of a stream disturbs nothing: it goes on in the parent."""
-    with streaming(graded) as stream:
-        assert stream.send_audio(SPEECH[:SECOND])
-        streams = [stream]
+@pytest.mark.parametrize("how", ["cancel", "drop"])
+def test_fork_leaves_the_stream_to_the_parent(how: str) -> None:
+    """A forked child that cancels or drops its copy of a stream disturbs nothing: it goes on in the parent."""
+    with RawServer(graded) as server, Client(TOKEN, url=server.url, speed=None) as client:
+        streams = [client.open_stream(sample_rate=16000)]
+        assert streams[0].send_audio(SPEECH[:SECOND])
         child = os.fork()
         if child == 0:
-            streams[0].cancel()
+            if how == "cancel":
+                streams[0].cancel()
+            streams.clear()
+            gc.collect()
+            time.sleep(0.5)
             os._exit(0)
         os.waitpid(child, 0)
-        assert stream.send_audio(SPEECH[SECOND : 2 * SECOND])
-        assert stream.finish().audio_seconds_sent == 2.0
+        assert streams[0].send_audio(SPEECH[SECOND : 2 * SECOND])
+        assert streams[0].finish().audio_seconds_sent == 2.0
 
 
 INTERRUPTED = """
