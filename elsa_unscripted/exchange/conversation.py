@@ -9,13 +9,11 @@ from __future__ import annotations
 
 import contextlib
 import logging
-import math
 import os
 import queue
-import time
 from typing import Any, Callable, Iterator, List, NamedTuple, Optional
 
-from ..audio.packets import LiveSource, Packet
+from ..audio.packets import Packet
 from ..config import Config
 from ..deadline import Deadline
 from ..exceptions import AudioError, ElsaError, ScoringFailedError, StreamClosedError
@@ -23,6 +21,7 @@ from ..signals import raised_by_handler
 from ..wire.messages import END_STREAM, Opened, Status, encode_config
 from ..wire.transport import Transport
 from .account import Account
+from .clocks import GrowingDeadline, LiveDeadline, due_times
 from .connector import Connection, Connector
 from .protocol import (
     AudioSent,
@@ -248,13 +247,13 @@ class Conversation:
             frame_rate,
             tell_progress=self._callbacks.on_progress is not None or self._callbacks.on_event is not None,
             alone=live is not None,
-            due=None if live is None or speed is None else _due_times(live, speed),
+            due=None if live is None or speed is None else due_times(live, speed),
         )
         self._account.sender = sender
         if live is not None:
-            self.deadline = _LiveDeadline(self._config, sender, live)
+            self.deadline = LiveDeadline(self._config, sender, live)
         elif frame_rate is not None:
-            self.deadline = _GrowingDeadline(self.deadline, sender, frame_rate)
+            self.deadline = GrowingDeadline(self.deadline, sender, frame_rate)
         transport.bound_sending(self.deadline)
         if self._takes_turns:
             return
@@ -384,68 +383,6 @@ def _passing_over_failures() -> Iterator[None]:
             raise
 
 
-class _GrowingDeadline(Deadline):
-    """A deadline to which each packet that leaves adds the time that its audio takes at the speed of the exchange.
-
-    Nobody moves it. It is worked out whenever somebody asks, from what has left: so the thread that sends and the one
-    that waits agree, and a server that stops reading gains no time.
-    """
-
-    __slots__ = ("_frame_rate", "_sender")
-
-    def __init__(self, deadline: Deadline, sender: Sender, frame_rate: float) -> None:
-        """Makes a deadline.
-
-        Args:
-            deadline: When it is while nothing has left.
-            sender: Knows how many frames have left.
-            frame_rate: Frames that leave in a second, at the speed of the exchange.
-        """
-        super().__init__(deadline.remaining())
-        self._sender = sender
-        self._frame_rate = frame_rate
-
-    def remaining(self) -> float:
-        return max(0.0, self._at + self._sender.sent / self._frame_rate - time.monotonic())
-
-    def expired(self) -> bool:
-        return self.remaining() == 0.0
-
-
-class _LiveDeadline(Deadline):
-    """The deadline of an exchange whose audio is live: `timeout` after the last of it.
-
-    While audio comes, only the time that is spent in sending counts: so a server that stops reading gains nothing, and
-    one that waits for the speaker loses nothing. Worked out whenever somebody asks, as above.
-    """
-
-    __slots__ = ("_live", "_longest", "_sender", "_timeout")
-
-    def __init__(self, config: Config, sender: Sender, live: LiveSource) -> None:
-        """Makes a deadline.
-
-        Args:
-            config: Has `timeout` and `speed`.
-            sender: Knows how long it has been sending, and when the last of the audio left.
-            live: Knows when it began, and how long it may be.
-        """
-        super().__init__(config.timeout)
-        self._timeout = config.timeout
-        self._longest = live.max_seconds / min(config.speed or 1.0, 1.0) + config.timeout
-        self._sender = sender
-        self._live = live
-
-    def remaining(self) -> float:
-        now, began, all_sent = time.monotonic(), self._live.began, self._sender.all_sent
-        left = self._timeout - self._sender.sending_time if all_sent is None else all_sent + self._timeout - now
-        # Whatever a server does to make each packet take long.
-        last = math.inf if began is None else began + self._longest - now
-        return max(0.0, min(left, last))
-
-    def expired(self) -> bool:
-        return self.remaining() == 0.0
-
-
 def _framed_packets(
     packets: Iterator[Optional[Packet]], frame: Callable[[bytes], bytes], account: Account
 ) -> Iterator[Optional[Packet]]:
@@ -466,17 +403,3 @@ def _framed_packets(
             # In here, since a sender that is stopped asks for no further packet, and this one may have left.
             if account.live is not None and sender.sent > before:
                 account.live.note_sent(packet)
-
-
-def _due_times(live: LiveSource, speed: float) -> Callable[[int], float]:
-    """Returns what tells when a packet is due: never faster than `speed`, from the first audio on.
-
-    So what piled up while connecting leaves at once, and doesn't delay what comes after it.
-    """
-
-    def due(frames_before: int) -> float:
-        began = live.began
-        assert began is not None
-        return began + frames_before / (live.format.sample_rate * speed)
-
-    return due
