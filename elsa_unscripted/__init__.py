@@ -12,6 +12,7 @@ import importlib
 import logging
 from typing import TYPE_CHECKING
 
+from .imports import importing
 from .version import __version__
 
 if TYPE_CHECKING:
@@ -92,7 +93,8 @@ logging.getLogger("elsa_unscripted").addHandler(logging.NullHandler())
 def __getattr__(name: str) -> object:
     if name not in __all__:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    value: object = getattr(importlib.import_module(f".{_HOMES.get(name, 'exceptions')}", __name__), name)
+    with importing():
+        value: object = getattr(importlib.import_module(f".{_HOMES.get(name, 'exceptions')}", __name__), name)
     globals()[name] = value
     return value
 

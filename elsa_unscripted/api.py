@@ -17,6 +17,7 @@ from .config import (
     TIMEOUT,
     Config,
     PathLike,
+    hide,
 )
 from .exceptions import ConfigError
 from .exchange.client import AudioSource, Client
@@ -92,6 +93,7 @@ def score(
         ElsaError: There is no verdict `success`; `elsa_unscripted.exceptions` shows the kinds of errors. What
             `on_status` or `on_progress` raises comes through, after a clean shutdown.
     """
+    token, proxy = hide(token), hide(proxy)  # error trackers show the local variables of an error's frames
     with Client(
         token,
         api_plan=api_plan,
@@ -163,10 +165,13 @@ def score_many(
         ConfigError: An option is wrong; nothing was drawn from `audio`.
         JournalError: The journal is in use, or can't be opened.
     """
+    # Error trackers show the local variables of an error's frames.
+    token = hide(token)
+    options = {**options, "proxy": hide(options["proxy"])} if "proxy" in options else options
     try:
         config = Config(token=token, **options)
     except ConfigError as error:
-        raise error.with_traceback(None)  # noqa: B904 - the same, without frames whose variables hold the token
+        raise error.with_traceback(None)  # noqa: B904 - the same, without the frames of `Config`
     return Batch(
         audio,
         config,

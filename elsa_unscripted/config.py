@@ -15,6 +15,7 @@ from typing import Any, Mapping, Optional, Union
 from urllib.parse import SplitResult, urlsplit
 
 from .exceptions import ConfigError
+from .signals import raised_by_handler
 
 __all__ = ["Config"]
 
@@ -36,7 +37,29 @@ CONNECT_RETRIES = 2  # after the first attempt; nothing is metered before the fi
 MAX_EXTRA_CHARACTERS = 65_536  # a new connection's buffer holds them, even if the server reads nothing
 MAX_MESSAGE_BYTES = 64 * 2**20  # a verdict for minutes of speech is a few MB at most
 
+_CONTROL_CHARACTER = re.compile(r"[\x00-\x1f\x7f-\x9f]")
 _MAX_SECONDS = 1e6  # 11 days: every platform can wait so long
+
+
+class Secret:
+    """A value that `repr` doesn't show.
+
+    Error trackers show the local variables of an error's frames. So whoever is given a token holds it as this, until
+    `Config` keeps it.
+    """
+
+    __slots__ = ("value",)
+
+    def __init__(self, value: object) -> None:
+        self.value = value
+
+    def __repr__(self) -> str:
+        return "'***'"
+
+
+def hide(value: Any) -> Any:
+    """Returns a value as a `Secret`; `None` and what is one already as they are."""
+    return value if value is None or isinstance(value, Secret) else Secret(value)
 
 
 @dataclass(frozen=True, repr=False)
@@ -84,11 +107,14 @@ class Config:
     max_message_bytes: int = MAX_MESSAGE_BYTES
 
     def __post_init__(self) -> None:
+        for name in ("token", "proxy"):
+            if isinstance(getattr(self, name), Secret):
+                object.__setattr__(self, name, getattr(self, name).value)
         if self.token is None:
             object.__setattr__(self, "token", os.environ.get(TOKEN_VARIABLE) or None)
         if self.url is None:
             object.__setattr__(self, "url", os.environ.get(URL_VARIABLE) or DEFAULT_URL)
-        _check_token(self.token)
+        _check_token(self)
         _check_url(self.url)
         if self.api_plan not in API_PLANS:
             raise ConfigError(f"api_plan must be one of {', '.join(API_PLANS)}, not {_shown(self.api_plan)}")
@@ -131,7 +157,9 @@ def is_loopback(host: Optional[str]) -> bool:
         return True
     try:
         return ipaddress.ip_address(host).is_loopback
-    except ValueError:
+    except ValueError as error:
+        if raised_by_handler(error):
+            raise
         return False
 
 
@@ -151,7 +179,9 @@ def parse_proxy(proxy: str) -> SplitResult:
         rest = (parts.path if parts.path != "/" else "") + parts.query + parts.fragment
         if parts.scheme != "http" or not parts.hostname or parts.port == 0 or rest:
             raise ConfigError(hint)
-    except ValueError:
+    except ValueError as error:
+        if raised_by_handler(error):
+            raise
         raise ConfigError(hint) from None
     return _Proxy(*parts)
 
@@ -171,17 +201,18 @@ def _masked(name: str, value: object) -> str:
     return repr(value)
 
 
-def _check_token(token: Optional[str]) -> None:
-    if token is None or token == "":
+def _check_token(config: Config) -> None:
+    """Checks the token, which is never a local variable here: error trackers show those."""
+    if config.token is None or config.token == "":
         raise ConfigError(f"no token: pass token=… or set ${TOKEN_VARIABLE}")
-    if not isinstance(token, str):
-        raise ConfigError(f"the token must be a str, not {type(token).__name__}")
-    if re.search(r"[\x00-\x1f\x7f-\x9f]", token):
+    if not isinstance(config.token, str):
+        raise ConfigError(f"the token must be a str, not {type(config.token).__name__}")
+    if _CONTROL_CHARACTER.search(config.token):
         raise ConfigError("the token holds a control character (a line end from a file?): strip it")
-    if token != token.strip():
+    if config.token != config.token.strip():
         raise ConfigError("the token begins or ends with white space: strip it")
     # Don't find out by encoding the token: the error of that would carry the token, as the context of this one.
-    if max(token) > "\xff":
+    if max(config.token) > "\xff":
         raise ConfigError("the token holds characters that an HTTP header can't carry: copy it again")
 
 
@@ -191,7 +222,9 @@ def _check_url(url: Optional[str]) -> None:
     try:
         parts = urlsplit(url)
         port = parts.port
-    except ValueError:
+    except ValueError as error:
+        if raised_by_handler(error):
+            raise
         # The message doesn't quote the URL, which may hold a user name and a password.
         raise ConfigError("url is malformed: use wss://host[:port]/path") from None
     if "@" in (parts.netloc or url):
@@ -216,6 +249,8 @@ def _checked_extra(extra: Mapping[str, Any]) -> Mapping[str, Any]:
             raise ConfigError(f"extra must be at most {MAX_EXTRA_CHARACTERS} characters as JSON, not {len(text)}")
         copy: Mapping[str, Any] = json.loads(text)
     except (TypeError, ValueError, RecursionError) as error:
+        if raised_by_handler(error):
+            raise
         raise ConfigError(f"extra can't be written as JSON: {error}") from None
     return copy
 
@@ -247,6 +282,8 @@ def _check_int(name: str, value: object, least: int, most: int) -> None:
 def _shown(value: object) -> str:
     try:
         text = repr(value)
-    except Exception:  # noqa: BLE001 - a foreign repr may fail in any way; that of a huge int does
+    except Exception as error:  # a foreign repr may fail in any way; an int of 4300 digits does
+        if raised_by_handler(error):
+            raise
         text = f"a strange {type(value).__name__}"
     return text if len(text) <= 80 else text[:79] + "…"

@@ -23,6 +23,8 @@ from __future__ import annotations
 import pickle
 from typing import Any, Mapping, Optional, Tuple, Type
 
+from .signals import raised_by_handler
+
 __all__ = [
     "AudioError",
     "AuthenticationError",
@@ -161,7 +163,9 @@ class JournalError(ElsaError):
 def _picklable(cause: Optional[BaseException]) -> Optional[BaseException]:
     try:
         pickle.loads(pickle.dumps(cause))
-    except Exception:  # noqa: BLE001 - a foreign cause may fail in any way; our error must be pickled without it
+    except Exception as error:  # a foreign cause may fail in any way; our error must be pickled without it
+        if raised_by_handler(error):
+            raise
         return None
     return cause
 

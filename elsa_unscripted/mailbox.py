@@ -15,6 +15,7 @@ from collections import deque
 from typing import Deque, Generic, TypeVar
 
 from .deadline import Deadline
+from .signals import raised_by_handler
 
 T = TypeVar("T")
 
@@ -41,9 +42,9 @@ class Mailbox(Generic[T]):
             try:
                 self._arrival.release()
             except RuntimeError as error:
-                # Another thread has released it meanwhile. But what a signal handler raises in here must come through.
-                if type(error) is not RuntimeError or "release" not in str(error):
+                if raised_by_handler(error):
                     raise
+                # Else another thread has released it meanwhile.
 
     def get(self, timeout: float) -> T:
         """Takes the oldest item; waits for one, `timeout` seconds at most.

@@ -6,10 +6,11 @@ through, and not be taken for a damaged file or for a broken connection.
 
 from __future__ import annotations
 
-import inspect
 from types import FrameType
 
 __all__ = ["raised_by_handler"]
+
+_CO_VARARGS = 0x04  # as in `inspect`, whose import takes as long as that of the package
 
 
 def raised_by_handler(error: BaseException) -> bool:
@@ -20,18 +21,25 @@ def raised_by_handler(error: BaseException) -> bool:
     the only others that are called with one.
 
     Args:
-        error: Has been caught by the function that asks.
+        error: Has been caught.
     """
-    # Not the frame that has caught the error: up to Python 3.12, reading `f_locals` leaves a copy of the variables in
-    # the frame. The error is one of them, and refers to the frame: a circle, which would keep the caller's audio.
-    traceback = error.__traceback__ and error.__traceback__.tb_next
+    traceback = error.__traceback__
     while traceback is not None:
-        frame = traceback.tb_frame
-        code = frame.f_code
-        count = code.co_argcount + code.co_kwonlyargcount + bool(code.co_flags & inspect.CO_VARARGS)
-        for name in code.co_varnames[:count]:
-            value = frame.f_locals.get(name)
-            if any(isinstance(item, FrameType) for item in (value if isinstance(value, tuple) else (value,))):
-                return True
+        if _is_handler(traceback.tb_frame):
+            return True
         traceback = traceback.tb_next
+    return False
+
+
+def _is_handler(frame: FrameType) -> bool:
+    # Our own functions are none, and are not looked into: up to Python 3.12, to ask a frame for its local variables
+    # lets it keep a copy of them. The error is one of those: such a circle would keep the caller's recording.
+    if frame.f_globals.get("__name__", "").partition(".")[0] == __name__.partition(".")[0]:
+        return False
+    code = frame.f_code
+    count = code.co_argcount + code.co_kwonlyargcount + bool(code.co_flags & _CO_VARARGS)
+    for name in code.co_varnames[:count]:
+        value = frame.f_locals.get(name)
+        if any(isinstance(item, FrameType) for item in (value if isinstance(value, tuple) else (value,))):
+            return True
     return False

@@ -41,9 +41,18 @@ class Leaks(logging.Handler):
         link: Any = error
         while link is not None:
             self.look_at(repr(link) + str(link) + repr(link.args) + repr(vars(link)))
+            self._look_at_frames(link)
             link = link.__cause__ or link.__context__
         with contextlib.suppress(TypeError, AttributeError, pickle.PicklingError):
             self.look_at(repr(vars(pickle.loads(pickle.dumps(error)))))
+
+    def _look_at_frames(self, error: BaseException) -> None:
+        """Looks at the local variables of our frames, which error trackers show."""
+        for frame, _ in traceback.walk_tb(error.__traceback__):
+            if frame.f_globals.get("__name__", "").startswith("elsa_unscripted"):
+                for name, value in frame.f_locals.items():
+                    if self._token in repr(value):
+                        self.found.append(f"{frame.f_code.co_name}: {name}")
 
 
 @contextlib.contextmanager

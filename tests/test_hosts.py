@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 import multiprocessing
 import os
 import pickle
+import signal
 import socket
 import subprocess
 import sys
@@ -18,12 +20,13 @@ from urllib.error import URLError
 from urllib.request import urlopen
 
 import pytest
-from commands import unmeasured
+from commands import COMMAND, posix, shadow, started, unmeasured
 
 from elsa_unscripted import Client, ElsaError, ScoreResult, ScoringFailedError, score
 from elsa_unscripted.sandbox import Sandbox
+from elsa_unscripted.wire.dial import Socket
 
-GUARD = 150.0  # s; nothing here takes more than a few
+GUARD = 60.0  # s; nothing here takes more than a few
 
 FLASK_APP = """
 from flask import Flask
@@ -281,3 +284,262 @@ def test_results_and_errors_travel(short: Path) -> None:
     assert (dict(again), again.statuses, again.timings) == (dict(result), result.statuses, result.timings)
     facts: Dict[str, Any] = vars(pickle.loads(pickle.dumps(error)))
     assert facts == vars(error)
+
+
+# What the host's process does to an exchange.
+
+FORKED = """
+import importlib.abc, os, signal, sys, threading, time
+
+class Slow(importlib.abc.MetaPathFinder):
+    def find_spec(self, name, path=None, target=None):
+        if name == MODULE and threading.current_thread() is not threading.main_thread():
+            importing.set()
+            time.sleep(0.5)
+
+def run():
+    from elsa_unscripted import ElsaError, score
+    try:
+        return score(AUDIO, TOKEN, url=URL, speed=None, connect_timeout=5, connect_retries=0).status
+    except ElsaError as error:
+        return type(error).__name__
+
+importing = threading.Event()
+sys.modules.pop(MODULE, None)
+sys.meta_path.insert(0, Slow())
+threading.Thread(target=run, daemon=True).start()
+assert importing.wait(30)
+child = os.fork()
+if child == 0:
+    signal.alarm(15)
+    print(run(), flush=True)
+    os._exit(0)
+print(os.waitpid(child, 0)[1])
+"""
+
+
+@pytest.mark.forks
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="needs os.fork")
+@pytest.mark.parametrize(
+    ("module", "token"),
+    [
+        ("elsa_unscripted.api", "any"),
+        ("websocket", "any"),
+        ("pydub", "any"),
+        ("encodings.idna", "any"),
+        ("http.client", "sandbox:401"),
+        ("email.utils", "sandbox:401"),
+        ("urllib.request", "elsewhere"),
+    ],
+)
+def test_a_fork_amid_a_late_import(module: str, token: str, short: Path) -> None:
+    """A child that is forked while another thread imports something in its first `score()` scores on its own."""
+    with Sandbox() as sandbox:
+        url = "wss://127.1.invalid/" if token == "elsewhere" else sandbox.url
+        script = FORKED.replace("MODULE", repr(module)).replace("AUDIO", repr(str(short)))
+        done = run(script.replace("TOKEN", repr(token)).replace("URL", repr(url)), PYTHONWARNINGS="ignore")
+    said = {"any": "success", "sandbox:401": "AuthenticationError", "elsewhere": "ConnectError"}[token]
+    assert done.stdout.split() == [said, "0"], done.stderr
+
+
+class Raising(logging.Handler):
+    """A host's log handler that is broken."""
+
+    def handle(self, record: logging.LogRecord) -> bool:
+        if record.name == "elsa_unscripted":  # not the sandbox's
+            raise LookupError("the host's log handler")
+        return True
+
+
+@pytest.mark.parametrize("token", ["any", "sandbox:failed", "sandbox:drop-after=1"])
+def test_a_log_handler_that_raises(token: str, short: Path) -> None:
+    """What the host's log handler raises, in whichever thread, costs neither a verdict nor the right error."""
+    logger = logging.getLogger("elsa_unscripted")
+    handler = Raising()
+    logger.addHandler(handler)
+    level = logger.level
+    logger.setLevel(logging.DEBUG)
+    started = time.monotonic()
+    try:
+        with Sandbox() as sandbox:
+            if token == "any":
+                assert score(short, token, url=sandbox.url, speed=None).status == "success"
+            else:
+                with pytest.raises(ElsaError):
+                    score(short, token, url=sandbox.url, speed=None)
+    finally:
+        logger.setLevel(level)
+        logger.removeHandler(handler)
+    assert time.monotonic() - started < GUARD / 2
+
+
+@pytest.mark.parametrize("where", ["shut_down", "close"])
+def test_a_verdict_outlives_a_clean_up_that_fails(where: str, short: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whatever fails in the shut-down after the verdict, as under a host that patches sockets, the verdict counts."""
+    real = getattr(Socket, where)
+
+    def broken(*arguments: Any) -> Any:
+        real(*arguments)
+        raise AttributeError("the host's socket has no such thing")
+
+    monkeypatch.setattr(Socket, where, broken)
+    with Sandbox() as sandbox:
+        assert score(short, "any", url=sandbox.url, speed=None).status == "success"
+        assert sandbox.exchanges[-1].close_code == 1000
+
+
+def test_eventlet(short: Path) -> None:
+    """Under eventlet's monkey patching, the verdict comes."""
+    script = f"""
+import eventlet
+eventlet.monkey_patch()
+from elsa_unscripted import score
+print(score({str(short)!r}, "any", url=URL, speed=None).status)
+"""
+    with Sandbox() as sandbox:
+        assert run(script.replace("URL", repr(sandbox.url)), PYTHONWARNINGS="ignore").stdout.split() == ["success"]
+
+
+@pytest.mark.parametrize(
+    "code", ["class WebSocket: pass", "from gevent.nonesuch import x", "1 / 0", "ABNF = WebSocketApp = None"]
+)
+def test_another_module_called_websocket(code: str, short: Path, tmp_path: Path) -> None:
+    """Where another module hides websocket-client, `score()` says at once which file it is, and what to do."""
+    script = f"""
+import time
+from elsa_unscripted import ConfigError, score
+began = time.monotonic()
+try:
+    score({str(short)!r}, "any", url="ws://127.0.0.1:9/")
+except ConfigError as error:
+    print(time.monotonic() - began < 5, error)
+"""
+    done = run(script, **shadow(tmp_path, "websocket", code))
+    assert done.stdout.startswith("True "), done.stderr
+    assert repr(str(tmp_path / "websocket.py")) in done.stdout
+    assert "rename it" in done.stdout
+    assert "pip install websocket-client" in done.stdout
+
+
+@pytest.mark.parametrize(("module", "words"), [("jinja2", ["report", "RESULT"]), ("websockets", ["sandbox", "--list"])])
+def test_other_modules_that_hide_ours(module: str, words: List[str], short: Path, tmp_path: Path) -> None:
+    """A module that hides a package of an extra is named by the command line."""
+    with Sandbox() as sandbox:
+        score(short, "any", url=sandbox.url, speed=None).save(tmp_path / "result.json")
+    words = [str(tmp_path / "result.json") if word == "RESULT" else word for word in words]
+    done = subprocess.run(
+        [sys.executable, "-m", "elsa_unscripted", *words],
+        capture_output=True,
+        text=True,
+        timeout=GUARD,
+        env={**os.environ, **shadow(tmp_path, module, "x = 1")},
+        check=False,
+    )
+    assert done.returncode == 2
+    assert f"{tmp_path / module}.py' is called {module}" in done.stderr
+    assert "Traceback" not in done.stderr
+
+
+@posix
+def test_without_a_working_directory(tmp_path: Path) -> None:
+    """Where the working directory was deleted, errors are ours, and nothing counts as billed."""
+    script = f"""
+import os
+from elsa_unscripted import AudioError, JournalError, score_many
+folder = {str(tmp_path / "gone")!r}
+os.mkdir(folder); os.chdir(folder); os.rmdir(folder)
+for outcome in score_many(["x.wav"], "any"):
+    print(type(outcome.error).__name__, outcome.error.possibly_billed)
+try:
+    score_many([], "any", journal="j.jsonl")
+except JournalError as error:
+    print("working directory is gone" in str(error))
+"""
+    done = run(script)
+    assert done.stdout.split() == ["AudioError", "False", "True"], done.stderr
+
+
+@pytest.mark.parametrize("how", ["atexit", "finalizer"])
+@pytest.mark.parametrize("what", ["score", "score_many"])
+def test_at_the_interpreters_end(how: str, what: str, short: Path) -> None:
+    """Where the interpreter's end forbids threads, `score()` says so, rather than that there are too many."""
+    script = f"""
+import atexit, os, sys
+from elsa_unscripted import ElsaError, score, score_many
+score({str(short)!r}, "any", url=URL, speed=None)
+list(score_many([{str(short)!r}], "any", url=URL, speed=None))
+
+audio = open({str(short)!r}, "rb").read()  # there is no open() at the very end
+
+def late(*_, ElsaError=ElsaError, score=score, score_many=score_many, write=os.write, audio=audio):
+    def print(text):
+        write(1, f"{{text}}\\n".encode())
+
+    try:
+        if {what!r} == "score":
+            print(score(audio, "any", url=URL, speed=None).status)
+        else:
+            for outcome in score_many([{str(short)!r}], "any", url=URL, speed=None):
+                print(outcome.result["status"] if outcome.result else outcome.error)
+    except ElsaError as error:
+        print(error)
+
+if {how!r} == "atexit":
+    atexit.register(late)
+else:
+    class Late:
+        __del__ = late
+    kept = Late()
+"""
+    with Sandbox() as sandbox:
+        done = run(script.replace("URL", repr(sandbox.url)))
+    assert "the interpreter is ending" in done.stdout or (done.stdout == "success\n" and sys.version_info < (3, 12)), (
+        done.stdout + done.stderr
+    )
+
+
+@posix
+@pytest.mark.parametrize("left", [0, 1])
+@pytest.mark.parametrize("before", [False, True])
+def test_out_of_files(before: bool, left: int, short: Path) -> None:
+    """With the limit of open files used up, the error says so, before the connection and amid it."""
+    script = f"""
+import os, resource
+from elsa_unscripted import ElsaError, score
+if {before}:
+    score({str(short)!r}, "any", url=URL, speed=None)
+audio = open({str(short)!r}, "rb").read()
+resource.setrlimit(resource.RLIMIT_NOFILE, (64, resource.getrlimit(resource.RLIMIT_NOFILE)[1]))
+taken = []
+try:
+    while True:
+        taken.append(os.open(os.devnull, os.O_RDONLY))
+except OSError:
+    for _ in range({left}):
+        os.close(taken.pop())
+try:
+    print(score(audio, "any", url=URL, speed=None).status)
+except ElsaError as error:
+    print(error)
+"""
+    with Sandbox() as sandbox:
+        done = run(script.replace("URL", repr(sandbox.url.replace("127.0.0.1", "localhost"))))
+    assert "ulimit -n" in done.stdout, done.stdout + done.stderr
+
+
+@posix
+@pytest.mark.parametrize("seconds", [0.4, 0.8, 1.2])
+def test_a_burst_of_ctrl_c(seconds: float, short: Path) -> None:
+    """However often Ctrl-C is pressed, the command line ends with one line and status 130."""
+    with Sandbox("silent") as sandbox:
+        words = [*COMMAND, "score", str(short), "--quiet"]
+        with started(*words, ELSA_UNSCRIPTED_URL=sandbox.url, ELSA_API_TOKEN="any") as process:
+            guard = time.monotonic() + GUARD
+            while not sandbox.handshakes and time.monotonic() < guard:
+                time.sleep(0.02)
+            time.sleep(seconds / 4)
+            while process.poll() is None:
+                process.send_signal(signal.SIGINT)
+                time.sleep(0.001)
+            out, err = process.communicate()
+    assert (process.returncode, out, err) == (130, b"", b"elsa-unscripted: interrupted\n")

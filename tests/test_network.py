@@ -293,8 +293,15 @@ except KeyboardInterrupt:
 
 
 INTERRUPTED_AT_RANDOM = """
-import os, random, signal, socket, sys, time
+import logging, os, random, signal, socket, sys, threading, time
 from elsa_unscripted import score
+
+def free_locks():
+    # On Python 3.14, Ctrl-C right after `with lock:` has taken the lock leaves it taken: those of Python's own modules
+    # too, without which no thread starts.
+    for lock in (threading._active_limbo_lock, logging._lock) if sys.version_info[:2] == (3, 14) else ():
+        while lock._is_owned():
+            lock.release()
 
 def sockets():
     return sum(os.readlink(f"/proc/self/fd/{fd}").startswith("socket:") for fd in os.listdir("/proc/self/fd")
@@ -318,6 +325,7 @@ for _ in range(150):
             signal.setitimer(signal.ITIMER_REAL, 0)
     except BaseException:
         interrupted += 1
+    free_locks()
     assert not left()
 print(interrupted > 50, score(sys.argv[1], speed=100, timeout=20).status)
 """

@@ -18,16 +18,20 @@ import elsa_unscripted
 
 ROOT = pathlib.Path(elsa_unscripted.__file__).parent
 
-GROUND = ["version", "exceptions", "signals", "deadline", "mailbox", "config"]
+GROUND = ["version", "signals", "exceptions", "log", "files", "threads", "imports", "deadline", "mailbox", "config"]
 
 # DESIGN.md's table, top to bottom. A folder is one room; within it, modules may import each other, but not in a circle.
 ROOMS: dict[str, list[str]] = {
     "version": [],
-    "exceptions": [],
     "signals": [],
+    "exceptions": ["signals"],
+    "log": ["signals"],
+    "files": [],
+    "threads": ["signals"],
+    "imports": ["signals", "files", "threads"],
     "deadline": [],
-    "mailbox": ["deadline"],
-    "config": ["exceptions"],
+    "mailbox": ["signals", "deadline"],
+    "config": ["signals", "exceptions"],
     "audio": GROUND,
     "wire": GROUND,
     # `report` is further down: `ScoreResult.to_html()` imports it when it is called.
@@ -40,7 +44,7 @@ ROOMS: dict[str, list[str]] = {
     # "The above", and `sandbox`, which is beside it: `elsa-unscripted sandbox` has to start it.
     "cli": [*GROUND, "audio", "wire", "results", "exchange", "journal", "batch", "api", "report", "sandbox"],
     "sandbox": [],
-    "__init__": ["config", "exceptions", "audio", "results", "exchange", "batch", "api", "version"],
+    "__init__": ["imports", "config", "exceptions", "audio", "results", "exchange", "batch", "api", "version"],
     "__main__": ["cli"],
 }
 # The one import that points upwards in the table, by name: who makes it, in which function.

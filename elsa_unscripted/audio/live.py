@@ -10,7 +10,6 @@ stuck in foreign code can't be ended: it is left alone, and ends with the source
 from __future__ import annotations
 
 import contextlib
-import logging
 import math
 import os
 import queue
@@ -19,7 +18,9 @@ import time
 from typing import Any, Generator, Iterable, Iterator, Optional, Tuple, Union
 
 from ..exceptions import AudioError, ConfigError
+from ..log import logger
 from ..mailbox import Mailbox
+from ..threads import NoThreadError, start_thread
 from .feed import BUFFER_SECONDS, MAX_SECONDS, PATIENCE, Data, Feed, checked_limit
 from .growing import GrowingWav
 from .packets import Format, Packet
@@ -27,8 +28,6 @@ from .pieces import MOST_BYTES, Readable, check_source, draw
 from .unpacking import raw_format, unpack
 
 __all__ = ["SOURCE_TIMEOUT", "Live", "LiveAudio"]
-
-logger = logging.getLogger("elsa_unscripted")
 
 SOURCE_TIMEOUT = 10.0  # s without audio: whoever speaks pauses for less, and a microphone gives its silence
 
@@ -205,10 +204,10 @@ class LiveAudio(Live):
         # A daemon: it may be stuck in foreign code when the interpreter exits.
         self._thread = threading.Thread(target=self._run, args=(sample_rate,), name="elsa-source", daemon=True)
         try:
-            self._thread.start()
-        except RuntimeError as error:
+            start_thread(self._thread)
+        except NoThreadError as error:
             self._thread = None
-            raise AudioError(f"no thread could be started ({error}); use fewer at once") from error
+            raise AudioError(str(error)) from error.__cause__
 
     def packets(self, chunk_seconds: float) -> Iterator[Packet]:
         """Yields packets as they come, in the thread that sends; waits for them.

@@ -6,15 +6,13 @@ Drawn from by `live`, in the source's thread: all of the caller's code runs here
 from __future__ import annotations
 
 import io
-import logging
 import os
 from typing import Any, Iterator, Protocol
 
 from ..exceptions import AudioError, ConfigError
+from ..log import logger
 
 __all__ = ["MOST_BYTES", "Readable", "check_source", "draw", "plain_bytes"]
-
-logger = logging.getLogger("elsa_unscripted")
 
 MOST_BYTES = 2**16  # that are asked of a file at once, or looked at without looking at the clock
 FEW_BYTES = 1024  # that are asked of a file that may wait for as many: 32 ms of speech

@@ -6,7 +6,6 @@ Called by `exchange` before it connects, by `batch` and `report`.
 from __future__ import annotations
 
 import io
-import logging
 import os
 import re
 import stat
@@ -15,6 +14,7 @@ from dataclasses import dataclass, field
 from typing import Any, BinaryIO, Callable, Iterator, Optional, Tuple, Union
 
 from ..exceptions import AudioError
+from ..log import logger
 from ..signals import raised_by_handler
 from . import packets
 from .decoding import DECODED_RATE, decode, from_samples, from_segment, resample, wav_samples
@@ -24,8 +24,6 @@ from .packets import Format, Packet
 from .wav import find_pcm, header
 
 __all__ = ["Recording", "load", "read_file", "seconds_in"]
-
-logger = logging.getLogger("elsa_unscripted")
 
 _LONGEST_NAME = 200  # characters of a message: text in place of a path may have millions
 

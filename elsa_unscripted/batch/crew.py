@@ -13,6 +13,7 @@ from ..deadline import Deadline
 from ..exceptions import ConnectError
 from ..exchange.client import Client
 from ..mailbox import Mailbox
+from ..threads import NoThreadError, start_thread
 from .ticket import Done, Ticket
 from .worker import score_anywhere, score_file
 
@@ -62,14 +63,12 @@ class ThreadCrew:
         thread = threading.Thread(target=_work, args=(self._client, ticket, self._wake), name="elsa-batch", daemon=True)
         self._threads[ticket] = thread
         try:
-            thread.start()
-        except RuntimeError as error:
-            # What a signal handler raises in `start()` comes through; `close()` then finds the thread.
-            if type(error) is not RuntimeError or "start new thread" not in str(error):
-                raise
+            # What a signal handler raises in there comes through; `close()` then finds the thread.
+            start_thread(thread, "lower max_workers")
+        except NoThreadError as error:
             del self._threads[ticket]
-            no_thread = ConnectError(f"no thread could be started ({error}); lower max_workers")
-            no_thread.__cause__ = error
+            no_thread = ConnectError(str(error))
+            no_thread.__cause__ = error.__cause__
             return no_thread
         return None
 

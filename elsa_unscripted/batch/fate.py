@@ -26,7 +26,7 @@ from ..exceptions import (
 )
 from ..exchange.retry import wait_before_retry
 from .budget import Budget
-from .job import Job, is_out_of_files
+from .job import Job, lacked_files
 
 MAX_REFUSALS = 10  # HTTP 429s in a row, while no other recording passes, after which a recording fails
 
@@ -82,7 +82,7 @@ def decide(
         return Fate(Step.WAIT_TURN if job.refusals_since(passed) + 1 < MAX_REFUSALS else Step.FINISH)
     if job.ticket.done is None:
         return Fate(Step.FINISH)
-    if others_close_files and is_out_of_files(error):
+    if others_close_files and lacked_files(error):
         return Fate(Step.WAIT_ROOM)
     if isinstance(error, ConnectError):
         # Also when the batch is ending: the recording is then left unfinished, and the next run tries it. With a

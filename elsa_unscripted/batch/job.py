@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import errno
 import time
 from typing import TYPE_CHECKING, Any, Iterable, List, Mapping, Optional
 
@@ -15,6 +14,7 @@ from ..exceptions import (
     ScoreCancelledError,
     StreamClosedError,
 )
+from ..files import is_out_of_files
 from ..journal import Journal, to_raw
 from .outcome import Outcome
 from .ticket import Ticket
@@ -127,15 +127,9 @@ class Job:
         )
 
 
-def is_out_of_files(error: Optional[BaseException]) -> bool:
+def lacked_files(error: Optional[BaseException]) -> bool:
     """Returns whether an exchange came to nothing only because too many files and sockets are open."""
-    if isinstance(error, ElsaError) and error.possibly_billed:
-        return False
-    while error is not None:
-        if isinstance(error, OSError) and error.errno in (errno.EMFILE, errno.ENFILE):
-            return True
-        error = error.__cause__
-    return False
+    return is_out_of_files(error) and not (isinstance(error, ElsaError) and error.possibly_billed)
 
 
 def record(journal: Optional[Journal], options: Mapping[str, Any], jobs: Iterable[Job]) -> List[Job]:

@@ -14,7 +14,6 @@ exchange that has ended.
 from __future__ import annotations
 
 import contextlib
-import logging
 import queue
 import time
 import weakref
@@ -26,17 +25,16 @@ from typing import Any, Callable, Deque, Dict, Iterable, Iterator, Mapping, Opti
 from ..config import Config, PathLike
 from ..exceptions import BudgetError, ConnectError, JournalError, RateLimitedError
 from ..journal import Journal
+from ..log import logger
 from ..mailbox import Mailbox
 from .budget import BILLABLE_UNIT_SECONDS, Budget
 from .crew import Crew, ExecutorCrew, ThreadCrew
 from .fate import Step, decide
 from .intake import Intake
-from .job import Job, is_out_of_files, record
+from .job import Job, lacked_files, record
 from .options import check, checked, checked_paths, options_of_the_result
 from .outcome import BatchProgress, Outcome, Resumed
 from .throttle import Throttle
-
-logger = logging.getLogger("elsa_unscripted")
 
 MAX_WORKERS = 16
 DRAW_SECONDS = 0.1  # s of drawing paths, after which the journal first gets what has ended meanwhile
@@ -279,7 +277,7 @@ class Batch(Iterator[Outcome]):
         if isinstance(found, Exception):
             self._fatal = found
         elif found is not None:
-            if self._flying and not found.from_journal and is_out_of_files(found.error):
+            if self._flying and not found.from_journal and lacked_files(found.error):
                 self._throttle.lower_limit(len(self._flying))
                 self._intake.put_back(found.path)
             else:

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import logging
 import math
 import random
 import time
 from typing import Optional
 
-logger = logging.getLogger("elsa_unscripted")
+from ..log import logger
 
 FIRST_BACKOFF = 1.0  # s, of the whole batch after a 429 that doesn't say how long; doubled by each that follows
 LONGEST_BACKOFF = 60.0  # s

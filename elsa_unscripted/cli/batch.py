@@ -32,6 +32,7 @@ MIN_UNCONNECTED = 5  # if at least so many recordings, the first ones, get no co
 _DASK_ADDRESS = re.compile(r"((tcp|tls|ucx|wss?)://)?[^/\s]+:\d{1,5}/?")
 FULL_DISK_SECONDS = 30.0  # s: for people, or programs that clean up, to make room
 _FULL = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
+BURST_SECONDS = 1.0  # s: in which nobody presses Ctrl-C again because nothing has happened
 DASK_SECONDS = 10.0  # s: to reach the scheduler, as long as a connection to the service may take
 
 
@@ -53,6 +54,8 @@ class _Run:
         self._tally = Tally()
         self._columns = Columns()
         self._presses = 0  # of Ctrl-C; a SIGTERM counts, too
+        self._cut_at: Optional[float] = None  # when one of them has cut off what was in flight, on the monotonic clock
+        self._cut = False  # whether that has come through
         self._flying = 0  # recordings that were in flight at the first press
         self._problem: Optional[ElsaError] = None
         self._status: Optional[int] = None  # the exit status, if it is known before the end
@@ -99,6 +102,7 @@ class _Run:
                 for outcome in iter(self._next, None):
                     self._take(outcome)
             except KeyboardInterrupt:
+                self._cut = True
                 flying = self._batch.progress.in_flight
                 self._meter.say(f"stopped: {flying} cut off in flight, which may be billed")
             except BrokenExecutor as error:
@@ -106,16 +110,16 @@ class _Run:
             except ElsaError as error:
                 self._fail(explain(error), exit_status(error))
             self._batch.close()
-        self._end_table()
-        self._meter.show(self._batch.progress, last=True)
-        self._meter.close()
-        # Closed before the summary is printed, so that what Dask logs doesn't follow it. If the cluster is gone, to
-        # close it fails, which doesn't matter.
-        with contextlib.suppress(Exception, KeyboardInterrupt):
-            self._cluster.close()
-        if self._problem is not None:
-            self._fail(str(self._problem), USAGE)
-        return self._conclude(time.monotonic() - began)
+            self._end_table()
+            self._meter.show(self._batch.progress, last=True)
+            self._meter.close()
+            # Closed before the summary is printed, so that what Dask logs doesn't follow it. If the cluster is gone,
+            # to close it fails, which doesn't matter.
+            with contextlib.suppress(Exception, KeyboardInterrupt):
+                self._cluster.close()
+            if self._problem is not None:
+                self._fail(str(self._problem), USAGE)
+            return self._conclude(time.monotonic() - began)
 
     def _next(self) -> Optional[Outcome]:
         """Waits for an outcome; if the disk is full, waits for room, because what has finished is paid for."""
@@ -168,7 +172,12 @@ class _Run:
     def _on_signal(self, _number: int, _frame: Optional[FrameType]) -> None:
         self._presses += 1
         if self._presses > 1:
-            raise KeyboardInterrupt  # the batch keeps its journal whole wherever this hits it
+            # In a burst, one is enough: the next ones would hit what the first has begun.
+            now = time.monotonic()
+            if not self._cut and (self._cut_at is None or now - self._cut_at > BURST_SECONDS):
+                self._cut_at = now
+                raise KeyboardInterrupt  # the batch keeps its journal whole wherever this hits it
+            return
         self._flying = self._batch.progress.in_flight
         self._batch.stop()
 

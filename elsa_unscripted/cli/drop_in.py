@@ -19,6 +19,7 @@ from ..exchange.protocol import Progress
 from ..results.result import ScoreResult
 from ..results.text import printable
 from ..wire.messages import Info, Opened, Status
+from . import interrupts
 from .statuses import EXIT_STATUSES, INTERRUPTED, exit_status, explain
 from .terminal import flush_stderr
 
@@ -29,11 +30,14 @@ TOLD_IN_FULL = ("processing", "accepted", "paused", "success")
 def main() -> int:
     """Runs the script; returns the exit status."""
     try:
-        return run(make_parser().parse_args())
+        interrupts.raise_once()
+        try:
+            return run(make_parser().parse_args())
+        finally:
+            flush_stderr()
+            interrupts.ignore()
     except KeyboardInterrupt:
         return INTERRUPTED
-    finally:
-        flush_stderr()
 
 
 def run(options: argparse.Namespace) -> int:

@@ -6,7 +6,6 @@ import contextlib
 import csv
 import fnmatch
 import itertools
-import logging
 import os
 import queue
 import threading
@@ -14,9 +13,8 @@ import time
 from typing import IO, Dict, Iterable, Iterator, List, NamedTuple, Optional, Sequence, Tuple, Union
 
 from ..exceptions import ConfigError
+from ..log import logger
 from .options import stdin
-
-logger = logging.getLogger("elsa_unscripted")
 
 # What a folder is searched for: the usual extensions, in lower case, of what the extra `formats` decodes.
 EXTENSIONS = frozenset(

@@ -2,29 +2,51 @@
 
 from __future__ import annotations
 
-import argparse
 import sys
 from typing import Optional, Sequence
 
+from . import interrupts
 from .statuses import INTERRUPTED
 from .terminal import flush_stderr, flush_stdout, give_up, say
 
 
 def main(arguments: Optional[Sequence[str]] = None) -> int:
-    """Runs the command line; returns the exit status."""
-    try:
-        from .parser import make_parser
+    """Runs the command line; returns the exit status.
 
+    Args:
+        arguments: What is behind the program's name; `None` if this is the program, which ends after that.
+    """
+    try:
+        if arguments is None:
+            interrupts.raise_once()
         try:
-            words = sys.argv[1:] if arguments is None else list(arguments)
+            return _run(sys.argv[1:] if arguments is None else list(arguments))
+        except Exception:
+            if interrupts.pressed():
+                raise KeyboardInterrupt from None
+            raise
+        finally:
+            if arguments is None:
+                interrupts.ignore()
+    except KeyboardInterrupt:
+        say("interrupted")
+        if arguments is None:
+            interrupts.ignore()
+        return INTERRUPTED
+
+
+def _run(words: Sequence[str]) -> int:
+    import argparse  # not above, where Ctrl-C would give a traceback
+
+    from .parser import make_parser
+
+    try:
+        try:
             options = make_parser().parse_args(words, argparse.Namespace(words=words))
             status: int = options.run(options)
             return status
         finally:
             flush_stdout()
-    except KeyboardInterrupt:
-        say("interrupted")
-        return INTERRUPTED
     except BrokenPipeError:
         # Whoever read standard output has gone, as `| head` does.
         give_up(sys.stdout)

@@ -6,7 +6,7 @@ import sys
 import time
 from typing import TYPE_CHECKING, List, NoReturn, Optional
 
-from .terminal import say
+from .terminal import make_bar, say
 
 if TYPE_CHECKING:
     from tqdm import tqdm
@@ -35,10 +35,8 @@ class Meter:
         self._line_at = self._began
         self._bar: Optional[tqdm[NoReturn]] = None
         if shown and sys.stderr is not None and sys.stderr.isatty():
-            from tqdm import tqdm
-
             self._lines = False
-            self._bar = tqdm(total=total, bar_format="{desc}", dynamic_ncols=True, leave=False, file=sys.stderr)
+            self._bar = make_bar(total=total, bar_format="{desc}")
             self._bar_at = 0.0
 
     def show(self, progress: BatchProgress, *, last: bool = False) -> None:

@@ -18,7 +18,7 @@ from . import logs
 from .options import exchange, stdin, token
 from .result import formatted, print_result
 from .statuses import USAGE, exit_status, explain
-from .terminal import say
+from .terminal import make_bar, say
 
 STATUS_WIDTH = 30  # columns beside the bar; tqdm cuts off what the terminal has no room for
 BAR = f"{{n:5.1f}} of {{total:.1f}} s |{{bar:24}}| {{percentage:3.0f}} %  {{desc:.{STATUS_WIDTH}}}"
@@ -96,10 +96,8 @@ def _progress(options: argparse.Namespace) -> Iterator[Tuple[Optional[OnStatus],
     if options.no_progress or options.quiet or options.verbose or not terminal:
         yield None, None
         return
-    from tqdm import tqdm
-
     # Until the first packet there are only words: nothing can be measured yet.
-    with tqdm(desc="connecting", bar_format="{desc}", dynamic_ncols=True, leave=False, file=sys.stderr) as bar:
+    with make_bar(desc="connecting", bar_format="{desc}") as bar:
 
         def on_status(status: Any) -> None:
             bar.set_description_str(printable(status.message or status.status))

@@ -5,9 +5,13 @@ from __future__ import annotations
 import contextlib
 import os
 import sys
-from typing import TextIO
+from typing import TYPE_CHECKING, Any, NoReturn, TextIO
 
+from ..imports import another_module, not_imported
 from .statuses import USAGE
+
+if TYPE_CHECKING:
+    from tqdm import tqdm
 
 PROGRAM = "elsa-unscripted"
 
@@ -23,6 +27,24 @@ def say(text: str, lead: str = f"{PROGRAM}: ") -> None:
     # Nobody may be there to read it: that must not change the exit status.
     with contextlib.suppress(OSError):
         print(line, file=sys.stderr, flush=True)
+
+
+def make_bar(**options: Any) -> tqdm[NoReturn]:
+    """Returns tqdm's bar on standard error, which goes away at its end.
+
+    Raises:
+        ConfigError: tqdm can't be imported, or another module has its name.
+    """
+    from ..exceptions import ConfigError
+
+    repair = "pip install --force-reinstall tqdm"
+    try:
+        import tqdm
+    except Exception as error:  # a module of the same name may raise anything
+        raise ConfigError(not_imported("tqdm", error, repair)) from error
+    if not hasattr(tqdm, "tqdm"):
+        raise ConfigError(another_module(tqdm, "tqdm", repair))
+    return tqdm.tqdm(**options, dynamic_ncols=True, leave=False, file=sys.stderr)
 
 
 def flush_stdout() -> None:

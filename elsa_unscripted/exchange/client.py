@@ -11,9 +11,11 @@ from ..audio.live import LiveAudio
 from ..audio.pushed import Handed, PushedAudio
 from ..audio.recording import load
 from ..audio.unpacking import raw_format
-from ..config import Config
-from ..exceptions import ConfigError
+from ..config import Config, hide
+from ..exceptions import ConfigError, ConnectError
+from ..files import OUT_OF_FILES, is_out_of_files
 from ..results.result import ScoreResult
+from ..signals import raised_by_handler
 from ..wire.dial import KnownAddresses
 from ..wire.messages import Status
 from .account import Account
@@ -53,6 +55,9 @@ class Client:
         Raises:
             ConfigError: An option is wrong.
         """
+        # Error trackers show the local variables of an error's frames.
+        token = hide(token)
+        options = {**options, "proxy": hide(options["proxy"])} if "proxy" in options else options
         if config is not None and (token is not None or options):
             raise ConfigError("give either config, or token and options; dataclasses.replace() changes a config")
         try:
@@ -231,8 +236,14 @@ class Client:
 
 def _make_tls_context(config: Config) -> ssl.SSLContext:
     try:
+        # OpenSSL passes over the system's certificates if it can't open their files, and the client keeps what it has.
+        os.close(os.open(os.devnull, os.O_RDONLY))
         context = ssl.create_default_context(cafile=config.ca_bundle)
     except (OSError, ssl.SSLError) as error:
+        if raised_by_handler(error):
+            raise
+        if is_out_of_files(error):
+            raise ConnectError(f"the certificates can't be read: {OUT_OF_FILES}") from error
         raise ConfigError(f"ca_bundle can't be read as PEM certificates ({error})") from error
     context.minimum_version = ssl.TLSVersion.TLSv1_2
     return context

@@ -7,7 +7,6 @@ Made by `client`, and used in the caller's thread: `connect_early()` while the a
 from __future__ import annotations
 
 import contextlib
-import logging
 import queue
 import ssl
 import time
@@ -16,15 +15,14 @@ from typing import Callable, Iterator, Optional
 from ..config import Config
 from ..deadline import Deadline
 from ..exceptions import ConfigError, ConnectError
+from ..log import logger
 from ..mailbox import Mailbox
-from ..signals import raised_by_handler
+from ..threads import NoThreadError
 from ..wire.dial import KnownAddresses
 from ..wire.messages import Closed, ConnectionEvent, Status
 from ..wire.transport import Transport
 from .protocol import Cancelled, Event, SenderEvent
 from .retry import wait_before_retry
-
-logger = logging.getLogger("elsa_unscripted")
 
 MAX_WAITING_EVENTS = 1000  # in the mailbox, before the transport's thread is made to wait
 SHORTEST_IDLING = 1.0  # s for which no server closes a connection because nobody uses it
@@ -137,7 +135,7 @@ class Connector:
     def connect_early(self) -> None:
         """Begins to connect while the audio is being decoded. What is wrong with the options is told later."""
         if self.connection is None:
-            with contextlib.suppress(ConfigError):
+            with contextlib.suppress(ConfigError, ConnectError):
                 self._start()
 
     def connect(self) -> Event:
@@ -189,10 +187,8 @@ class Connector:
             connection.cancel()
         try:
             connection.transport.start()
-        except RuntimeError as no_thread:
-            if raised_by_handler(no_thread):
-                raise
-            raise ConnectError(f"no thread could be started ({no_thread}); use fewer at once") from no_thread
+        except NoThreadError as no_thread:
+            raise ConnectError(str(no_thread)) from no_thread.__cause__
         return connection
 
     def _outcome(self, connection: Connection) -> Event:

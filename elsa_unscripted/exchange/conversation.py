@@ -8,7 +8,6 @@ asks `protocol` what to do about it, and does that. Every wait has a bound.
 from __future__ import annotations
 
 import contextlib
-import logging
 import os
 import queue
 from typing import Any, Callable, Iterator, List, NamedTuple, Optional
@@ -17,7 +16,9 @@ from ..audio.packets import Packet
 from ..config import Config
 from ..deadline import Deadline
 from ..exceptions import AudioError, ElsaError, ScoringFailedError, StreamClosedError
+from ..log import logger
 from ..signals import raised_by_handler
+from ..threads import NoThreadError
 from ..wire.messages import END_STREAM, Opened, Status, encode_config
 from ..wire.transport import Transport
 from .account import Account
@@ -41,8 +42,6 @@ from .protocol import (
     TimeOver,
 )
 from .sender import Sender
-
-logger = logging.getLogger("elsa_unscripted")
 
 LAST_LOOK = 0.1  # s beyond the deadline for what is in the mailbox by then; 1,000 events take a tenth of that
 LEAVE_TIME = 0.5  # s for a thread whose connection has been cut
@@ -259,10 +258,8 @@ class Conversation:
             return
         try:
             sender.start()
-        except RuntimeError as no_thread:
-            if raised_by_handler(no_thread):
-                raise
-            raise StreamClosedError(f"no thread could be started ({no_thread}); use fewer at once") from no_thread
+        except NoThreadError as no_thread:
+            raise StreamClosedError(str(no_thread)) from no_thread.__cause__
 
     def _stop_audio(self) -> None:
         if self._account.sender is not None:
@@ -311,6 +308,8 @@ class Conversation:
     def shut_down(self, timeout: float, *, listen: bool = False) -> None:
         """Ends both threads and the connection: with a closing handshake, if the server lets us.
 
+        What fails here is logged, and not raised: it must not replace a verdict, nor the error that it ended with.
+
         Args:
             timeout: Seconds for the handshake.
             listen: Whether what the server says meanwhile still matters.
@@ -324,7 +323,7 @@ class Conversation:
         if connection is not None:
             connection.ending = True
         try:
-            with _passing_over_failures():
+            with _logging_failures():
                 self._stop_audio()
                 if connection is not None and not connection.transport.close(timeout, listen=listen):
                     logger.info("a thread goes on in the background, most likely in a name look-up, and ends with it")
@@ -340,17 +339,17 @@ class Conversation:
         connection, sender, live = self._connector.connection, self._account.sender, self._account.live
         if self._is_cut or os.getpid() != self._process:
             return
-        with _passing_over_failures():
+        with _logging_failures():
             self._stop_audio()
             if connection is not None:
                 connection.ending = True
                 connection.transport.cut()
-        with _passing_over_failures():
+        with _logging_failures():
             if sender is not None:
                 sender.join(timeout)  # what it was sending has been cut off by now: this is a matter of moments
                 if self._takes_turns:
                     sender.finish()
-        with _passing_over_failures():
+        with _logging_failures():
             if live is not None:
                 live.join()
         self._is_cut = True
@@ -371,16 +370,17 @@ class Conversation:
 
 
 @contextlib.contextmanager
-def _passing_over_failures() -> Iterator[None]:
+def _logging_failures() -> Iterator[None]:
     """Lets nothing that fails while an exchange is shut down replace its verdict, or the error that it has ended with.
 
-    The host may be the cause: a log handler that raises, patched threads. What a signal handler raises comes through.
+    A host that patches sockets and threads may be the cause. What a signal handler raises comes through.
     """
     try:
         yield
     except Exception as error:
         if raised_by_handler(error):
             raise
+        logger.warning("the connection was not shut down as it should be (%r)", error, exc_info=True)
 
 
 def _framed_packets(

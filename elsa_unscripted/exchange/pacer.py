@@ -7,16 +7,16 @@ turn may block: a stream whose connection takes no more asks for another turn a 
 
 from __future__ import annotations
 
-import contextlib
 import heapq
 import itertools
 import os
 import queue
 import threading
 import time
-from typing import Dict, Iterator, List, Optional, Protocol, Set, Tuple
+from typing import Any, Dict, List, Optional, Protocol, Tuple
 
 from ..mailbox import Mailbox
+from ..threads import held, start_thread
 
 
 class Paced(Protocol):
@@ -39,24 +39,24 @@ class Pacer:
 
     def __init__(self) -> None:
         self._inbox: Mailbox[Paced] = Mailbox()  # those that are new, and those that want a turn at once
-        self._lock = threading.Lock()  # guards the next, so that nothing new comes into the inbox of a thread that ends
+        # Guards the next, so that nothing new comes into the inbox of a thread that ends. An RLock knows its owner.
+        self._lock: Any = threading.RLock()
         self._thread: Optional[threading.Thread] = None
-        # The threads that hold the lock, or wait for it, or are the pacer's own: what interrupts one of them, a signal
-        # handler or a finalizer, would wait for itself.
-        self._inside: Set[int] = set()
 
     def add(self, paced: Paced) -> bool:
         """Takes a new stream; returns `False` if it can't, because the calling thread would wait for itself.
 
         Raises:
-            RuntimeError: The thread can't be started.
+            NoThreadError: The thread can't be started.
         """
-        if threading.get_ident() in self._inside:
+        # What interrupts the owner of the lock, or the pacer's own thread, is a signal handler or a finalizer.
+        if self._lock._is_owned() or (self._thread is not None and self._thread.ident == threading.get_ident()):
             return False
-        with self._entered(), self._lock:
+        with held(self._lock):
             if self._thread is None:
                 thread = threading.Thread(target=self._run, name="elsa-audio", daemon=True)
-                thread.start()  # after Ctrl-C in here, the thread may or may not run; `_run` registers it if it does
+                # After Ctrl-C in here, the thread may or may not run; `_run` registers it if it does.
+                start_thread(thread)
                 self._thread = thread
             self._inbox.put(paced)
         return True
@@ -74,23 +74,13 @@ class Pacer:
         """Returns whether this is the pacer's thread, and goes on."""
         return self._thread is thread
 
-    @contextlib.contextmanager
-    def _entered(self) -> Iterator[None]:
-        thread = threading.get_ident()
-        self._inside.add(thread)
-        try:
-            yield
-        finally:
-            self._inside.discard(thread)
-
     def _run(self) -> None:
-        with self._entered():
-            with self._lock:
-                if self._thread not in (None, threading.current_thread()):
-                    return  # Ctrl-C in add() hid this thread, and another one has been started since
-                self._thread = threading.current_thread()
-            if not self._ends():  # if it does, Ctrl-C kept add() from adding the first stream
-                self._give_turns()
+        with held(self._lock):
+            if self._thread not in (None, threading.current_thread()):
+                return  # Ctrl-C in add() hid this thread, and another one has been started since
+            self._thread = threading.current_thread()
+        if not self._ends():  # if it does, Ctrl-C kept add() from adding the first stream
+            self._give_turns()
 
     def _give_turns(self) -> None:
         turns: List[Tuple[float, int, Paced]] = []  # a heap: whose turn is when; the number keeps equals in order
@@ -121,7 +111,7 @@ class Pacer:
 
     def _ends(self) -> bool:
         """Returns whether the thread, which has no stream any more, ends: if so, the next stream starts another one."""
-        with self._lock:
+        with held(self._lock):
             if not self._inbox:
                 self._thread = None
                 return True  # another thread may set `_thread` from here on; don't read it again

@@ -21,7 +21,6 @@ The theory. One connection is one exchange (PROTOCOL.md):
 from __future__ import annotations
 
 import enum
-import logging
 from dataclasses import dataclass
 from typing import Callable, Dict, List, Optional, Tuple, Union
 
@@ -35,9 +34,8 @@ from ..exceptions import (
     ScoringFailedError,
     StreamClosedError,
 )
+from ..log import logger
 from ..wire.messages import Closed, ConnectionEvent, Info, Malformed, Status, describe
-
-logger = logging.getLogger("elsa_unscripted")
 
 
 class State(enum.Enum):

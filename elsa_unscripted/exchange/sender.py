@@ -15,7 +15,7 @@ from typing import Callable, Iterable, Iterator, Optional, Tuple
 
 from ..audio.packets import Packet
 from ..mailbox import Mailbox
-from ..signals import raised_by_handler
+from ..threads import NoThreadError, start_thread
 from .pacer import shared_pacer
 from .protocol import AudioSent, Progress, SenderEvent, SendFailed
 
@@ -95,16 +95,16 @@ class Sender:
         """Starts sending.
 
         Raises:
-            RuntimeError: No thread could be started.
+            NoThreadError: No thread could be started.
         """
         self._begins = True  # first: after Ctrl-C in here, the sending may or may not begin
         try:
             self._alone = self._alone or not shared_pacer().add(self)
             if self._alone:
                 # A daemon: an interpreter that exits during a score() in a daemon thread must not wait for this one.
-                threading.Thread(target=self._run_alone, name="elsa-audio", daemon=True).start()
-        except RuntimeError as error:
-            self._begins = raised_by_handler(error)
+                start_thread(threading.Thread(target=self._run_alone, name="elsa-audio", daemon=True))
+        except NoThreadError:
+            self._begins = False
             raise
 
     def stop(self) -> None:

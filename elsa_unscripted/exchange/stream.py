@@ -8,7 +8,6 @@ sent, in two threads more (`audio.live`).
 from __future__ import annotations
 
 import contextlib
-import logging
 import math
 import os
 import threading
@@ -21,8 +20,10 @@ from ..audio.pieces import plain_bytes
 from ..audio.pushed import Handed, PushedAudio
 from ..deadline import Deadline
 from ..exceptions import AudioError, ConfigError, ElsaError, ScoreCancelledError
+from ..log import logger
 from ..results.result import ScoreResult
 from ..signals import raised_by_handler
+from ..threads import NoThreadError, held, start_thread
 from ..wire.messages import Status
 from .account import Account
 from .connector import Connector
@@ -31,8 +32,6 @@ from .protocol import SendFailed
 
 if TYPE_CHECKING:
     from types import TracebackType
-
-logger = logging.getLogger("elsa_unscripted")
 
 SHORT_WHILE = 0.005  # s in which no clock is looked at: a caller may push a thousand times in a second
 LONGEST_LOCK = 60.0  # s that cancel() waits for another thread, which hears of it at its next event: at once
@@ -120,7 +119,7 @@ class LiveStream:
             Exception: What a callback raised; the stream is over then.
         """
         piece = data if isinstance(data, bytes) else plain_bytes(data, "the caller")
-        with self._turn:
+        with held(self._turn):
             if self._over or self._finishing:
                 return False
             if self._depth:  # in a callback: whoever has called that goes on with it
@@ -149,7 +148,7 @@ class LiveStream:
             ElsaError: Any other end; it is raised again, if this is called again.
             ConfigError: It was called in a callback.
         """
-        with self._turn:
+        with held(self._turn):
             if self._depth:
                 raise ConfigError("finish() waits for the verdict, and can't be called in a callback: call it later")
             with self._acting():
@@ -356,6 +355,6 @@ def _drop(
         leave()
 
     try:
-        threading.Thread(target=end, name="elsa-drop", daemon=True).start()
-    except RuntimeError as error:
+        start_thread(threading.Thread(target=end, name="elsa-drop", daemon=True))
+    except NoThreadError as error:
         logger.warning("a stream was dropped, and can't be closed: %s", error)

@@ -8,17 +8,16 @@ The object's keys, in this order: `v` (1), `sha256`, `options`, `outcome`, `path
 from __future__ import annotations
 
 import json
-import logging
 from dataclasses import asdict, dataclass, field
 from datetime import datetime, timezone
 from typing import Any, Dict, Mapping, Optional, Tuple, Union
 
 from .. import exceptions
 from ..exceptions import ElsaError, JournalError
+from ..log import logger
 from ..results.result import ScoreResult, Timings
+from ..signals import raised_by_handler
 from ..version import __version__
-
-logger = logging.getLogger("elsa_unscripted")
 
 VERSION = 1
 SUCCESS, ERROR = "success", "error"
@@ -111,7 +110,9 @@ def parse(line: bytes, name: str, *, warn: bool = True) -> Optional[Dict[str, An
     """
     try:
         raw = json.loads(line)
-    except (ValueError, RecursionError):
+    except (ValueError, RecursionError) as error:
+        if raised_by_handler(error):
+            raise
         raw = None
     if isinstance(raw, dict) and isinstance(raw.get("v"), int) and raw["v"] > VERSION:
         raise JournalError(f"the journal {name} is of version {raw['v']}: read it with a later elsa_unscripted")

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import contextlib
 import json
-import logging
 import os
 import stat
 import sys
@@ -16,6 +15,9 @@ from dataclasses import dataclass
 from typing import Any, BinaryIO, Iterator, List, Mapping, Optional, Tuple, Union
 
 from ..exceptions import JournalError
+from ..files import OUT_OF_FILES, is_out_of_files
+from ..log import logger
+from ..signals import raised_by_handler
 from .entry import Entry, parse, to_entry
 from .index import HEAD, Index
 
@@ -23,8 +25,6 @@ if sys.platform == "win32":
     import msvcrt
 else:
     import fcntl
-
-logger = logging.getLogger("elsa_unscripted")
 
 READ_SIZE = 1 << 16  # bytes
 _TORN_MARK = b" torn\n"  # written behind a torn line, which so can't be taken for a whole one, wherever it was cut
@@ -57,9 +57,10 @@ def read(path: Union[str, os.PathLike[str]]) -> Iterator[Entry]:
                 if raw is not None:
                     yield to_entry(raw)
     except (OSError, ValueError) as error:
-        if _is_of_signal_handler(error):
+        if raised_by_handler(error):
             raise
-        raise JournalError(f"the journal {name} can't be read ({_why(error)}); check the path") from error
+        advice = OUT_OF_FILES if is_out_of_files(error) else "check the path"
+        raise JournalError(f"the journal {name} can't be read ({_why(error)}); {advice}") from error
 
 
 @dataclass(frozen=True)
@@ -106,8 +107,8 @@ class Journal:
             JournalError: It is in use, is no journal, or can't be read and written.
         """
         self.torn = 0
-        self._path = os.path.abspath(os.fsdecode(path))  # the caller may change the current directory later
         self._name = _name(path)
+        self._path = _absolute(path, self._name)  # the caller may change the current directory later
         self._index = Index()
         # Bytes from `_end` on are not part of the journal. While `_writing`, they are the rest of an append of ours.
         self._end = 0
@@ -163,7 +164,7 @@ class Journal:
         try:
             self._write(data)
         except OSError as error:
-            if _is_of_signal_handler(error):
+            if raised_by_handler(error):
                 raise
             with contextlib.suppress(JournalError):
                 self._undo()
@@ -200,11 +201,10 @@ class Journal:
                 _sync_directory(self._path)
             return fd
         except (OSError, ValueError) as error:
-            if _is_of_signal_handler(error):
+            if raised_by_handler(error):
                 raise
-            raise JournalError(
-                f"the journal {self._name} can't be opened ({_why(error)}); check the path and its permissions"
-            ) from error
+            advice = OUT_OF_FILES if is_out_of_files(error) else "check the path and its permissions"
+            raise JournalError(f"the journal {self._name} can't be opened ({_why(error)}); {advice}") from error
 
     def _lock(self) -> None:
         try:
@@ -214,11 +214,13 @@ class Journal:
             else:
                 fcntl.flock(self._fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except (BlockingIOError, PermissionError) as error:
+            if raised_by_handler(error):
+                raise
             raise self._failure(
                 "is in use by another batch", "wait for that to end, or give another journal"
             ) from error
         except OSError as error:
-            if _is_of_signal_handler(error):
+            if raised_by_handler(error):
                 raise
             raise self._failure(f"can't be locked ({_why(error)})", "put it on a local disk") from error
 
@@ -260,7 +262,7 @@ class Journal:
             with self._reader(begin) as file:
                 return file.read(end - begin)
         except OSError as error:
-            if _is_of_signal_handler(error):
+            if raised_by_handler(error):
                 raise
             raise self._failure(f"can't be read ({_why(error)})", "check the disk") from error
 
@@ -283,7 +285,7 @@ class Journal:
             elif here.st_size != self._end:
                 change = f"it has {here.st_size} bytes in place of {self._end}"
         except OSError as error:
-            if _is_of_signal_handler(error):
+            if raised_by_handler(error):
                 raise
             change, cause = _why(error), error
         if change:
@@ -311,9 +313,16 @@ def _why(error: Exception) -> str:
     return getattr(error, "strerror", None) or str(error)
 
 
-def _is_of_signal_handler(error: Exception) -> bool:
-    """Returns whether a signal handler of the caller raised this `OSError`: those of the system have an `errno`."""
-    return isinstance(error, OSError) and error.errno is None
+def _absolute(path: Union[str, os.PathLike[str]], name: str) -> str:
+    try:
+        return os.path.abspath(os.fsdecode(path))
+    except OSError as error:
+        if raised_by_handler(error):
+            raise
+        raise JournalError(
+            f"the journal {name} can't be opened, since the working directory is gone ({_why(error)}): "
+            "give its absolute path, or change to another directory"
+        ) from error
 
 
 def _check_regular(mode: int, name: str) -> None:
@@ -327,12 +336,15 @@ def _sync_directory(path: str) -> None:
     """Puts the name of a new file on the disk, too, where the system can do that."""
     if os.name == "posix":
         # Some file systems can't; and a user who may write to a directory may not be allowed to open it.
-        with contextlib.suppress(OSError):
+        try:
             fd = os.open(os.path.dirname(path), os.O_RDONLY)
             try:
                 os.fsync(fd)
             finally:
                 os.close(fd)
+        except OSError as error:
+            if raised_by_handler(error):
+                raise
 
 
 def _lines(file: BinaryIO, name: str) -> Iterator[Tuple[int, bytes]]:

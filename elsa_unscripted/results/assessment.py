@@ -11,11 +11,12 @@ Source of the names: "Unscripted API info" on ELSA's public pages.
 
 from __future__ import annotations
 
-import logging
 import math
 from collections.abc import Mapping  # for isinstance(), on every value: typing.Mapping takes ten times as long
 from dataclasses import dataclass, field
 from typing import Any, Callable, Generic, Optional, Set, Tuple, Type, TypeVar, cast
+
+from ..log import logger
 
 __all__ = [
     "SKILLS",
@@ -36,8 +37,6 @@ __all__ = [
 
 T = TypeVar("T")
 V = TypeVar("V", bound="_View")
-
-logger = logging.getLogger("elsa_unscripted")
 
 SKILLS = ("pronunciation", "intonation", "fluency", "grammar", "vocabulary")  # in ELSA's order
 

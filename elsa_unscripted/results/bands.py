@@ -9,6 +9,8 @@ from __future__ import annotations
 import math
 from typing import Optional, Tuple
 
+from ..signals import raised_by_handler
+
 __all__ = ["BANDS", "THRESHOLDS", "Thresholds", "band", "check_thresholds"]
 
 Thresholds = Tuple[float, float]
@@ -26,7 +28,9 @@ def check_thresholds(thresholds: Thresholds) -> Thresholds:
     try:
         low, high = (float(each) for each in thresholds)
         usable = math.isfinite(low) and math.isfinite(high) and 0 <= low <= high <= 100
-    except (TypeError, ValueError):
+    except (TypeError, ValueError) as error:
+        if raised_by_handler(error):
+            raise
         usable = False
     if not usable:
         raise ValueError(f"thresholds must be two numbers from 0 to 100, the lower one first, not {thresholds!r}")

@@ -19,7 +19,7 @@ from ..config import is_loopback
 from ..deadline import Deadline
 from ..exceptions import ConfigError, ConnectError, ProtocolError
 from ..mailbox import Mailbox
-from ..signals import raised_by_handler
+from ..threads import NoThreadError, start_thread
 from ..version import __version__
 from ..wire.dial import Socket, find_proxy, port_of
 
@@ -51,11 +51,9 @@ def download(link: str, *, timeout: float, max_bytes: int) -> bytes:
     )
     try:
         try:
-            thread.start()
-        except RuntimeError as no_thread:
-            if raised_by_handler(no_thread):
-                raise
-            raise ConnectError(f"no thread could be started ({no_thread}); use fewer at once") from no_thread
+            start_thread(thread)
+        except NoThreadError as no_thread:
+            raise ConnectError(str(no_thread)) from no_thread.__cause__
         came = outcome.get(deadline.remaining())
     except queue.Empty:
         came = TimeoutError("timed out")

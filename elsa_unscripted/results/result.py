@@ -11,6 +11,8 @@ from dataclasses import asdict, dataclass, field, replace
 from typing import Any, Iterator, Mapping, Optional, Tuple, Union
 
 from ..exceptions import ConnectError, ProtocolError
+from ..imports import importing
+from ..signals import raised_by_handler
 from . import saved
 from .assessment import Assessment, Speaker, find_assessment
 from .bands import THRESHOLDS, Thresholds
@@ -130,7 +132,8 @@ class ScoreResult(Mapping[str, Any]):
             AudioError: The recording can't be read or decoded.
             ModuleNotFoundError: The extra isn't installed.
         """
-        from ..report import result_page
+        with importing():
+            from ..report import result_page
 
         return result_page(self, audio=audio, thresholds=thresholds, title=title)
 
@@ -178,12 +181,15 @@ class ScoreResult(Mapping[str, Any]):
             return self
         if self.result_link is None:
             raise ConnectError("the server gave no result_link to fetch; score with return_json=True")
-        from .download import download  # only here: `http.client` brings the email package along
+        with importing():  # only here: `http.client` brings the email package along
+            from .download import download
 
         body = download(self.result_link, timeout=timeout, max_bytes=max_bytes)
         try:
             fetched = json.loads(body.decode("utf-8"))
         except (ValueError, RecursionError) as error:
+            if raised_by_handler(error):
+                raise
             raise ProtocolError(f"what result_link leads to is not JSON ({error})") from error
         if not isinstance(fetched, dict):
             raise ProtocolError("what result_link leads to is not a JSON object")

@@ -6,6 +6,8 @@ import json
 import os
 from typing import Any, Collection, Dict, Mapping, Union
 
+from ..signals import raised_by_handler
+
 FILE_VERSION = 1
 
 LONGEST_TIME = 1e9  # s, 32 years: a file with a longer one is damaged
@@ -46,6 +48,8 @@ def read(path: Union[str, os.PathLike[str]], fields: Collection[str], timings: C
         with open(path, encoding="utf-8") as file:
             saved = json.load(file)
     except (ValueError, RecursionError) as error:
+        if raised_by_handler(error):
+            raise
         raise ValueError(f"not a saved result: {os.fspath(path)!r} ({error})") from error
     if not isinstance(saved, dict) or "v" not in saved or not set(saved) >= REQUIRED_FIELDS:
         raise ValueError(f"not a saved result: {os.fspath(path)!r}")

@@ -15,9 +15,18 @@ every test.
 
 from __future__ import annotations
 
+import sys
+
 try:
     import websockets.asyncio.server  # noqa: F401 - the part that websockets 13 brought
 except ImportError as error:
+    found = sys.modules.get("websockets")
+    if found is not None and not hasattr(found, "__path__"):
+        raise ImportError(
+            f"{getattr(found, '__file__', None)!r} is called websockets and hides the package of that name: rename it, "
+            "or take its folder off sys.path",
+            name="websockets",
+        ) from error
     raise ModuleNotFoundError(
         "the sandbox needs the package websockets: pip install 'elsa-unscripted[sandbox]'", name="websockets"
     ) from error

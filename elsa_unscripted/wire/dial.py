@@ -11,9 +11,9 @@ one before it, or as soon as that fails, and all that were begun go on meanwhile
 from __future__ import annotations
 
 import base64
+import codecs
 import contextlib
 import itertools
-import logging
 import os
 import socket
 import ssl
@@ -25,11 +25,12 @@ from urllib.parse import SplitResult, unquote, urlsplit
 from ..config import is_loopback, parse_proxy
 from ..deadline import Deadline
 from ..exceptions import ConfigError, ConnectError
+from ..imports import importing
+from ..log import logger
 from ..signals import raised_by_handler
+from ..threads import held
 from .handshake import parse_head, read_head
 from .waiting import READ, WRITE, wait_for_any, without_blocking
-
-logger = logging.getLogger("elsa_unscripted")
 
 ATTEMPT_DELAY = 0.25  # s from the start of one connection attempt to the next: what RFC 8305, 5 recommends
 
@@ -90,14 +91,14 @@ class Socket:
 
     def shut_down(self) -> None:
         """Cuts the connection: whatever waits for it wakes up and fails."""
-        with self._lock:
+        with held(self._lock):
             self._down = True
             for sock in self._sockets:
                 _shut_down(sock)
 
     def close(self) -> None:
         """Closes the socket. No other thread may be in a call with it: its number could be another file's by then."""
-        with self._lock:
+        with held(self._lock):
             for sock in self._sockets:
                 sock.close()
 
@@ -110,6 +111,8 @@ class Socket:
     def _reach(self, host: str, port: int) -> socket.socket:
         """Connects to the address of a host that answers first."""
         self._place = (host, port)
+        with importing():
+            codecs.lookup("idna")  # getaddrinfo() would import it
         infos = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)
         untried = deque(in_order(infos, self._known.get(self._place)))
         connecting: Dict[socket.socket, Address] = {}
@@ -154,7 +157,7 @@ class Socket:
 
     def _begin_to_connect(self, family: int, kind: int, number: int, address: Address) -> socket.socket:
         sock = socket.socket(family, kind, number)
-        with self._lock:
+        with held(self._lock):
             self._sockets.append(sock)
             self.dialled = True
             if self._down:
@@ -168,7 +171,7 @@ class Socket:
 
     def _keep_only(self, sock: socket.socket) -> socket.socket:
         """Closes all sockets but this one, which `shut_down()` cuts from now on."""
-        with self._lock:
+        with held(self._lock):
             for other in self._sockets:
                 if other is not sock:
                     other.close()
@@ -182,7 +185,9 @@ def _shut_down(sock: socket.socket) -> None:
     try:
         # Not SSLSocket.shutdown(): after that, the reading thread's next recv() would return bytes that are still
         # encrypted.
-        socket.socket.shutdown(sock, socket.SHUT_RDWR)
+        # Nor socket.socket.shutdown(): eventlet's sockets have none.
+        plain: Any = super(ssl.SSLSocket, sock) if isinstance(sock, ssl.SSLSocket) else sock
+        plain.shutdown(socket.SHUT_RDWR)
     except OSError as error:  # not connected yet, or not any more
         if raised_by_handler(error):
             raise
@@ -234,7 +239,8 @@ def find_proxy(url: str, proxy: Optional[str] = None) -> Optional[SplitResult]:
     parts = urlsplit(url)
     if is_loopback(parts.hostname):
         return None
-    from urllib.request import getproxies, proxy_bypass  # only where it is needed: it imports half of http
+    with importing():  # only where it is needed: it imports half of http
+        from urllib.request import getproxies, proxy_bypass
 
     if proxy_bypass(f"{parts.hostname}:{port_of(parts)}"):
         return None

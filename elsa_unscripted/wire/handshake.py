@@ -11,6 +11,7 @@ from typing import Any, Callable, Optional, Tuple
 
 from ..deadline import Deadline
 from ..exceptions import AuthenticationError, ConnectError, RateLimitedError
+from ..imports import importing
 from .waiting import READ, without_blocking
 
 MAX_HEAD_BYTES = 64 * 1024  # of an HTTP answer; http.client allows as much to a single line
@@ -34,21 +35,28 @@ def read_head(sock: socket.socket, until: Callable[[], Optional[Deadline]]) -> b
     # A plain socket can be peeked at; a TLS socket can't, and is read byte by byte, out of OpenSSL's buffer.
     ahead = 0 if isinstance(sock, ssl.SSLSocket) else socket.MSG_PEEK
     head = bytearray()
-    while True:
-        data: bytes = without_blocking(sock, lambda: sock.recv(MAX_HEAD_BYTES if ahead else 1, ahead), READ, until)
-        if not data:
-            raise ConnectionResetError("closed in the middle of the handshake")
-        known = len(head)
-        head += data
-        end = _HEAD_END.search(head, max(0, known - 3))
-        if ahead:
-            sock.recv((end.end() if end else len(head)) - known)
-        if not b"HTTP/".startswith(head[:5]):
-            raise ConnectError("the server does not speak HTTP; check the url, its port, and wss against ws")
-        if end:
-            return bytes(head[: end.end()])
-        if len(head) > MAX_HEAD_BYTES:
-            raise ConnectError(f"the server's answer has more than {MAX_HEAD_BYTES} bytes of headers; check the url")
+    data = b""
+    try:
+        while True:
+            data = without_blocking(sock, lambda: sock.recv(MAX_HEAD_BYTES if ahead else 1, ahead), READ, until)
+            if not data:
+                raise ConnectionResetError("closed in the middle of the handshake")
+            known = len(head)
+            head += data
+            end = _HEAD_END.search(head, max(0, known - 3))
+            if ahead:
+                sock.recv((end.end() if end else len(head)) - known)
+            if not b"HTTP/".startswith(head[:5]):
+                raise ConnectError("the server does not speak HTTP; check the url, its port, and wss against ws")
+            if end:
+                return bytes(head[: end.end()])
+            if len(head) > MAX_HEAD_BYTES:
+                raise ConnectError(
+                    f"the server's answer has more than {MAX_HEAD_BYTES} bytes of headers; check the url"
+                )
+    finally:
+        # An error tracker shows the local variables of an error's frames, and a server may repeat the token.
+        data, head, end = b"", bytearray(), None
 
 
 def parse_head(head: bytes) -> Tuple[int, Any]:
@@ -58,7 +66,8 @@ def parse_head(head: bytes) -> Tuple[int, Any]:
         status = int(line.split()[1])
         if status == 101:
             return status, {}
-        from http.client import HTTPException, parse_headers  # only where it is needed: it imports the email package
+        with importing():  # only where it is needed: it imports the email package
+            from http.client import HTTPException, parse_headers
 
         try:
             return status, parse_headers(io.BytesIO(rest))
@@ -96,7 +105,8 @@ def _seconds(retry_after: Optional[str]) -> Optional[float]:
         return None
     if retry_after.strip().isdecimal():
         return float(retry_after)
-    from email.utils import parsedate_to_datetime
+    with importing():
+        from email.utils import parsedate_to_datetime
 
     try:
         return max(0.0, parsedate_to_datetime(retry_after).timestamp() - time.time())

@@ -10,31 +10,34 @@ about its releases is here.
 from __future__ import annotations
 
 import contextlib
+import functools
 import json
-import logging
 import queue
 import socket
 import ssl
 import struct
 import threading
 import time
-from typing import Any, Callable, Optional, Tuple, TypeVar, Union
+from typing import TYPE_CHECKING, Any, Callable, Optional, Tuple, TypeVar, Union
 from urllib.parse import urlsplit
-
-import websocket
 
 from ..config import Config
 from ..deadline import Deadline
-from ..exceptions import ConnectError, ElsaError, ProtocolError, StreamClosedError
+from ..exceptions import ConfigError, ConnectError, ElsaError, ProtocolError, StreamClosedError
+from ..files import OUT_OF_FILES, is_out_of_files
+from ..imports import another_module, importing, not_imported
+from ..log import logger
 from ..mailbox import Mailbox
 from ..signals import raised_by_handler
+from ..threads import NoThreadError, start_thread
 from .dial import KnownAddresses, Socket, find_proxy, port_of
 from .messages import Closed, ConnectionEvent, Malformed, Message, Opened, describe, parse
 from .wire import MessageTooLongError, Wire
 
-T = TypeVar("T")
+if TYPE_CHECKING:
+    import websocket
 
-logger = logging.getLogger("elsa_unscripted")
+T = TypeVar("T")
 
 NO_STATUS_RECEIVED = 1005  # RFC 6455, 7.4.1: a close frame without a code
 ABNORMAL_CLOSURE = 1006  # RFC 6455, 7.4.1: no close frame
@@ -66,7 +69,12 @@ class Transport:
             put: Takes the events, in the transport's thread.
             deadline: For everything up to the open WebSocket.
             known: The addresses to begin with; what is learnt here is noted there.
+
+        Raises:
+            ConfigError: The environment's proxy is none, or `websocket-client` can't be used.
+            ConnectError: Too many files are open.
         """
+        _library()
         self._config = config
         self._tls = tls
         self._put = put
@@ -89,19 +97,19 @@ class Transport:
         """Starts the thread.
 
         Raises:
-            RuntimeError: It can't be started.
+            NoThreadError: It can't be started.
         """
         try:
-            self._thread.start()
-        except RuntimeError as error:
-            if not raised_by_handler(error):
-                self._set_ended()
+            start_thread(self._thread)
+        except NoThreadError:
+            self._set_ended()
             raise
 
     @staticmethod
     def frame(message: Union[str, bytes]) -> bytes:
         """Returns a message as a text or binary frame. Its mask is random: a frame is sent once (RFC 6455, 5.3)."""
-        return _frame(message, websocket.ABNF.OPCODE_TEXT if isinstance(message, str) else websocket.ABNF.OPCODE_BINARY)
+        kinds = _library().ABNF
+        return _frame(message, kinds.OPCODE_TEXT if isinstance(message, str) else kinds.OPCODE_BINARY)
 
     def send(self, frame: bytes) -> None:
         """Sends a frame; blocks while the connection takes no more.
@@ -144,7 +152,7 @@ class Transport:
                 # Otherwise websocket-client 1.9 logs the server's answer, a normal close frame, as an error.
                 self._app.keep_running = False
             try:
-                self.send(_frame(struct.pack("!H", websocket.STATUS_NORMAL), websocket.ABNF.OPCODE_CLOSE))
+                self.send(_frame(struct.pack("!H", _library().STATUS_NORMAL), _library().ABNF.OPCODE_CLOSE))
                 stuck = False
             except StreamClosedError as error:
                 stuck = isinstance(error.__cause__, TimeoutError)
@@ -160,8 +168,10 @@ class Transport:
         """
         if self._wire is not None:
             self._wire.finish_reading()
-        self._socket.shut_down()
-        self._wait(max(timeout, 0.5) if self._socket.dialled else 0.05)
+        try:
+            self._socket.shut_down()
+        finally:
+            self._wait(max(timeout, 0.5) if self._socket.dialled else 0.05)
 
     def abandon(self) -> None:
         """Closes the copy of the socket that a forked child has. The parent's connection goes on."""
@@ -198,16 +208,21 @@ class Transport:
                 step()
             except BaseException as error:  # noqa: BLE001 - delivered as the last event, whatever it is
                 self._error = self._error or error
-        self._put(self._last_event())
-        self._set_ended()
+        try:
+            self._put(self._last_event())
+        finally:
+            self._set_ended()
 
     def _last_event(self) -> Closed:
         code, reason = self._close_frame or (ABNORMAL_CLOSURE, "")
-        _log("< closed %d", code)
+        logger.debug("< closed %d", code)
         # An error that is raised refers, by its traceback, to those who used this object, and to the frame of _run().
         # Neither keeps it, then: the caller's recording would stay in the circle until the garbage collector comes.
         error, self._error = self._error, None
-        return Closed(code, reason, None if self._close_frame else self._translated(error))
+        try:
+            return Closed(code, reason, None if self._close_frame else self._translated(error))
+        except Exception:  # noqa: BLE001 - a foreign error may fail in any way when it is asked what it says
+            return Closed(code, reason, error)
 
     def _connect_and_read(self) -> None:
         url = str(self._config.url)
@@ -216,9 +231,9 @@ class Transport:
             str(parts.hostname), port_of(parts), self._proxy, self._tls if parts.scheme == "wss" else None
         )
         self._wire = Wire(sock, str(self._config.token), self._deadline, self._config.max_message_bytes)
-        self._app = websocket.WebSocketApp(
+        self._app = _library().WebSocketApp(
             url,
-            socket=self._wire,  # type: ignore[arg-type]
+            socket=self._wire,
             on_open=self._on_open,
             on_message=self._on_message,
             on_ping=self._on_control_frame,
@@ -236,9 +251,11 @@ class Transport:
             if self._wire is not None:
                 self._wire.flush(self._config.close_timeout / 2)
         finally:
-            self._socket.shut_down()
-            with self._wire.idle() if self._wire is not None else contextlib.nullcontext():
-                self._socket.close()
+            try:
+                self._socket.shut_down()
+            finally:
+                with self._wire.idle() if self._wire is not None else contextlib.nullcontext():
+                    self._socket.close()
 
     def _on_open(self, app: websocket.WebSocketApp) -> None:
         self.opened_at = time.monotonic()
@@ -257,7 +274,7 @@ class Transport:
             event = self._parse(data.encode() if isinstance(data, str) else data)
         except ProtocolError as error:
             event = Malformed(error.with_traceback(None))  # which refers to this frame, and so to the event
-        _log("< %s [%d bytes]", describe(event), len(data))
+        logger.debug("< %s [%d bytes]", describe(event), len(data))
         self._put(event)
 
     def _parse(self, data: bytes) -> Message:
@@ -272,8 +289,8 @@ class Transport:
                 return parse(masked.decode("utf-8", "surrogatepass"))
         return message
 
-    def _on_error(self, app: websocket.WebSocketApp, error: Union[BaseException, websocket.ABNF]) -> None:
-        if isinstance(error, websocket.ABNF):  # 1.9.0 tells the server's close frame here, and nowhere else
+    def _on_error(self, app: websocket.WebSocketApp, error: Any) -> None:
+        if isinstance(error, _library().ABNF):  # 1.9.0 tells the server's close frame here, and nowhere else
             self._close_frame = _read_close_frame(error.data)
             return
         self._error = self._error or error
@@ -282,7 +299,7 @@ class Transport:
 
     def _on_close(self, app: websocket.WebSocketApp, code: Optional[int], reason: Optional[str]) -> None:
         # 1.8 tells a close frame here, and nowhere else; 1.9.1 and later also as an error, which has a status_code.
-        told = isinstance(self._error, websocket.WebSocketException) and hasattr(self._error, "status_code")
+        told = isinstance(self._error, _library().WebSocketException) and hasattr(self._error, "status_code")
         if self.opened_at and self._close_frame is None and (self._error is None or told):
             self._close_frame = (code or NO_STATUS_RECEIVED, reason or "")
 
@@ -296,20 +313,51 @@ class Transport:
             ours: ElsaError = ConnectError(_why_not_connected(error, f"{parts.hostname}:{port_of(parts)}{through}"))
         elif _is_foul(error):
             ours = ProtocolError(f"the server broke the WebSocket protocol ({error}); tell the vendor")
+        elif is_out_of_files(error):
+            ours = StreamClosedError(f"the connection can't be read: {OUT_OF_FILES}", code=ABNORMAL_CLOSURE)
         else:
             return error
         ours.__cause__ = error
         return ours
 
 
-def _log(message: str, *arguments: object) -> None:
-    """Logs in the transport's thread, where no signal handler runs; a log handler that fails costs no event."""
-    with contextlib.suppress(Exception):
-        logger.debug(message, *arguments)
+NEEDED = (
+    "ABNF",
+    "STATUS_NORMAL",
+    "WebSocketApp",
+    "WebSocketException",
+    "WebSocketPayloadException",
+    "WebSocketProtocolException",
+    "WebSocketTimeoutException",
+)
+REPAIR = "pip uninstall websocket websocket-client, and pip install websocket-client"
+
+
+@functools.cache  # not with `import` above: what is wrong with it is an error of `score()`
+def _library() -> Any:
+    """Returns the module `websocket`.
+
+    Raises:
+        ConfigError: It can't be imported, or is another one.
+        ConnectError: Too many files are open.
+    """
+    try:
+        with importing():
+            import websocket
+    except Exception as error:  # a module of the same name may raise anything
+        if raised_by_handler(error):
+            raise
+        if is_out_of_files(error):
+            raise ConnectError(not_imported("websocket", error, REPAIR)) from error
+        raise ConfigError(not_imported("websocket", error, REPAIR)) from error
+    if not all(hasattr(websocket, name) for name in NEEDED):
+        raise ConfigError(another_module(websocket, "websocket", REPAIR))
+    return websocket
 
 
 def _frame(payload: Union[str, bytes], opcode: int) -> bytes:
-    return websocket.ABNF.create_frame(payload, opcode).format()
+    frame: bytes = _library().ABNF.create_frame(payload, opcode).format()
+    return frame
 
 
 def _read_close_frame(data: Any) -> Tuple[int, str]:
@@ -317,25 +365,28 @@ def _read_close_frame(data: Any) -> Tuple[int, str]:
 
 
 def _is_foul(error: Optional[BaseException]) -> bool:
-    foul = (websocket.WebSocketProtocolException, websocket.WebSocketPayloadException, MessageTooLongError)
+    library = _library()
+    foul = (library.WebSocketProtocolException, library.WebSocketPayloadException, MessageTooLongError)
     # A close frame with an invalid code ends the connection like any other.
     return isinstance(error, foul) and "Invalid close" not in str(error)
 
 
 def _why_not_connected(error: Optional[BaseException], place: str) -> str:
     """Returns what to tell for what DNS, TCP, TLS or websocket-client raised before the WebSocket was open."""
+    if is_out_of_files(error):
+        return f"could not connect to {place}: {OUT_OF_FILES}"
     if isinstance(error, socket.gaierror):
         return f"could not find {place} ({error.strerror}); check the host name and the network"
     if isinstance(error, ssl.SSLCertVerificationError):
         return f"the certificate of {place} is not trusted ({error.verify_message}); for a private CA set ca_bundle"
     if isinstance(error, ssl.SSLError):
         return f"TLS with {place} failed ({error.reason or error}); check the port, and wss against ws"
-    if isinstance(error, (TimeoutError, socket.timeout, websocket.WebSocketTimeoutException)):
+    if isinstance(error, (TimeoutError, socket.timeout, _library().WebSocketTimeoutException)):
         return f"timed out connecting to {place}; check the network, or raise connect_timeout"
     if isinstance(error, ConnectionRefusedError):
         return f"{place} refused the connection; check host and port, and that the server runs"
     if isinstance(error, OSError):
         return f"could not connect to {place} ({error.strerror or error}); check the network"
-    if isinstance(error, websocket.WebSocketException):
+    if isinstance(error, _library().WebSocketException):
         return f"{place} did not answer as a WebSocket server ({error}); check the url"
     return f"could not connect to {place} ({type(error).__name__}: {error}); check the url"

@@ -9,6 +9,7 @@ import ssl
 from typing import Any, Callable, Iterable, List, Optional
 
 from ..deadline import Deadline
+from ..signals import raised_by_handler
 
 READ, WRITE = 1, 2  # directions of a wait
 WOULD_BLOCK = (BlockingIOError, ssl.SSLWantReadError, ssl.SSLWantWriteError)
@@ -32,6 +33,8 @@ def without_blocking(
         try:
             return call()
         except WOULD_BLOCK as error:
+            if raised_by_handler(error):
+                raise
             if isinstance(error, ssl.SSLError):
                 wants_to_read = isinstance(error, ssl.SSLWantReadError)
                 direction = READ if wants_to_read else WRITE

@@ -13,10 +13,11 @@ import socket
 import ssl
 import threading
 from collections import deque
-from typing import Any, Callable, Deque, Iterator, List, Optional, Tuple
+from typing import Callable, ContextManager, Deque, Iterator, List, Optional, Tuple
 
 from ..deadline import Deadline
 from ..signals import raised_by_handler
+from ..threads import held
 from .handshake import parse_head, read_head, refusal
 from .secrets import Mask
 from .waiting import READ, WOULD_BLOCK, WRITE, is_ready, without_blocking
@@ -44,7 +45,9 @@ class Wire:
             max_message_bytes: The longest message that is read.
         """
         self._socket = sock
-        self._authorization: Optional[str] = f"Authorization: ELSA {token}\r\n"  # None once the request has left
+        # None once the request has left. Neither this nor the request is ever a local variable of a function in which
+        # something can fail: error trackers show those.
+        self._authorization: Optional[bytes] = f"Authorization: ELSA {token}\r\n\r\n".encode("latin-1")
         self._reading_until: Optional[Deadline] = deadline  # None after the handshake: shut_down() ends the waits
         self._sending_until: Optional[Deadline] = deadline
         self.mask = Mask(token)
@@ -53,15 +56,16 @@ class Wire:
         # answer all earlier pings (RFC 6455, 5.5.3), and nothing follows a close frame.
         self._replies: Deque[bytes] = deque(maxlen=1)
         self._sending = threading.Lock()  # the turn to send: guards the next two, and which frame follows which
-        # The frame that was begun last, and how many bytes of it the socket took at each call.
-        self._outgoing: Tuple[bytes, List[int]] = (b"", [])
+        # The frame that was begun last, and how many bytes of it the socket took at each call. A view, whose `repr`
+        # shows nothing: the handshake's request, which holds the token, is sent likewise.
+        self._outgoing: Tuple[memoryview, List[int]] = (memoryview(b""), [])
         self._offered = b""  # the frame that `send_now()` has begun last
         self._finished_reading = False
         self._finished_sending = False
         self._max_message_bytes = max_message_bytes
         self._message_bytes = 0
         # OpenSSL takes one call at a time, and so one thread; no call blocks.
-        self._calling: Any = threading.Lock() if isinstance(sock, ssl.SSLSocket) else contextlib.nullcontext()
+        self._calls: Optional[threading.Lock] = threading.Lock() if isinstance(sock, ssl.SSLSocket) else None
 
     # For the transport.
 
@@ -153,16 +157,19 @@ class Wire:
         if self._head:
             given, self._head = self._head[:size], self._head[size:]
             return given
-        data = b""
-        while len(data) < size and not self._finished_reading:  # all of it: a token in two parts couldn't be masked
-            part = self._receive(size - len(data))
-            if not part:
-                break
-            data = data + part if data else part
-        self._message_bytes += len(data)
-        if self._message_bytes > self._max_message_bytes:
-            raise MessageTooLongError(f"a message of more than {self._max_message_bytes} bytes")
-        return self.mask.masked(data)  # here already: websocket-client logs what it reads
+        data = part = b""
+        try:
+            while len(data) < size and not self._finished_reading:  # all of it: a token in two parts couldn't be masked
+                part = self._receive(size - len(data))
+                if not part:
+                    break
+                data = data + part if data else part
+            self._message_bytes += len(data)
+            if self._message_bytes > self._max_message_bytes:
+                raise MessageTooLongError(f"a message of more than {self._max_message_bytes} bytes")
+            return self.mask.masked(data)  # here already: websocket-client logs what it reads
+        finally:
+            data = part = b""  # the server may have repeated the token, and error trackers show local variables
 
     def send(self, frame: bytes) -> int:
         """Sends the handshake's request; later, takes the frames of the reading thread, which never waits to send."""
@@ -177,7 +184,7 @@ class Wire:
         return self._socket.fileno()
 
     def pending(self) -> int:
-        with self._calling:
+        with self._calling():
             return self._socket.pending() if isinstance(self._socket, ssl.SSLSocket) else 0
 
     def gettimeout(self) -> None:
@@ -198,11 +205,13 @@ class Wire:
 
     def _request(self, request: bytes) -> None:
         """Sends the HTTP request, with a last header for the token, and checks the head of the answer."""
-        # No local variable holds the token, here and in `_send_outgoing()`: error trackers show them.
-        self._outgoing = request[: -len(b"\r\n")] + str(self._authorization).encode("latin-1") + b"\r\n", []
+        # A view, whose `repr` doesn't show the token: error trackers show the local variables of those who send it.
+        self._outgoing = memoryview(request[: -len(b"\r\n")] + (self._authorization or b"\r\n")), []
         self._authorization = None
-        self._finish_frame(lambda: self._sending_until)
-        self._outgoing = b"", []  # the request holds the token
+        try:
+            self._finish_frame(lambda: self._sending_until)
+        finally:
+            self._outgoing = memoryview(b""), []
         head = self.mask.masked(read_head(self._socket, lambda: self._reading_until))
         status, headers = parse_head(head)
         if status != 101:
@@ -213,6 +222,9 @@ class Wire:
         self._head = b"\r\n".join([first, *needed, b"", b""])
         self._reading_until = self._sending_until = None
 
+    def _calling(self) -> ContextManager[None]:
+        return contextlib.nullcontext() if self._calls is None else held(self._calls)
+
     # Whoever calls the next five has the turn to send.
 
     def _begin_frame(self, frame: bytes) -> None:
@@ -222,7 +234,7 @@ class Wire:
                 return
             raise BrokenPipeError("the connection is being closed")
         self._finished_sending = frame[0] & 0x0F == CLOSE_FRAME
-        self._outgoing = frame, []
+        self._outgoing = memoryview(frame), []
 
     def _is_amid_frame(self) -> bool:
         frame, taken = self._outgoing
@@ -235,18 +247,20 @@ class Wire:
         may be half sent: CPython doesn't set SSL_MODE_ENABLE_PARTIAL_WRITE, so `send()` tells nothing before all is
         taken, and OpenSSL wants the same bytes again until then.
         """
-        taken = self._outgoing[1]
-        while self._is_amid_frame():
-            with self._calling:
+        frame, taken = self._outgoing
+        while sum(taken) < len(frame):
+            with self._calling():
                 # Within one call of C code, no signal handler can raise between the sending and the counting. (Over
                 # TLS it can, in `SSLSocket.send()`: the frame leaves twice then, but whole.)
-                taken.extend(map(self._socket.send, [memoryview(self._outgoing[0])[sum(taken) :]]))
+                taken.extend(map(self._socket.send, [frame[sum(taken) :]]))
 
     def _continue_frame(self) -> bool:
         """Sends what the connection takes of the outgoing frame; returns whether all of it has left."""
         try:
             self._send_outgoing()
-        except WOULD_BLOCK:
+        except WOULD_BLOCK as error:
+            if raised_by_handler(error):
+                raise
             return False
         return True
 
@@ -263,19 +277,18 @@ class Wire:
                 # Nothing follows a close frame; the socket may be closed by now. And nothing goes inside a frame.
                 if self._finished_sending or self._is_amid_frame() or not is_ready(self._socket, WRITE, 0.0):
                     return  # whoever sends the next frame, or the rest of this one, calls this again
-                try:
-                    self._begin_frame(self._replies.popleft())
-                    self._continue_frame()
-                except (OSError, IndexError) as error:  # another thread may have sent it
-                    # If it can't be sent, the reading thread will find the connection broken, and says so.
-                    if raised_by_handler(error):
-                        raise
+                self._begin_frame(self._replies.popleft())
+                self._continue_frame()
+            except (OSError, IndexError) as error:  # IndexError: another thread may have sent it
+                if raised_by_handler(error):
+                    raise
+                # If it can't be sent, the reading thread will find the connection broken, and says so.
             finally:
                 self._sending.release()
 
     def _receive(self, size: int) -> bytes:
         def receive() -> bytes:
-            with self._calling:
+            with self._calling():
                 return self._socket.recv(size)
 
         data: bytes = without_blocking(self._socket, receive, READ, lambda: self._reading_until)

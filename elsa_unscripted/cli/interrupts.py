@@ -1,0 +1,49 @@
+"""Ctrl-C in a program of ours: the first one ends it, and those after it change nothing. For both command lines.
+
+People press Ctrl-C in bursts. Without this, the second one would hit whatever the first one has begun: a clean-up, the
+line "interrupted", or the end of the interpreter, and a traceback would be printed.
+"""
+
+from __future__ import annotations
+
+import signal
+import threading
+from types import FrameType
+from typing import Optional
+
+__all__ = ["ignore", "pressed", "raise_once"]
+
+
+def raise_once() -> None:
+    """Lets the first Ctrl-C from now on raise `KeyboardInterrupt`, and the next ones do nothing."""
+    # Else it is ignored, as behind `nohup`, or the caller's.
+    if signal.getsignal(signal.SIGINT) is signal.default_int_handler and _in_main_thread():
+        signal.signal(signal.SIGINT, _interrupt)
+
+
+def ignore() -> None:
+    """Lets Ctrl-C do nothing from now on: the program has done its work, and the interpreter is about to end."""
+    if _in_main_thread():
+        signal.signal(signal.SIGINT, signal.SIG_IGN)
+
+
+def _in_main_thread() -> bool:
+    return threading.current_thread() is threading.main_thread()  # no other may handle signals
+
+
+def pressed() -> bool:
+    """Returns whether Ctrl-C has been pressed since `raise_once()`.
+
+    An error that comes after that comes from it: C code that is interrupted in an import may raise something else.
+    """
+    return signal.getsignal(signal.SIGINT) is _do_nothing
+
+
+def _interrupt(_number: int, _frame: Optional[FrameType]) -> None:
+    # Not SIG_IGN: Python would print that it has no handler for a signal that has come meanwhile.
+    signal.signal(signal.SIGINT, _do_nothing)
+    raise KeyboardInterrupt
+
+
+def _do_nothing(_number: int, _frame: Optional[FrameType]) -> None:
+    pass
