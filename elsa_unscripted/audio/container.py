@@ -24,7 +24,7 @@ JITTER = 0.01
 LONGEST_GAP = 150.0
 
 # Those whose time stamps tell more than how much audio came before. In the others only damage makes a gap.
-KEEPS_TIME = {"asf", "flv", "matroska,webm", "mov,mp4,m4a,3gp,3g2,mj2", "mpeg", "mpegts", "ogg"}
+KEEPS_TIME = {"asf", "flv", "matroska", "mov", "mpeg", "mpegts", "ogg"}  # the first of FFmpeg's names for each
 
 RESTART = 1.0  # s backwards: there a clock begins anew, as in Ogg files that were joined
 
@@ -52,7 +52,16 @@ class Decoder:
     """
 
     def __init__(
-        self, av: Any, file: Any, rate: int, name: str, *, track: int = 0, channel: Optional[int] = None
+        self,
+        av: Any,
+        file: Any,
+        rate: int,
+        name: str,
+        *,
+        track: int = 0,
+        channel: Optional[int] = None,
+        as_it_comes: bool = False,
+        kind: Optional[str] = None,
     ) -> None:
         """Opens nothing yet.
 
@@ -63,7 +72,11 @@ class Decoder:
             name: What to call the file in messages.
             track: 0 is the default track, or the best one; the next ones follow.
             channel: Which one to take; `None` mixes them.
+            as_it_comes: Whether the file is still being written: then nothing is read ahead to find out more.
+            kind: What FFmpeg calls the format, if it is known; else FFmpeg reads ahead to find out.
         """
+        self._as_it_comes = as_it_comes
+        self._kind = kind
         self.balance = Balance()
         self.tracks: List[str] = []  # what is known of each; the one that is decoded comes first
         self._av = av
@@ -96,9 +109,15 @@ class Decoder:
         # Before 19, PyAV refuses a file for a title or an artist that isn't UTF-8, unless told not to.
         before_19 = int(self._av.__version__.split(".")[0]) < 19
         options: Dict[str, Any] = {"metadata_errors": "ignore"} if before_19 else {}
+        probe: Dict[str, str] = {}
+        if self._as_it_comes:
+            options["buffer_size"] = 1024
+            if self._kind is not None:
+                options["format"] = self._kind
+                probe = {"probesize": "32", "analyzeduration": "0"}
         try:
-            with self._av.open(self._file, options=_PYAV_OPTIONS, **options) as opened:
-                self._keeps_time = opened.format.name in KEEPS_TIME
+            with self._av.open(self._file, options={**_PYAV_OPTIONS, **probe}, **options) as opened:
+                self._keeps_time = opened.format.name.split(",")[0] in KEEPS_TIME
                 stream = self._choose(opened)
                 for frame in self._frames(opened, stream):
                     yield from self._convert(frame, stream)
@@ -362,8 +381,9 @@ def _describe(stream: Any, index: int) -> str:
     language = str(stream.language or "")
     if language.isalpha() and len(language) <= 3 and language != "und":
         facts.append(language)
-    # Up to 13, PyAV can't tell.
-    if getattr(stream, "disposition", 0) & 1:
+    # Up to 13, PyAV can't tell; in some later versions, it gives a flag that is no number.
+    disposition = getattr(stream, "disposition", 0)
+    if getattr(disposition, "value", disposition) & 1:
         facts.append("marked default")
     return f"track {index + 1} ({', '.join(facts)})"
 
