@@ -17,6 +17,7 @@ from .version import __version__
 
 if TYPE_CHECKING:
     from .api import score, score_many
+    from .audio.live import LiveAudio
     from .batch import Batch, BatchProgress, Outcome
     from .config import Config
     from .exceptions import (
@@ -36,18 +37,23 @@ if TYPE_CHECKING:
         StreamClosedError,
     )
     from .exchange.client import Client
+    from .exchange.stream import LiveStream
     from .results.result import ScoreResult
 
 __all__ = [  # noqa: RUF022 - grouped by where they come from
     # .api
     "score",
     "score_many",
+    # .audio.live
+    "LiveAudio",
     # .batch
     "Batch",
     "BatchProgress",
     "Outcome",
     # .exchange.client
     "Client",
+    # .exchange.stream
+    "LiveStream",
     # .config
     "Config",
     # .exceptions
@@ -74,7 +80,9 @@ __all__ = [  # noqa: RUF022 - grouped by where they come from
 _HOMES = {
     **dict.fromkeys(["score", "score_many"], "api"),
     **dict.fromkeys(["Batch", "BatchProgress", "Outcome"], "batch"),
+    "LiveAudio": "audio.live",
     "Client": "exchange.client",
+    "LiveStream": "exchange.stream",
     "Config": "config",
     "ScoreResult": "results.result",
 }

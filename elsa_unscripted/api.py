@@ -21,6 +21,7 @@ from .config import (
 )
 from .exceptions import ConfigError
 from .exchange.client import AudioSource, Client
+from .exchange.conversation import OnProgress
 from .results.result import ScoreResult
 from .wire.messages import Status
 
@@ -45,12 +46,13 @@ def score(
     proxy: Optional[str] = None,
     max_message_bytes: int = MAX_MESSAGE_BYTES,
     on_status: Optional[Callable[[Status], object]] = None,
-    on_progress: Optional[Callable[[float, float], object]] = None,
+    on_progress: Optional[OnProgress] = None,
 ) -> ScoreResult:
-    """Streams a recording to the server and returns its assessment.
+    """Streams a recording, or speech as it is spoken, to the server and returns its assessment.
 
     It blocks for about as long as the audio takes at `speed`, and returns or raises within `connect_timeout` +
-    that time + `timeout` + `close_timeout` seconds, whatever the server does. It can be called from any thread.
+    that time + `timeout` + `close_timeout` seconds, whatever the server does. It can be called from any thread. Live
+    speech takes its `max_seconds` at most.
 
     Example:
         >>> from elsa_unscripted import score
@@ -62,7 +64,7 @@ def score(
 
     Args:
         audio: A path, bytes, a binary file object, or a `pydub.AudioSegment`. A PCM WAV is sent as recorded;
-            other formats go as mono 16 kHz 16 bit.
+            other formats go as mono 16 kHz 16 bit. Or `LiveAudio`, which is sent as it comes.
         token: The API token; `None` takes `$ELSA_API_TOKEN`.
         api_plan: `"standard"` or `"premium"`.
         return_json: Whether the assessment should come along with the verdict.
@@ -81,7 +83,8 @@ def score(
         proxy: `http://[user:password@]host:port`; `None` takes `$https_proxy` and `$no_proxy`.
         max_message_bytes: The longest message that is taken from the server.
         on_status: Called in this thread with each message of the server that has a `status`.
-        on_progress: Called in this thread with the seconds of audio sent and their total, after each packet.
+        on_progress: Called in this thread with the seconds of audio sent and their total, after each packet; the total
+            of live speech is `None`.
 
     Returns:
         The verdict `success`, as a mapping over the server's object with typed views.

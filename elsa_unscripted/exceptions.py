@@ -2,7 +2,7 @@
 
 ElsaError
 ├── ConfigError (ValueError)         a bad option; nothing was sent
-├── AudioError                       unreadable, empty or undecodable audio; none of it was sent
+├── AudioError                       unreadable, empty or undecodable audio; a live source that failed or fell silent
 ├── ConnectError                     no WebSocket was opened: DNS, refused, TLS, proxy, time out, HTTP status ≠ 101
 │   ├── AuthenticationError          HTTP 401 or 403: the token was not accepted
 │   └── RateLimitedError             HTTP 429
@@ -49,10 +49,11 @@ class ElsaError(Exception):
     Attributes:
         phase: How far the exchange had come: `"connect"` (opening the socket), `"start"` (waiting for a
             stream id), `"audio"` (sending), `"result"` (waiting for the verdict); `None` if it had not begun.
-        stream_id: The server's name for the stream, if it gave one by then: quote it to the vendor.
-        audio_seconds: How long the recording is, in seconds; `None` if that wasn't known yet.
-        audio_seconds_sent: Seconds of audio that were sent before the error.
-        possibly_billed: Whether an audio packet may have been sent, at least in part: the server may meter the stream.
+        stream_id: The server's name of the stream, once it gave one: quote it to the vendor.
+        audio_seconds: How long the recording is, in seconds; `None` if that isn't known yet. Of live speech, what its
+            source had given.
+        audio_seconds_sent: Seconds of audio that left before the error.
+        possibly_billed: Whether an audio packet was sent, at least in part: the server may meter the stream.
         statuses: The server's messages that carry a `status`, in order of arrival.
     """
 
@@ -77,7 +78,11 @@ class ConfigError(ElsaError, ValueError):
 
 
 class AudioError(ElsaError):
-    """The audio can't be read, is empty, or can't be decoded with what is installed. None of it was sent."""
+    """The audio can't be read, is empty, or nothing installed decodes it: raised before anything is sent.
+
+    Or a live source failed, fell silent or was too slow to be taken: then `possibly_billed` says whether a part of it
+    was sent.
+    """
 
 
 class ConnectError(ElsaError):

@@ -5,9 +5,8 @@ from __future__ import annotations
 import contextlib
 import errno
 import os
-import socket
-import ssl
-from typing import Optional
+import sys
+from typing import Optional, Tuple
 
 __all__ = ["OUT_OF_FILES", "is_out_of_files"]
 
@@ -20,11 +19,17 @@ def is_out_of_files(error: Optional[BaseException]) -> bool:
     while error is not None:
         if isinstance(error, OSError) and error.errno in _ERRNOS:
             return True
-        # The resolver doesn't find its configuration then, nor OpenSSL its certificates, and neither says why.
-        if isinstance(error, (socket.gaierror, ssl.SSLCertVerificationError)) and _none_is_left():
+        if isinstance(error, _unexplained()) and _none_is_left():
             return True
         error = error.__cause__
     return False
+
+
+def _unexplained() -> Tuple[type, ...]:
+    """Returns the errors of a resolver or of OpenSSL that find no configuration or certificates, and don't say why."""
+    # Whoever has raised one has imported its module. To import both here would make `import elsa_unscripted` slow.
+    kinds = (("socket", "gaierror"), ("ssl", "SSLCertVerificationError"))
+    return tuple(getattr(sys.modules[module], name) for module, name in kinds if module in sys.modules)
 
 
 def _none_is_left() -> bool:

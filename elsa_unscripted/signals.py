@@ -6,10 +6,11 @@ limit. Such an exception must reach the caller, and not be taken for a damaged f
 
 from __future__ import annotations
 
-import inspect
 from types import FrameType
 
 __all__ = ["raised_by_handler"]
+
+_CO_VARARGS = 0x04  # as in `inspect`, whose import takes as long as that of the package
 
 
 def raised_by_handler(error: BaseException) -> bool:
@@ -36,7 +37,7 @@ def _is_handler(frame: FrameType) -> bool:
     if frame.f_globals.get("__name__", "").partition(".")[0] == __name__.partition(".")[0]:
         return False
     code = frame.f_code
-    count = code.co_argcount + code.co_kwonlyargcount + bool(code.co_flags & inspect.CO_VARARGS)
+    count = code.co_argcount + code.co_kwonlyargcount + bool(code.co_flags & _CO_VARARGS)
     for name in code.co_varnames[:count]:
         value = frame.f_locals.get(name)
         if any(isinstance(item, FrameType) for item in (value if isinstance(value, tuple) else (value,))):

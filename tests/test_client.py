@@ -127,14 +127,14 @@ def test_connects_while_it_decodes(long_flac: bytes) -> None:
 
 def _slow_to_decode(monkeypatch: pytest.MonkeyPatch, closed: threading.Event) -> bytes:
     """Returns a WAV whose decoding lasts until a while after the server closed."""
-    widen = decoder._widen
+    widen = decoder.widen
 
     def slowly(samples: bytes) -> bytes:
         assert closed.wait(10)
         time.sleep(1.2)
         return widen(samples)
 
-    monkeypatch.setattr(decoder, "_widen", slowly)
+    monkeypatch.setattr(decoder, "widen", slowly)
     file = io.BytesIO()
     with wave.open(file, "wb") as target:
         target.setnchannels(1)

@@ -44,7 +44,7 @@ ROOMS: dict[str, list[str]] = {
     # "The above", and `sandbox`, which is beside it: `elsa-unscripted sandbox` has to start it.
     "cli": [*GROUND, "audio", "wire", "results", "exchange", "journal", "batch", "api", "report", "sandbox"],
     "sandbox": [],
-    "__init__": ["imports", "config", "exceptions", "results", "exchange", "batch", "api", "version"],
+    "__init__": ["imports", "config", "exceptions", "audio", "results", "exchange", "batch", "api", "version"],
     "__main__": ["cli"],
 }
 # The one import that points upwards in the table, by name: who makes it, in which function.

@@ -23,8 +23,8 @@ JITTER = 0.01
 # nobody wants to pay for. All gaps together may last this long, plus the length of the audio.
 LONGEST_GAP = 150.0
 
-# Formats whose time stamps can show a pause. In others, stamps only count the audio, and only damage makes a gap.
-KEEPS_TIME = {"asf", "flv", "matroska,webm", "mov,mp4,m4a,3gp,3g2,mj2", "mpeg", "mpegts", "ogg"}
+# Those whose time stamps tell more than how much audio came before. In the others only damage makes a gap.
+KEEPS_TIME = {"asf", "flv", "matroska", "mov", "mpeg", "mpegts", "ogg"}  # the first of FFmpeg's names for each
 
 RESTART = 1.0  # s; if time stamps jump back further, the clock has begun anew, as in Ogg files that were joined
 
@@ -52,7 +52,16 @@ class Decoder:
     """
 
     def __init__(
-        self, av: Any, file: Any, rate: int, name: str, *, track: int = 0, channel: Optional[int] = None
+        self,
+        av: Any,
+        file: Any,
+        rate: int,
+        name: str,
+        *,
+        track: int = 0,
+        channel: Optional[int] = None,
+        as_it_comes: bool = False,
+        kind: Optional[str] = None,
     ) -> None:
         """Prepares the decoding; `pieces()` opens the file.
 
@@ -61,9 +70,13 @@ class Decoder:
             file: Has `read(n)`, which returns at most n bytes, and `b""` at the end; may have `seek`.
             rate: The sample rate of the PCM, in Hz.
             name: What to call the file in messages.
-            track: 0 takes the best track by FFmpeg's choice; higher numbers take the others.
-            channel: The channel to take, from 0; `None` mixes all.
+            track: 0 is the default track, or the best one; the next ones follow.
+            channel: Which one to take; `None` mixes them.
+            as_it_comes: Whether the file is still being written: then nothing is read ahead to find out more.
+            kind: What FFmpeg calls the format, if it is known; else FFmpeg reads ahead to find out.
         """
+        self._as_it_comes = as_it_comes
+        self._kind = kind
         self.balance = Balance()
         self.tracks: List[str] = []  # a description of each; the decoded track comes first
         self._av = av
@@ -96,9 +109,15 @@ class Decoder:
         # Before 19, PyAV refuses a file whose title or artist isn't UTF-8, without this option.
         before_19 = int(self._av.__version__.split(".")[0]) < 19
         options: Dict[str, Any] = {"metadata_errors": "ignore"} if before_19 else {}
+        probe: Dict[str, str] = {}
+        if self._as_it_comes:
+            options["buffer_size"] = 1024
+            if self._kind is not None:
+                options["format"] = self._kind
+                probe = {"probesize": "32", "analyzeduration": "0"}
         try:
-            with self._av.open(self._file, options=_PYAV_OPTIONS, **options) as opened:
-                self._keeps_time = opened.format.name in KEEPS_TIME
+            with self._av.open(self._file, options={**_PYAV_OPTIONS, **probe}, **options) as opened:
+                self._keeps_time = opened.format.name.split(",")[0] in KEEPS_TIME
                 stream = self._choose(opened)
                 for frame in self._frames(opened, stream):
                     yield from self._convert(frame, stream)
@@ -372,8 +391,9 @@ def _describe(stream: Any, index: int) -> str:
     language = str(stream.language or "")
     if language.isalpha() and len(language) <= 3 and language != "und":
         facts.append(language)
-    # Up to version 13, PyAV's streams have no `disposition`.
-    if getattr(stream, "disposition", 0) & 1:
+    # Up to 13, PyAV can't tell; in some later versions, it gives a flag that is no number.
+    disposition = getattr(stream, "disposition", 0)
+    if getattr(disposition, "value", disposition) & 1:
         facts.append("marked default")
     return f"track {index + 1} ({', '.join(facts)})"
 

@@ -16,7 +16,7 @@ from .libraries import INSTALL, import_audio_segment, import_pyav
 from .packets import Format
 from .wav import Pcm, header, problem_with_length
 
-__all__ = ["DECODED_RATE", "Decoded", "decode", "from_samples", "from_segment", "resample", "wav_samples"]
+__all__ = ["DECODED_RATE", "Decoded", "decode", "from_samples", "from_segment", "resample", "wav_samples", "widen"]
 
 DECODED_RATE = 16_000  # Hz; the server converts all audio to it, so a higher rate would only make packets larger
 
@@ -69,7 +69,7 @@ def wav_samples(view: memoryview, wav: Pcm) -> Union[bytes, memoryview]:
     """Returns a WAV's samples as `AudioSegment` holds them: 8-bit samples signed, 24-bit samples widened to 32 bit."""
     if wav.bits in (16, 32):
         return view  # not a copy: recordings are large, and there may be a thousand of them
-    convert = _flip_sign if wav.bits == 8 else _widen if wav.width == 3 else _raise
+    convert = _flip_sign if wav.bits == 8 else widen if wav.width == 3 else _raise
     samples = io.BytesIO()
     for start in range(0, len(view), _BLOCK_BYTES):
         samples.write(convert(bytes(view[start : start + _BLOCK_BYTES])))
@@ -80,8 +80,9 @@ def _flip_sign(samples: bytes) -> bytes:
     return samples.translate(_FLIP_SIGN)
 
 
-def _widen(samples: bytes) -> bytes:
-    # From 3 bytes to the 4 that pydub would make; pydub's own loop takes seconds for a minute of music.
+def widen(samples: bytes) -> bytes:
+    """Returns samples of 24 bit as samples of 32 bit."""
+    # To the bytes that pydub makes; its own loop takes seconds for a minute of music.
     lowest, middle, highest = samples[0::3], samples[1::3], samples[2::3]
     wide = bytearray(4 * len(lowest))
     wide[0::4], wide[1::4], wide[2::4], wide[3::4] = highest.translate(_LOWEST_BYTE), lowest, middle, highest

@@ -7,7 +7,7 @@ from typing import Dict, Iterator, NamedTuple, Optional, Protocol, Tuple, Union
 
 from .wav import header
 
-__all__ = ["Format", "Packet", "Source", "cut", "packet_count"]
+__all__ = ["Format", "LiveSource", "Packet", "Source", "cut", "frames_per_packet", "packet_count"]
 
 
 class Format(NamedTuple):
@@ -42,12 +42,13 @@ class Packet(NamedTuple):
 
 
 class Source(Protocol):
-    """Audio that can be drawn as packets.
+    """What packets are drawn from: a `Recording`, or audio that is live.
 
     Attributes:
-        format: The format of the PCM in the packets.
-        seconds: How long the audio is, in seconds; `None` while nobody knows.
-        warnings: Sentences on audio that the header promises but that is missing, or that it doesn't promise.
+        format: Of the PCM in the packets; of a container that is still coming, known with the first packet.
+        seconds: How long it is; `None` while nobody knows.
+        frame_count: Frames that have been given so far; of a recording, all.
+        warnings: Sentences on audio that was promised but isn't there, or that is there but wasn't promised.
     """
 
     @property
@@ -57,10 +58,16 @@ class Source(Protocol):
     def seconds(self) -> Optional[float]: ...
 
     @property
+    def frame_count(self) -> int: ...
+
+    @property
     def warnings(self) -> Tuple[str, ...]: ...
 
-    def packets(self, chunk_seconds: float) -> Iterator[Packet]:
-        """Yields the audio in packets of `chunk_seconds`, the last one shorter; each has at least one frame."""
+    def packets(self, chunk_seconds: float) -> Iterator[Optional[Packet]]:
+        """Yields the audio in packets of `chunk_seconds`, the last one shorter; each has at least one frame.
+
+        One that is live, and doesn't wait, yields `None` while there is none.
+        """
         ...
 
     def close(self) -> None:
@@ -68,9 +75,36 @@ class Source(Protocol):
         ...
 
 
+class LiveSource(Source, Protocol):
+    """A source that is spoken while it is sent.
+
+    Attributes:
+        began: When the first audio came, on the monotonic clock; `None` before.
+        ended_by: What ended the audio: `"source"` or `"limit"`; `None` while it comes.
+        max_seconds: Bounds the audio, and the time since the first of it; infinity for no bound.
+    """
+
+    @property
+    def began(self) -> Optional[float]: ...
+
+    @property
+    def ended_by(self) -> Optional[str]: ...
+
+    @property
+    def max_seconds(self) -> float: ...
+
+    def note_sent(self, packet: Packet) -> None:
+        """Takes a packet that has left, in the thread that sends."""
+        ...
+
+    def join(self) -> None:
+        """Waits, after `close()`, until everything of it has ended that can be ended."""
+        ...
+
+
 def packet_count(frames: int, sample_rate: int, chunk_seconds: float) -> int:
-    """Returns how many packets `cut()` makes of `frames` frames."""
-    return -(-frames // _frames_per_packet(sample_rate, chunk_seconds))
+    """Returns how many packets `cut()` makes of so many frames."""
+    return -(-frames // frames_per_packet(sample_rate, chunk_seconds))
 
 
 def cut(pcm: Union[bytes, memoryview], audio_format: Format, chunk_seconds: float) -> Iterator[Packet]:
@@ -84,8 +118,8 @@ def cut(pcm: Union[bytes, memoryview], audio_format: Format, chunk_seconds: floa
         audio_format: The format of the PCM.
         chunk_seconds: Seconds of audio in a packet; but each packet has at least one frame.
     """
-    # Integers: to multiply a `Fraction` for each packet would take longer than all the rest.
-    frames, parts = _frames_per_packet(audio_format.sample_rate, chunk_seconds).as_integer_ratio()
+    # In integers: fractions would take longer than all the rest.
+    frames, parts = frames_per_packet(audio_format.sample_rate, chunk_seconds).as_integer_ratio()
     width = audio_format.frame_width
     headers: Dict[int, bytes] = {}
     with memoryview(pcm) as view:
@@ -96,6 +130,7 @@ def cut(pcm: Union[bytes, memoryview], audio_format: Format, chunk_seconds: floa
             yield Packet(headers[len(piece)] + piece, len(piece) // width)
 
 
-def _frames_per_packet(sample_rate: int, chunk_seconds: float) -> Fraction:
-    # From the decimal digits: so 0.1 is exactly a tenth, and no packet's boundary drifts, however long the audio.
+def frames_per_packet(sample_rate: int, chunk_seconds: float) -> Fraction:
+    """Returns how many frames a packet has, as a fraction: packet k ends before frame ⌊(k+1) times that⌋."""
+    # Through its decimal digits 0.1 is exactly a tenth: no boundary shifts, however long the audio.
     return max(Fraction(str(chunk_seconds)) * sample_rate, Fraction(1))

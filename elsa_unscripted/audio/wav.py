@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import struct
-from typing import Iterator, NamedTuple, Optional, Tuple
+from typing import Callable, Iterator, List, NamedTuple, Optional, Tuple
 
 from ..exceptions import AudioError
 
@@ -18,6 +18,9 @@ _PCM, _EXTENSIBLE = 1, 0xFFFE
 # such floats.
 _FLOATS = bytes([0, *range(0x3A, 0x4C), 0x80, *range(0xBA, 0xCC)])
 _PCM_GUID = bytes.fromhex("0100000000001000800000aa00389b71")
+
+
+_MOST_HEADER = 2**24  # bytes before the audio; pictures and lists of words may be there
 
 
 class Pcm(NamedTuple):
@@ -55,20 +58,10 @@ def find_pcm(data: bytes, name: str) -> Optional[Pcm]:
     layout, start, size = _find_chunks(data)
     if not start:
         raise AudioError(f"{name} is a WAV file that is cut off before its audio: record or copy it again")
-    if len(layout) < 14:
-        raise AudioError(f"{name} is a WAV file that doesn't say what its audio is like: export it again")
-    tag, channels, sample_rate, byte_rate, frame_width, bits = struct.unpack_from("<HHIIHH", layout + b"\0\0")
-    if tag != _PCM and not (tag == _EXTENSIBLE and layout[24:40] == _PCM_GUID):
+    told = _read_layout(layout, name)
+    if told is None:
         return None
-    if not channels or not sample_rate:
-        facts = f"{channels} channels, {sample_rate} Hz, {bits} bit, {frame_width} bytes in a frame"
-        raise AudioError(f"{name} has a WAV header that makes no sense ({facts}): export it again")
-    problems = []
-    if not bits and frame_width % channels == 0:
-        bits = 8 * frame_width // channels
-        problems.append(f"its header doesn't say of how many bits its samples are: {bits} fit the rest of it")
-    if bits not in (8, 16, 24, 32):
-        return None
+    channels, sample_rate, byte_rate, frame_width, bits, problems = told
     stop, problem = _end_of_pcm(data, start, size)
     width = bits // 8
     if bits == 24 and frame_width == 4 * channels:
@@ -79,11 +72,8 @@ def find_pcm(data: bytes, name: str) -> Optional[Pcm]:
             bits = 32  # the samples are in the upper three bytes: read them as 32 bit
         width = 4
         problems.append("its samples of 24 bit lie in 4 bytes each")
-    elif (frame_width, byte_rate) != (channels * width, sample_rate * channels * width % 2**32):
-        problems.append(
-            f"its header contradicts itself ({frame_width} bytes in a frame, {byte_rate} in a second): "
-            f"read as {channels} channel(s) of {bits} bit at {sample_rate} Hz"
-        )
+    else:
+        problems += _contradictions(channels, sample_rate, byte_rate, frame_width, bits)
     excess = (stop - start) % (channels * width)
     if excess and not problem:
         problem = f"its last frame is incomplete, {excess} bytes are left out"
@@ -91,6 +81,129 @@ def find_pcm(data: bytes, name: str) -> Optional[Pcm]:
         problems.append(problem)
     found = tuple(f"{name}: {problem}" for problem in problems)
     return Pcm(start, stop - excess, sample_rate, channels, bits, width, found)
+
+
+class Layout(NamedTuple):
+    """What PCM that comes is like. Samples have `width` bytes, of which the first `bits` ÷ 8 count."""
+
+    sample_rate: int
+    channels: int
+    bits: int
+    width: int
+
+
+class IncomingWav:
+    """A WAV file that is still being written: first its header, then its PCM.
+
+    Attributes:
+        head: What has come of it, up to where the PCM is known to begin.
+        layout: What the PCM is like; `None` if it isn't PCM that can be read as it comes.
+    """
+
+    def __init__(self, name: str) -> None:
+        """Makes one, of which nothing has come.
+
+        Args:
+            name: What to call it in messages.
+        """
+        self.head = b""
+        self.layout: Optional[Layout] = None
+        self._name = name
+        self._start = 0
+        self._size = 0
+        self._warnings: Tuple[str, ...] = ()
+
+    def add(self, data: bytes) -> bool:
+        """Takes what comes of the header; returns whether all of it is there.
+
+        Raises:
+            AudioError: Its header makes no sense.
+        """
+        self.head += data
+        form, self._start, self._size = _find_chunks(self.head)
+        if not self._start:
+            if len(self.head) > _MOST_HEADER:
+                raise AudioError(f"{self._name} is a WAV file without audio in its first {_MOST_HEADER} bytes")
+            return False
+        told = _read_layout(form, self._name)
+        if told is not None:
+            channels, sample_rate, byte_rate, frame_width, bits, problems = told
+            if bits != 24 or frame_width != 4 * channels:  # else only all samples tell where the 24 bits are
+                problems += _contradictions(channels, sample_rate, byte_rate, frame_width, bits)
+                self.layout = Layout(sample_rate, channels, bits, bits // 8)
+                self._warnings = tuple(f"{self._name}: {problem}" for problem in problems)
+        return True
+
+    def end(self) -> None:
+        """Takes the end, where only a part of the header has come."""
+        raise AudioError(f"{self._name} is a WAV file that is cut off before its audio")
+
+    def pcm(self, rest: Iterator[bytes], warn: Callable[[str], object]) -> Iterator[bytes]:
+        """Yields the PCM as it comes, up to where the header says that it ends.
+
+        Args:
+            rest: What comes after `head`.
+            warn: Is told what is wrong with the file.
+        """
+        for warning in self._warnings:
+            warn(warning)
+        # A length of 0 is that of a recorder that has yet to fill it in.
+        known = 0 < self._size < _UNKNOWN_SIZE
+        left = self._size
+        piece: Optional[bytes] = self.head[self._start :]
+        while piece is not None:
+            if known and len(piece) >= left:
+                yield piece[:left]
+                behind = piece[left:]
+                if behind and not _only_chunks_follow(behind, 0):
+                    excess = f"what comes behind the {self._size} bytes that its header calls audio is left out"
+                    warn(f"{self._name}: {excess}")
+                return
+            left -= len(piece)
+            if piece:
+                yield piece
+            piece = next(rest, None)
+        if known:
+            warn(
+                f"{self._name}: it is cut off, its header promises {self._size} bytes of audio; "
+                f"the {self._size - left} bytes there are sent"
+            )
+
+
+def _read_layout(layout: bytes, name: str) -> Optional[Tuple[int, int, int, int, int, List[str]]]:
+    """Reads a fmt chunk: channels, sample rate, bytes in a second and in a frame, bits, and what is wrong with it.
+
+    Returns:
+        `None` if it isn't of PCM of 8, 16, 24 or 32 bit.
+
+    Raises:
+        AudioError: It makes no sense.
+    """
+    if len(layout) < 14:
+        raise AudioError(f"{name} is a WAV file that doesn't say what its audio is like: export it again")
+    tag, channels, sample_rate, byte_rate, frame_width, bits = struct.unpack_from("<HHIIHH", layout + b"\0\0")
+    if tag != _PCM and not (tag == _EXTENSIBLE and layout[24:40] == _PCM_GUID):
+        return None
+    if not channels or not sample_rate:
+        facts = f"{channels} channels, {sample_rate} Hz, {bits} bit, {frame_width} bytes in a frame"
+        raise AudioError(f"{name} has a WAV header that makes no sense ({facts}): export it again")
+    problems: List[str] = []
+    if not bits and frame_width % channels == 0:
+        bits = 8 * frame_width // channels
+        problems.append(f"its header doesn't say of how many bits its samples are: {bits} fit the rest of it")
+    if bits not in (8, 16, 24, 32):
+        return None
+    return channels, sample_rate, byte_rate, frame_width, bits, problems
+
+
+def _contradictions(channels: int, sample_rate: int, byte_rate: int, frame_width: int, bits: int) -> List[str]:
+    width = channels * bits // 8
+    if (frame_width, byte_rate) == (width, sample_rate * width % 2**32):
+        return []
+    return [
+        f"its header contradicts itself ({frame_width} bytes in a frame, {byte_rate} in a second): "
+        f"read as {channels} channel(s) of {bits} bit at {sample_rate} Hz"
+    ]
 
 
 def problem_with_length(data: bytes) -> str:

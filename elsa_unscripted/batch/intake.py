@@ -15,9 +15,10 @@ import os
 import time
 from typing import Any, Iterator, List, Mapping, Optional, Set, Union
 
+from ..audio.live import Live
 from ..audio.recording import read_file, seconds_in
 from ..config import PathLike
-from ..exceptions import AudioError, BudgetError, JournalError
+from ..exceptions import AudioError, BudgetError, ConfigError, JournalError
 from ..journal import Journal
 from .budget import Budget
 from .job import Job
@@ -171,6 +172,8 @@ class Intake:
                     return None
             else:
                 given = next(self._paths)
+            if isinstance(given, Live):
+                raise ConfigError("a live source is not for score_many(), which sends recordings: give it to score()")
             path = os.fsdecode(given)
         except StopIteration:
             self.exhausted = True

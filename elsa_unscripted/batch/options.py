@@ -24,7 +24,8 @@ def options_of_the_result(config: Config) -> Mapping[str, Any]:
 def checked_paths(audio: Iterable[PathLike]) -> Iterator[PathLike]:
     single = isinstance(audio, (str, bytes, os.PathLike))
     check(
-        not single and isinstance(audio, Iterable), "audio must be an iterable of paths; for one recording use score()"
+        not single and isinstance(audio, Iterable),
+        "audio must be an iterable of paths; for one recording, or for live speech, use score()",
     )
     return iter(audio)
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 import time
 from typing import Dict, Optional
 
-from ..audio.recording import Recording
+from ..audio.packets import LiveSource, Source
 from ..config import Config
 from ..exceptions import ElsaError
 from ..results.result import ScoreResult, Timings
@@ -24,14 +24,16 @@ class Account:
 
     Attributes:
         protocol: Knows the phase, the stream id and the statuses.
-        audio: The recording to send; `None` until it is decoded, and after `drop_audio()`.
-        sender: Knows how much audio was sent; `None` until sending starts, and after `drop_audio()`.
+        audio: What is sent; `None` until a recording is decoded, and after `drop_audio()`.
+        live: The same, if it is live.
+        sender: Knows how much has left; `None` until the audio starts, and after `drop_audio()`.
     """
 
     def __init__(self, config: Config) -> None:
         """Makes an account; the moments of `Timings` count from now."""
         self.protocol = Protocol()
-        self.audio: Optional[Recording] = None
+        self.audio: Optional[Source] = None
+        self.live: Optional[LiveSource] = None
         self.sender: Optional[Sender] = None
         self._config = config
         self._began = time.monotonic()
@@ -43,8 +45,24 @@ class Account:
 
     @property
     def seconds_sent(self) -> float:
-        """Seconds of audio that were sent so far."""
-        return 0.0 if self.sender is None or self.audio is None else self.sender.sent / self.audio.format.sample_rate
+        """Seconds of audio that have left."""
+        if self.sender is None or self.audio is None or not self.sender.sent:
+            return 0.0
+        return self.sender.sent / self.audio.format.sample_rate
+
+    @property
+    def seconds(self) -> Optional[float]:
+        """Seconds of audio that there are, so far if it is live; `None` if that isn't known yet."""
+        if self.audio is None:
+            return None
+        return self.audio.frame_count / self.audio.format.sample_rate if self.audio.frame_count else 0.0
+
+    @property
+    def ended_by(self) -> str:
+        """What ended the audio: the server, if its verdict came before all had left."""
+        if "audio_sent" not in self._moments:
+            return "server"
+        return (self.live.ended_by if self.live is not None else None) or "source"
 
     def result(self, verdict: Status) -> ScoreResult:
         """Returns the result of an exchange that ended with the verdict `success`."""
@@ -52,15 +70,17 @@ class Account:
         if self.sender is not None and self.sender.first_sent is not None:
             self.note("first_packet", self.sender.first_sent)
         self.note("total")
+        audio_format = self.audio.format if self.audio.frame_count else None
         return ScoreResult(
             raw=verdict.raw,
             text=verdict.text,
             stream_id=self.protocol.stream_id,
             statuses=tuple(self.protocol.statuses),
             timings=Timings(**self._moments),
-            audio_seconds=self.audio.seconds,
+            audio_seconds=self.seconds or 0.0,
             audio_seconds_sent=self.seconds_sent,
-            **self.audio.format._asdict(),
+            ended_by=self.ended_by,
+            **({} if audio_format is None else audio_format._asdict()),
             api_plan=self._config.api_plan,
             warnings=self.audio.warnings,
             client=f"elsa_unscripted {__version__}",
@@ -71,10 +91,10 @@ class Account:
         error.phase = self.protocol.phase.value
         error.stream_id = self.protocol.stream_id
         error.statuses = tuple(self.protocol.statuses)
-        error.audio_seconds = None if self.audio is None else self.audio.seconds
+        error.audio_seconds = self.seconds
         error.audio_seconds_sent = self.seconds_sent
         error.possibly_billed = self.sender is not None and self.sender.begun > 0
 
     def drop_audio(self) -> None:
-        """Forgets the audio, which is large: a caller who keeps an error keeps this object, too, by its traceback."""
-        self.audio = self.sender = None
+        """Forgets the audio, which is large. Whoever keeps an error keeps, by its traceback, this object too."""
+        self.audio = self.live = self.sender = None

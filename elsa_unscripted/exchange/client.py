@@ -6,7 +6,11 @@ import os
 import ssl
 from typing import TYPE_CHECKING, Any, BinaryIO, Optional, Set, Union
 
+from ..audio.feed import MAX_SECONDS
+from ..audio.live import LiveAudio
+from ..audio.pushed import Handed, PushedAudio
 from ..audio.recording import load
+from ..audio.unpacking import raw_format
 from ..config import Config, hide
 from ..exceptions import ConfigError, ConnectError
 from ..files import OUT_OF_FILES, is_out_of_files
@@ -17,13 +21,14 @@ from ..wire.messages import Status
 from .account import Account
 from .connector import Connector
 from .conversation import CallbackFailed, Callbacks, Conversation, OnEvent, OnProgress, OnStatus
+from .stream import LiveStream
 
 if TYPE_CHECKING:
     from types import TracebackType
 
     from pydub import AudioSegment
 
-AudioSource = Union[str, "os.PathLike[str]", bytes, bytearray, memoryview, BinaryIO, "AudioSegment"]
+AudioSource = Union[str, "os.PathLike[str]", bytes, bytearray, memoryview, BinaryIO, "AudioSegment", LiveAudio]
 
 
 class Client:
@@ -73,14 +78,15 @@ class Client:
         on_progress: Optional[OnProgress] = None,
         on_event: Optional[OnEvent] = None,
     ) -> ScoreResult:
-        """Streams a recording and returns its assessment; see `elsa_unscripted.score()`.
+        """Streams a recording, or speech as it is spoken, and returns its assessment; see `elsa_unscripted.score()`.
 
         Args:
-            audio: A path, bytes, a binary file object, or a `pydub.AudioSegment`.
+            audio: A path, bytes, a binary file object, a `pydub.AudioSegment`, or `LiveAudio`.
             on_status: Called in this thread with each message of the server that has a `status`.
-            on_progress: Called in this thread after each packet, with the seconds of audio sent and those in all.
-            on_event: Called in this thread with each internal event, before the client acts on it. For the command
-                lines; the events may change in any release.
+            on_progress: Called in this thread with the seconds of audio sent and their total, after each packet. The
+                total of what is live is `None`.
+            on_event: Called in this thread with each internal event, before it is acted on. For the command lines;
+                the events may change in any release.
 
         Returns:
             The result; the verdict was `success`.
@@ -116,7 +122,12 @@ class Client:
         Whether it returns or raises, the connection and the threads have ended by then.
         """
         try:
-            account.audio = load(audio, self.config.sample_rate, connector.connect_early)
+            if isinstance(audio, LiveAudio):
+                audio.claim()
+                account.audio = account.live = audio  # before it starts: Ctrl-C may come while it does
+                audio.start(self.config.chunk_seconds, self.config.sample_rate)
+            else:
+                account.audio = load(audio, self.config.sample_rate, connector.connect_early)
             verdict = conversation.begin()
             while verdict is None:
                 verdict = conversation.advance(conversation.deadline)
@@ -127,6 +138,73 @@ class Client:
                 raise
             return late
         return verdict
+
+    def open_stream(
+        self,
+        *,
+        sample_rate: Optional[int] = None,
+        channels: int = 1,
+        sample_width: int = 2,
+        max_seconds: Optional[float] = MAX_SECONDS,
+        save: Union[str, os.PathLike[str], None] = None,
+        on_status: Optional[OnStatus] = None,
+        on_progress: Optional[OnProgress] = None,
+    ) -> LiveStream:
+        """Opens a stream for speech that is pushed as it comes; returns when the config has been sent.
+
+        Args:
+            sample_rate: Hz of raw little-endian PCM. `None` for a file as it is being written: WAV, and with the extra
+                `formats` webm, ogg, mp3, flac, fragmented mp4; it is decoded in a thread.
+            channels: Of raw PCM.
+            sample_width: Bytes in a sample of raw PCM: 1 (unsigned), 2, 3 or 4 (signed).
+            max_seconds: Bounds the audio, and the time since the first of it; `None` for no bound.
+            save: A path that gets the WAV of exactly what was sent, readable at any time.
+            on_status: Called with each message of the server that has a `status`, in the thread that calls.
+            on_progress: Called after each packet with the seconds of audio sent, and `None`, likewise.
+
+        Raises:
+            ElsaError: An option is wrong, or no connection comes about.
+        """
+        account = Account(self.config)
+        connector = Connector(self.config, self._tls_context, self._addresses)
+        intake: Union[PushedAudio, Handed]
+        if sample_rate is not None:
+            intake = PushedAudio(raw_format(sample_rate, channels, sample_width), max_seconds, save)
+            audio: Union[PushedAudio, LiveAudio] = intake
+        else:
+            intake = Handed()
+            audio = intake.audio(max_seconds, save, channels, sample_width)
+        callbacks = Callbacks(on_status, on_progress, None)
+        takes_turns = sample_rate is not None
+        conversation = Conversation(self.config, connector, account, callbacks, takes_turns=takes_turns)
+        self._running.add(connector)
+        try:
+            if self._closed:
+                raise ConfigError("this Client is closed; make a new one")
+            account.audio = account.live = audio
+            audio.start(self.config.chunk_seconds, self.config.sample_rate)
+            verdict = conversation.begin()
+            stream = LiveStream(
+                intake,
+                account,
+                connector,
+                conversation,
+                verdict,
+                lambda: self._running.discard(connector),
+                self.config.close_timeout,
+            )
+        except BaseException as error:
+            self._running.discard(connector)
+            intake.close()
+            try:
+                conversation.end(error)
+            finally:
+                conversation.cut()
+                account.drop_audio()
+            if isinstance(error, CallbackFailed):
+                raise error.error from None
+            raise
+        return stream
 
     def cancel(self) -> None:
         """Cancels the exchanges that run now, from any thread; their `score()` raises `ScoreCancelledError`."""

@@ -82,6 +82,11 @@ class Connection:
         event = None if self._cancelled else self._mailbox.get(timeout)
         return Cancelled() if event is None or self._cancelled else event
 
+    @property
+    def has_event(self) -> bool:
+        """Whether `take()` would return at once."""
+        return self._cancelled or bool(self._mailbox)
+
     def take_the_rest(self) -> Iterator[Event]:
         """Yields the events that are in the mailbox, without waiting."""
         with contextlib.suppress(queue.Empty):

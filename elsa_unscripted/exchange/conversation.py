@@ -10,8 +10,7 @@ from __future__ import annotations
 import contextlib
 import os
 import queue
-import time
-from typing import Callable, Iterator, List, NamedTuple, Optional
+from typing import Any, Callable, Iterator, List, NamedTuple, Optional
 
 from ..audio.packets import Packet
 from ..config import Config
@@ -23,6 +22,7 @@ from ..threads import NoThreadError
 from ..wire.messages import END_STREAM, Opened, Status, encode_config
 from ..wire.transport import Transport
 from .account import Account
+from .clocks import GrowingDeadline, LiveDeadline, due_times
 from .connector import Connection, Connector
 from .protocol import (
     AudioSent,
@@ -34,6 +34,7 @@ from .protocol import (
     ReportProgress,
     SendConfig,
     SendFailed,
+    SourceFailed,
     StartAudio,
     StartGrace,
     StopAudio,
@@ -47,7 +48,7 @@ LEAVE_TIME = 0.5  # s for a thread to end after its connection was cut
 SHORT_CLOSE_TIMEOUT = 0.5  # s for the closing handshake after Ctrl-C or bad audio: the user may be waiting
 
 OnStatus = Callable[[Status], object]
-OnProgress = Callable[[float, float], object]
+OnProgress = Callable[[float, Any], object]  # seconds sent, and their total; `None` while nobody knows
 OnEvent = Callable[[object], object]
 
 
@@ -80,15 +81,25 @@ class Conversation:
         deadline: When the exchange times out.
     """
 
-    def __init__(self, config: Config, connector: Connector, account: Account, callbacks: Callbacks) -> None:
+    def __init__(
+        self,
+        config: Config,
+        connector: Connector,
+        account: Account,
+        callbacks: Callbacks,
+        *,
+        takes_turns: bool = False,
+    ) -> None:
         """Makes a conversation.
 
         Args:
             config: The options of the exchange.
             connector: Opens the connection.
-            account: Collects the facts; its `audio` must be set before `begin()`.
-            callbacks: Called in the thread that calls the methods; an exception in one becomes `CallbackFailed`.
+            account: What is known; its `audio` is needed by the time that the conversation begins.
+            callbacks: Called in the thread that calls the methods. What they raise comes as `CallbackFailed`.
+            takes_turns: Whether that thread also lets `account.sender` send, step by step: then no thread does.
         """
+        self._takes_turns = takes_turns
         self.deadline = Deadline(config.timeout)
         self._config = config
         self._connector = connector
@@ -127,6 +138,10 @@ class Conversation:
         # Don't keep the event in a local variable: it may hold the error that is raised, whose traceback refers to this
         # frame. Such a circle would keep the caller's recording until the garbage collector comes.
         return self._obey(self._ask(self._next_event(until)))
+
+    def time_is_over(self) -> bool:
+        """Returns whether `advance()` has something to do, though no event has come."""
+        return self.deadline.expired() or (self._grace is not None and self._grace.expired())
 
     def _connect(self) -> Event:
         event = self._connector.connect()
@@ -176,6 +191,8 @@ class Conversation:
         return self._account.protocol.receive(event)
 
     def _why_not_sent(self, event: SendFailed) -> Event:
+        if isinstance(event.error, AudioError):
+            return SourceFailed(event.error)
         if not isinstance(event.error, StreamClosedError):
             raise event.error  # a defect of ours, or no memory
         # A send fails at the deadline of the exchange, too: then the reason is the time-out, not a broken connection.
@@ -222,23 +239,29 @@ class Conversation:
 
     def _start_audio(self) -> None:
         self._account.note("start")
-        speed, audio = self._config.speed, self._account.audio
+        speed, audio, live = self._config.speed, self._account.audio, self._account.live
         assert audio is not None
-        frame_rate = None if speed is None else audio.format.sample_rate * speed
+        frame_rate = None if speed is None or live is not None else audio.format.sample_rate * speed
         transport = self._connection.transport
         sender = Sender(
-            (Packet(transport.frame(data), frames) for data, frames in audio.packets(self._config.chunk_seconds)),
+            _framed_packets(audio.packets(self._config.chunk_seconds), transport.frame, self._account),
             transport.frame(END_STREAM),
             transport.send,
             transport.send_now,
             self._connection.put,
             frame_rate,
             tell_progress=self._callbacks.on_progress is not None or self._callbacks.on_event is not None,
+            alone=live is not None,
+            due=None if live is None or speed is None else due_times(live, speed),
         )
         self._account.sender = sender
-        if frame_rate is not None:
-            self.deadline = _GrowingDeadline(self.deadline, sender, frame_rate)
-            transport.bound_sending(self.deadline)
+        if live is not None:
+            self.deadline = LiveDeadline(self._config, sender, live)
+        elif frame_rate is not None:
+            self.deadline = GrowingDeadline(self.deadline, sender, frame_rate)
+        transport.bound_sending(self.deadline)
+        if self._takes_turns:
+            return
         try:
             sender.start()
         except NoThreadError as no_thread:
@@ -247,6 +270,8 @@ class Conversation:
     def _stop_audio(self) -> None:
         if self._account.sender is not None:
             self._account.sender.stop()
+        if self._account.live is not None:
+            self._account.live.close()  # second: a sender that is stopped tells nobody that its source was closed
 
     def _report_progress(self, frames: int) -> None:
         audio = self._account.audio
@@ -278,6 +303,8 @@ class Conversation:
         timeout = self._config.close_timeout
         if isinstance(error, AudioError) or not isinstance(error, Exception):
             self.shut_down(min(timeout, SHORT_CLOSE_TIMEOUT))
+            if isinstance(error, AudioError) and self._account.live is not None:
+                self._account.add_facts(error)
             return None
         listen = isinstance(error, ElsaError) and not self._final
         self.shut_down(timeout, listen=listen)
@@ -296,39 +323,43 @@ class Conversation:
             listen: Whether messages that the server sends meanwhile still matter.
         """
         deadline = Deadline(timeout)
-        connection, sender = self._connector.connection, self._account.sender
-        if connection is None:
+        connection = self._connector.connection
+        if os.getpid() != self._process:  # a callback has forked, and the child leaves it
+            if connection is not None:
+                connection.transport.abandon()
             return
-        connection.ending = True
-        if os.getpid() != self._process:  # a callback forked: this is the child, and the connection is the parent's
-            connection.transport.abandon()
-            return
+        if connection is not None:
+            connection.ending = True
         try:
             with _logging_failures():
-                if sender is not None:
-                    sender.stop()
-                if not connection.transport.close(timeout, listen=listen):
+                self._stop_audio()
+                if connection is not None and not connection.transport.close(timeout, listen=listen):
                     logger.info("a thread goes on in the background, most likely in a name look-up, and ends with it")
         finally:  # also after Ctrl-C during the handshake: cut the connection, and leave nothing open
             self.cut(max(deadline.remaining(), LEAVE_TIME))
 
     def cut(self, timeout: float = LEAVE_TIME) -> None:
-        """Ends both threads and the connection without a closing handshake, unless they have been ended.
+        """Ends the threads and the connection at once, unless that was done.
 
         Args:
             timeout: Seconds for the sender's thread to end.
         """
-        connection, sender = self._connector.connection, self._account.sender
-        if connection is None or self._is_cut or os.getpid() != self._process:
+        connection, sender, live = self._connector.connection, self._account.sender, self._account.live
+        if self._is_cut or os.getpid() != self._process:
             return
-        connection.ending = True
+        with _logging_failures():
+            self._stop_audio()
+            if connection is not None:
+                connection.ending = True
+                connection.transport.cut()
         with _logging_failures():
             if sender is not None:
-                sender.stop()
-            connection.transport.cut()
+                sender.join(timeout)  # what it was sending has been cut off by now: this is a matter of moments
+                if self._takes_turns:
+                    sender.finish()
         with _logging_failures():
-            if sender is not None:
-                sender.join(timeout)  # takes moments: the cut has ended the send that it was in
+            if live is not None:
+                live.join()
         self._is_cut = True
 
     def _late_verdict(self) -> Optional[Status]:
@@ -360,29 +391,23 @@ def _logging_failures() -> Iterator[None]:
         logger.warning("the connection was not shut down as it should be (%r)", error, exc_info=True)
 
 
-class _GrowingDeadline(Deadline):
-    """A deadline that each packet extends, once it was sent, by the time that its audio takes at `speed`.
+def _framed_packets(
+    packets: Iterator[Optional[Packet]], frame: Callable[[bytes], bytes], account: Account
+) -> Iterator[Optional[Packet]]:
+    """Yields packets with their data as frames; in the thread that sends.
 
-    It is worked out from the frames sent whenever somebody asks. So the sender's thread and the caller's agree on it,
-    and a server that stops reading doesn't extend it.
+    It refers to no `Conversation`, whose callbacks may refer to a `LiveStream`: one that is dropped must be noticed.
     """
-
-    __slots__ = ("_frame_rate", "_sender")
-
-    def __init__(self, deadline: Deadline, sender: Sender, frame_rate: float) -> None:
-        """Makes a deadline.
-
-        Args:
-            deadline: The deadline while nothing was sent.
-            sender: Knows how many frames were sent.
-            frame_rate: Frames to send in a second, at the speed of the exchange.
-        """
-        super().__init__(deadline.remaining())
-        self._sender = sender
-        self._frame_rate = frame_rate
-
-    def remaining(self) -> float:
-        return max(0.0, self._at + self._sender.sent / self._frame_rate - time.monotonic())
-
-    def expired(self) -> bool:
-        return self.remaining() == 0.0
+    for packet in packets:
+        if packet is None:
+            yield None
+            continue
+        sender = account.sender
+        assert sender is not None
+        before = sender.sent
+        try:
+            yield Packet(frame(packet.data), packet.frames)
+        finally:
+            # In here, since a sender that is stopped asks for no further packet, and this one may have left.
+            if account.live is not None and sender.sent > before:
+                account.live.note_sent(packet)

@@ -25,6 +25,7 @@ from dataclasses import dataclass
 from typing import Callable, Dict, List, Optional, Tuple, Union
 
 from ..exceptions import (
+    AudioError,
     BadQualityError,
     ElsaError,
     ProtocolError,
@@ -76,6 +77,13 @@ class SendFailed:
 
 
 @dataclass(frozen=True)
+class SourceFailed:
+    """A live source gives no more, and its speech isn't over: what was sent of it is worth nothing."""
+
+    error: AudioError
+
+
+@dataclass(frozen=True)
 class Cancelled:
     """The caller has cancelled the exchange."""
 
@@ -91,7 +99,7 @@ class TimeOver:
 
 
 SenderEvent = Union[Progress, AudioSent, SendFailed]
-Event = Union[ConnectionEvent, SenderEvent, Cancelled, GraceOver, TimeOver]
+Event = Union[ConnectionEvent, SenderEvent, SourceFailed, Cancelled, GraceOver, TimeOver]
 
 
 # Commands, which `conversation` carries out.
@@ -276,7 +284,13 @@ class Protocol:
         return [ReportProgress(event.frames)]
 
     def _cancel(self, event: Event) -> List[Command]:
-        return [Fail(ScoreCancelledError("cancelled by Client.cancel() or Client.close()"), final=True)]
+        return [
+            Fail(ScoreCancelledError("cancelled by Client.cancel(), Client.close() or LiveStream.cancel()"), final=True)
+        ]
+
+    def _give_up(self, event: Event) -> List[Command]:
+        assert isinstance(event, SourceFailed)
+        return [Fail(event.error, final=True)]
 
     def _finish(self, event: Event) -> List[Command]:
         assert isinstance(event, Status)
@@ -386,6 +400,7 @@ TRANSITIONS: Dict[State, Dict[str, Tuple[State, Action]]] = {
         "Progress": (State.STREAMING, _P._progress),
         "AudioSent": (State.AWAITING, _P._end),
         "SendFailed": (State.BROKEN, _P._hold),
+        "SourceFailed": (_DONE, _P._give_up),
         "Closed": (_DONE, _P._closed),
         "TimeOver": (_DONE, _P._time_over),
         "Cancelled": (_DONE, _P._cancel),

@@ -7,6 +7,7 @@
 from __future__ import annotations
 
 import contextlib
+import math
 import queue
 import threading
 import time
@@ -30,36 +31,45 @@ class Sender:
     writes the attributes; any thread may read them.
 
     Attributes:
-        begun: How many packets were given to the connection; the last of them may have been sent only in part.
-        sent: Frames of audio in the packets that were sent whole.
-        first_sent: When the first packet was sent, on the monotonic clock; `None` before.
+        begun: How many packets were given to the connection: one of them may have left in part.
+        sent: Frames of audio that have left.
+        first_sent: When the first packet had left, on the monotonic clock; `None` before.
+        all_sent: When the last one had, likewise.
     """
 
     def __init__(
         self,
-        packets: Iterable[Packet],
+        packets: Iterable[Optional[Packet]],
         end: bytes,
         send: Callable[[bytes], None],
         send_now: Callable[[bytes], bool],
         put: Callable[[SenderEvent], object],
         frame_rate: Optional[float],
         tell_progress: bool = True,
+        *,
+        alone: bool = False,
+        due: Optional[Callable[[int], float]] = None,
     ) -> None:
         """Makes a sender; `start()` starts it.
 
         Args:
-            packets: What to send, in order; `data` is sent as it is. Drawn in the sending thread, one packet ahead.
-            end: The message to send right after the last packet.
-            send: Sends a message, in a thread of this sender's own; may block, and raise.
-            send_now: Sends what the connection takes of a message without blocking, in the shared thread; returns
-                whether all of it was sent. If not, it is called again with the same message. May raise.
-            put: Takes the events: `AudioSent` or `SendFailed` at the end, and `Progress`. Must not block.
-            frame_rate: Frames of audio to send in a second; `None` sends as fast as `send` takes them.
-            tell_progress: Whether to put a `Progress` for each packet.
+            packets: What to send, in order, its data as it goes out; drawn in the sending thread, each when the one
+                before has left. `None` means that nothing is there yet; only `take_turn()` understands it.
+            end: What to send right after the last packet.
+            send: Sends one of these, in a thread of this sender's own; may block, and raise.
+            send_now: Sends what can be sent of one without blocking, in the shared thread; returns whether all of it
+                has left. If not, it is called again with the same one. May raise.
+            put: Takes the events; nothing any more once stopped. Must not block.
+            frame_rate: Frames of audio that leave in a second; `None` sends as fast as `send` takes them.
+            tell_progress: Whether to put a `Progress` for each packet, beside `AudioSent` or `SendFailed` at the end.
+            alone: Whether it runs in a thread of its own in any case, since to draw packets may block.
+            due: Tells when a packet is due, on the monotonic clock, from the frames before it; takes the place of
+                `frame_rate`, for audio that is live.
         """
         self.begun = 0
         self.sent = 0
         self.first_sent: Optional[float] = None
+        self.all_sent: Optional[float] = None
         self._packets = packets
         self._end = end
         self._send = send
@@ -68,10 +78,14 @@ class Sender:
         self._frame_rate = frame_rate
         self._tell_progress = tell_progress
         self._turns = self._make_turns()
-        self._alone = frame_rate is None  # has its own thread; also if the pacer refuses it
-        self._thread: Optional[threading.Thread] = None  # the sending thread; set when it begins to send
-        # Plain flags, not Events: those are written in Python, with a lock. Ctrl-C at a bad moment would break them,
-        # and with them the thread that all streams share.
+        self._due = due
+        # A thread of its own is for what may block.
+        self._alone = alone or frame_rate is None
+        self._sending_since: Optional[float] = None  # on the monotonic clock, while a message is being sent
+        self._sending_time = 0.0  # s, of the messages before
+        self._thread: Optional[threading.Thread] = None  # the one that runs it, once that has begun
+        # Not Events, which are written in Python, with a lock: a Ctrl-C at a bad moment breaks them, and with them the
+        # thread that others share.
         self._begins = False
         self._stopped = False
         self._finished = False
@@ -118,31 +132,55 @@ class Sender:
             self._thread.join(0.5)  # it has nothing left to do
         return True
 
-    def _schedule(self) -> Iterator[Tuple[float, bytes]]:
-        """Yields each message, and when it is due on the monotonic clock.
+    @property
+    def sending_time(self) -> float:
+        """Seconds that were spent in sending: not in waiting until packets are there, or are due."""
+        since = self._sending_since
+        return self._sending_time + (0.0 if since is None else time.monotonic() - since)
 
-        Whoever asks for the next message has sent this one: then it is counted.
-        """
+    def _schedule(self) -> Iterator[Tuple[float, Optional[bytes]]]:
+        """Yields each message, and when it is due on the monotonic clock; when asked for more, counts it as sent."""
         started = time.monotonic()
         for packet in self._packets:
-            yield (started if self._frame_rate is None else started + self.sent / self._frame_rate), packet.data
+            if packet is None:
+                yield math.inf, None
+                continue
+            yield self._due_time(started), packet.data
             self.sent += packet.frames
             self.first_sent = self.first_sent or time.monotonic()
             if self._stopped:
                 return
             if self._tell_progress:
                 self._put(Progress(self.sent))
-        # Put this before the end is sent: the server's answer to the end must not come before it in the mailbox.
+        self.all_sent = time.monotonic()
+        # Before the end leaves: the server's answer to the end must not be on the queue before this.
         self._put(AudioSent())
         yield started, self._end
 
-    def _note_begun(self, message: bytes) -> None:
+    def _due_time(self, started: float) -> float:
+        if self._due is not None:
+            return self._due(self.sent)
+        return started if self._frame_rate is None else started + self.sent / self._frame_rate
+
+    @contextlib.contextmanager
+    def _sending(self, message: bytes) -> Iterator[None]:
         if message is not self._end:
             self.begun += 1
+        self._sending_since = began = time.monotonic()
+        try:
+            yield
+        finally:
+            self._sending_since = None
+            self._sending_time += time.monotonic() - began
 
     def _fail(self, error: BaseException) -> None:
         if not self._stopped:
             self._put(SendFailed(error))
+
+    @property
+    def has_finished(self) -> bool:
+        """Whether nothing more will be sent."""
+        return self._finished
 
     def finish(self) -> None:
         """Notes that nothing more will be sent. Called by the pacer, or at the end of this sender's own thread."""
@@ -158,10 +196,14 @@ class Sender:
         """Sends what is due, without blocking; returns when the next turn is due, `None` if there is none."""
         self._thread = threading.current_thread()
         try:
-            return next(self._turns, None)
+            return self.step()
         except BaseException as error:  # noqa: BLE001 - delivered to the thread that waits, whatever it is
             self._fail(error)
             return None
+
+    def step(self) -> Optional[float]:
+        """Does the same, and raises what fails. For a thread that isn't ours, in which a signal handler may raise."""
+        return next(self._turns, None)
 
     def _make_turns(self) -> Iterator[float]:
         """Sends everything; wherever that must wait, yields the time at which to go on."""
@@ -169,13 +211,15 @@ class Sender:
             yield due
             if self._stopped:
                 return
-            self._note_begun(message)
+            if message is None:
+                continue
             pause = SHORTEST_PAUSE
-            # Go on even when stopped: either the message is sent whole, and counted in `sent`, or the connection is cut
-            # soon, and send_now() raises.
-            while not self._send_now(message):
-                yield time.monotonic() + pause
-                pause = min(2 * pause, LONGEST_PAUSE)
+            with self._sending(message):
+                # When stopped, too: a message that is half sent leaves, or its connection is cut soon. So `sent` is
+                # true.
+                while not self._send_now(message):
+                    yield time.monotonic() + pause
+                    pause = min(2 * pause, LONGEST_PAUSE)
 
     # In a thread of its own.
 
@@ -189,8 +233,9 @@ class Sender:
                         self._stop.get(timeout=wait)
                 if self._stopped:
                     return
-                self._note_begun(message)
-                self._send(message)
+                assert message is not None
+                with self._sending(message):
+                    self._send(message)
         except BaseException as error:  # noqa: BLE001 - delivered to the thread that waits, whatever it is
             self._fail(error)
         finally:

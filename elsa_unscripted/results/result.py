@@ -59,8 +59,10 @@ class ScoreResult(Mapping[str, Any]):
         stream_id: The server's name of the stream, if it gave one.
         statuses: Every message of the server that has a `status`, the final one included, in order of arrival.
         timings: When things happened.
-        audio_seconds: How long the recording is.
+        audio_seconds: How long the recording is; of live speech, what its source gave.
         audio_seconds_sent: How much of it was sent: less than all of it when the server heard the end first.
+        ended_by: What ended the audio: `"source"`, its own end; `"server"`, whose verdict came before all had left;
+            `"limit"`, the `max_seconds` of live speech. `None` in a result that an earlier version saved.
         sample_rate: Hz, as sent; likewise `channels` and `sample_width` (bytes).
         api_plan: The plan that was asked for.
         warnings: What was wrong with the recording, if it could be sent all the same.
@@ -75,6 +77,7 @@ class ScoreResult(Mapping[str, Any]):
     timings: Timings = field(default_factory=Timings)
     audio_seconds: float = 0.0
     audio_seconds_sent: float = 0.0
+    ended_by: Optional[str] = None
     sample_rate: Optional[int] = None
     channels: Optional[int] = None
     sample_width: Optional[int] = None

@@ -15,7 +15,7 @@ REQUIRED_FIELDS = {"raw", "statuses", "warnings", "timings"}
 ITEM_TYPES: Dict[str, type] = {"statuses": dict, "warnings": str}
 FIELD_TYPES: Dict[str, type] = {
     **dict.fromkeys(("raw", "fetched"), dict),
-    **dict.fromkeys(("text", "client", "stream_id", "api_plan"), str),
+    **dict.fromkeys(("text", "client", "stream_id", "api_plan", "ended_by"), str),
     **dict.fromkeys(("sample_rate", "channels", "sample_width"), int),
 }
 
@@ -65,7 +65,7 @@ def read(path: Union[str, os.PathLike[str]], fields: Collection[str], timings: C
 def _has_its_type(name: str, value: Any) -> bool:
     """Returns whether a field of a saved file has the type that `ScoreResult` promises for it."""
     if value is None:
-        return name in ("stream_id", "sample_rate", "channels", "sample_width", "api_plan", "fetched")
+        return name in ("stream_id", "sample_rate", "channels", "sample_width", "api_plan", "ended_by", "fetched")
     if name == "timings":
         return isinstance(value, dict) and all(item is None or _is_seconds(item) for item in value.values())
     if name in ITEM_TYPES:

@@ -1,0 +1,337 @@
+"""`LiveAudio`: audio that is still coming, from whatever gives bytes. Made by the caller, drawn from by `exchange`.
+
+    the source's thread: piece → Feed ──► the thread that sends: packets()
+
+The source is foreign code, and may block for ever. So a daemon thread of its own draws from it; the thread that sends
+notices when the source has been silent for too long, and whoever calls `close()` waits for neither. A thread that is
+stuck in foreign code can't be ended: it is left alone, and ends with the source.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import math
+import os
+import queue
+import threading
+import time
+from typing import Any, Generator, Iterable, Iterator, Optional, Tuple, Union
+
+from ..exceptions import AudioError, ConfigError
+from ..log import logger
+from ..mailbox import Mailbox
+from ..threads import NoThreadError, start_thread
+from .feed import BUFFER_SECONDS, MAX_SECONDS, PATIENCE, Data, Feed, checked_limit
+from .growing import GrowingWav
+from .packets import Format, Packet
+from .pieces import MOST_BYTES, Readable, check_source, draw
+from .unpacking import raw_format, unpack
+
+__all__ = ["SOURCE_TIMEOUT", "Live", "LiveAudio"]
+
+SOURCE_TIMEOUT = 10.0  # s without audio: whoever speaks pauses for less, and a microphone gives its silence
+
+_LAST_WAIT = 0.05  # s that close() gives a source that is in foreign code
+
+
+class Live:
+    """What `LiveAudio` and `pushed.PushedAudio` have in common: a `packets.LiveSource`, but for what gives it audio.
+
+    Attributes:
+        seconds: `None`: nobody knows how long it will be.
+    """
+
+    seconds: Optional[float] = None
+
+    def __init__(self, max_seconds: Optional[float], save: Union[str, os.PathLike[str], None]) -> None:
+        self._max_seconds = checked_limit(max_seconds)
+        self._save = save
+        self._copy: Optional[GrowingWav] = None
+        self._feed = Feed(1.0, None)  # begin() makes the one that counts
+
+    def begin(self, chunk_seconds: float) -> None:
+        """Opens `save`, and makes the feed.
+
+        Args:
+            chunk_seconds: Seconds of audio in a packet.
+
+        Raises:
+            ConfigError: `save` can't be written.
+        """
+        if self._save is not None:
+            self._copy = GrowingWav(self._save)
+        self._feed = Feed(chunk_seconds, self._max_seconds)
+
+    @property
+    def format(self) -> Format:
+        """Of the PCM that is sent; of a container, known when its first audio has come."""
+        if self._feed.format is None:
+            raise AudioError("the live source hasn't said yet what its audio is like")
+        return self._feed.format
+
+    @property
+    def frame_count(self) -> int:
+        """Frames that the source has given."""
+        return self._feed.frame_count
+
+    @property
+    def warnings(self) -> Tuple[str, ...]:
+        """Sentences on what was left out."""
+        return tuple(self._feed.warnings)
+
+    @property
+    def ended_by(self) -> Optional[str]:
+        """`"source"` or `"limit"`; `None` while audio comes."""
+        return self._feed.ended_by
+
+    @property
+    def began(self) -> Optional[float]:
+        """When the source gave the first audio, on the monotonic clock."""
+        return self._feed.began
+
+    @property
+    def max_seconds(self) -> float:
+        """The bound that it was given; infinity for none."""
+        return math.inf if self._max_seconds is None else self._max_seconds
+
+    def note_sent(self, packet: Packet) -> None:
+        """Takes a packet that has left, in the thread that sends: for `save=`."""
+        if self._copy is not None:
+            problem = self._copy.add(packet.data, self.format)
+            if problem is not None:
+                self._warn(problem)
+
+    def join(self) -> None:
+        """Closes `save=`."""
+        if self._copy is not None:
+            self._copy.close()
+
+    def _warn(self, sentence: str) -> None:
+        logger.warning("%s", sentence)
+        self._feed.warnings.append(sentence)
+
+
+class LiveAudio(Live):
+    """Speech as it is spoken: give it to `score()` in place of a recording. It serves once.
+
+    Its packets are sent as soon as they are full, and what piled up while connecting is caught up with. The audio ends
+    with the source, when the server has heard the end of the speech, or with `max_seconds`.
+
+    Example:
+        >>> from elsa_unscripted import LiveAudio, score
+        >>> from elsa_unscripted.sandbox import Sandbox
+        >>> chunks = (bytes(640) for _ in range(50))  # 20 ms each, of 16 kHz, mono, 16 bit
+        >>> with Sandbox() as sandbox:
+        ...     result = score(LiveAudio(chunks, sample_rate=16000), "any-token", url=sandbox.url)
+        >>> result.ended_by, result.audio_seconds
+        ('source', 1.0)
+    """
+
+    def __init__(
+        self,
+        source: Union[Iterable[Data], Readable],
+        *,
+        sample_rate: Optional[int] = None,
+        channels: int = 1,
+        sample_width: int = 2,
+        max_seconds: Optional[float] = MAX_SECONDS,
+        source_timeout: float = SOURCE_TIMEOUT,
+        save: Union[str, os.PathLike[str], None] = None,
+    ) -> None:
+        """Notes what to draw from; nothing is drawn before `score()`.
+
+        Args:
+            source: An iterable of bytes-like pieces of any size, or an object with `read(n)` or `read1(n)`: raw
+                little-endian PCM, or a file as it is being written. It is drawn from in a thread of its own. Its end
+                is that of the iterable, or `b""` from `read`. A file is not closed; of an iterator, `close()` is
+                called if it has one.
+            sample_rate: Hz of raw PCM. `None` for a file that says so itself: WAV, and with the extra `formats` webm,
+                ogg, mp3, flac, fragmented mp4.
+            channels: Of raw PCM.
+            sample_width: Bytes in a sample of raw PCM: 1 (unsigned), 2, 3 or 4 (signed).
+            max_seconds: Bounds the audio, and the time since the first of it; `None` for no bound.
+            source_timeout: Seconds without audio after which the source counts as failed.
+            save: A path that gets the WAV of exactly what was sent, readable at any time.
+
+        Raises:
+            ConfigError: An option is wrong, or the source is none.
+        """
+        super().__init__(max_seconds, save)
+        check_source(source)
+        if sample_rate is None and (channels, sample_width) != (1, 2):
+            raise ConfigError("channels and sample_width say what raw PCM is like: give its sample_rate, too")
+        self._raw = None if sample_rate is None else raw_format(sample_rate, channels, sample_width)
+        if isinstance(source_timeout, bool) or not isinstance(source_timeout, (int, float)) or not source_timeout > 0:
+            raise ConfigError(f"source_timeout must be a number of seconds above 0, not {source_timeout!r}")
+        self._source: Any = source
+        self._source_timeout = float(source_timeout)
+        self._turn = threading.Lock()  # guards the feed and the next; never held while anything waits
+        self._failure: Optional[AudioError] = None
+        self._used = False
+        self._closed = False
+        # Since when the source has given nothing; `None` while it waits for us.
+        self._silent_since: Optional[float] = None
+        self._is_in_source = False  # the thread is in foreign code
+        self._thread: Optional[threading.Thread] = None
+        self._gone = False  # the thread has nothing left to do
+        self._arrival: Mailbox[None] = Mailbox()  # wakes who waits for a packet
+        self._room: Mailbox[None] = Mailbox()  # wakes the source's thread when there is room again
+        self._leave: Mailbox[None] = Mailbox()  # wakes who waits for the source's thread
+
+    def claim(self) -> None:
+        """Notes that it is being used.
+
+        Raises:
+            AudioError: It has been used.
+        """
+        used, self._used = self._used, True
+        if used:
+            raise AudioError("a live source serves once, and this LiveAudio has been used: make a new one")
+
+    def start(self, chunk_seconds: float, sample_rate: Optional[int]) -> None:
+        """Begins to draw from the source. Called by `Client.score()`.
+
+        Args:
+            chunk_seconds: Seconds of audio in a packet.
+            sample_rate: Hz to resample to, mono and 16 bit (extra `formats`); `None` sends raw PCM and WAV as it is.
+
+        Raises:
+            AudioError: No thread could be started.
+            ConfigError: `save` can't be written.
+        """
+        self.begin(chunk_seconds)
+        self._silent_since = time.monotonic()
+        # A daemon: it may be stuck in foreign code when the interpreter exits.
+        self._thread = threading.Thread(target=self._run, args=(sample_rate,), name="elsa-source", daemon=True)
+        try:
+            start_thread(self._thread)
+        except NoThreadError as error:
+            self._thread = None
+            raise AudioError(str(error)) from error.__cause__
+
+    def packets(self, chunk_seconds: float) -> Iterator[Packet]:
+        """Yields packets as they come, in the thread that sends; waits for them.
+
+        Args:
+            chunk_seconds: Has been told to `start()`.
+
+        Raises:
+            AudioError: The source has failed, fell silent, gave no audio, or was closed. It overtakes the packets
+                that are left: to grade half an answer would be worse.
+        """
+        while True:
+            with self._turn:
+                self._feed.look_at_clock()
+                ended = self._feed.ended_by is not None
+                failure, self._failure = self._failure, None
+                packet = self._feed.take()
+            if failure is not None:
+                try:
+                    raise failure
+                finally:
+                    del failure  # it refers to this frame by its traceback; a circle would keep the audio
+            if self._closed:
+                raise AudioError("the live source was closed while it was being sent")
+            if not ended and self._silence() > self._source_timeout:
+                raise AudioError(
+                    f"the live source gave nothing for {self._source_timeout:g} s (source_timeout); "
+                    "check what it is fed by, or end it where the speech ends"
+                )
+            if packet is not None:
+                self._room.put(None)
+                yield packet
+            elif ended:
+                if not self._feed.frame_count:
+                    raise AudioError("the live source ended without audio; check what it is fed by")
+                return
+            else:
+                until = min(self._source_timeout - self._silence(), self._feed.time_left())
+                with contextlib.suppress(queue.Empty):
+                    self._arrival.get(max(min(until, PATIENCE), 0.0))
+
+    def close(self) -> None:
+        """Ends it, from any thread: whoever draws packets gets an error. What was given to it stays open."""
+        self._closed = True
+        for bell in (self._arrival, self._room):
+            bell.put(None)
+
+    def join(self) -> None:
+        """Waits for the source's thread after `close()`, unless it is stuck in foreign code; closes `save=`."""
+        thread = self._thread
+        if thread is not None and not self._gone:
+            with contextlib.suppress(queue.Empty):
+                self._leave.get(_LAST_WAIT if self._is_in_source else 0.5)
+        if thread is not None and self._gone:
+            thread.join(0.5)
+        super().join()
+        self._source = None
+
+    def __repr__(self) -> str:
+        return f"LiveAudio({type(self._source).__name__}, {self._raw!r})"
+
+    def _silence(self) -> float:
+        since = self._silent_since
+        return 0.0 if since is None else time.monotonic() - since
+
+    # The source's thread.
+
+    def _run(self, sample_rate: Optional[int]) -> None:
+        source = self._source
+        try:
+            self._draw(unpack(draw(source, self), self._raw, sample_rate, self._expect, self._warn))
+            with self._turn:
+                self._feed.end()
+        except BaseException as error:  # noqa: BLE001 - delivered to the thread that waits, whatever it is
+            self._fail(error)
+        finally:
+            del source
+            self._arrival.put(None)
+            self._gone = True
+            self._leave.put(None)
+
+    def _draw(self, pieces: Generator[Any, None, None]) -> None:
+        with contextlib.closing(pieces):  # and so the source's own iterator, in this thread
+            for piece in pieces:
+                view = memoryview(piece)
+                for start in range(0, len(view), MOST_BYTES):
+                    self._wait_for_room()
+                    with self._turn:
+                        self._feed.add(view[start : start + MOST_BYTES])
+                        ended = self._feed.ended_by is not None
+                    if self._closed or ended:
+                        return
+                    if self._feed.has_packet:
+                        self._arrival.put(None)
+
+    def _expect(self, *what: Any) -> None:
+        with self._turn:
+            self._feed.expect(*what)
+
+    def _wait_for_room(self) -> None:
+        while self._feed.backlog > BUFFER_SECONDS and not self._closed and self._feed.ended_by is None:
+            self._silent_since = None
+            with contextlib.suppress(queue.Empty):
+                self._room.get(PATIENCE)
+        if self._silent_since is None:
+            self._silent_since = time.monotonic()
+
+    def _fail(self, error: BaseException) -> None:
+        if isinstance(error, AudioError):
+            failure = error
+        else:
+            failure = AudioError(f"the live source failed ({type(error).__name__}: {error})"[:300])
+            failure.__cause__ = error
+        with self._turn:
+            if self._feed.ended_by is None:
+                self._failure = failure
+
+    def enter_source(self) -> None:
+        """Notes that foreign code is about to run."""
+        self._is_in_source = True
+
+    def leave_source(self, size: int) -> bool:
+        """Notes what foreign code has given; returns whether more is wanted."""
+        self._is_in_source = False
+        if size:
+            self._silent_since = time.monotonic()
+        return not self._closed and self._feed.ended_by is None

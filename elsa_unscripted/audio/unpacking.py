@@ -1,0 +1,221 @@
+"""From bytes that come to PCM that comes: raw PCM, WAV, and what PyAV decodes. Used by `live` and `exchange.stream`.
+
+All of it is pulled: `unpack()` draws from the bytes, in the thread that calls it, and gives what they hold.
+"""
+
+from __future__ import annotations
+
+from typing import Any, Callable, Generator, Iterable, Iterator, Optional, Tuple
+
+from ..exceptions import AudioError, ConfigError
+from .container import Decoder
+from .decoding import DECODED_RATE, widen
+from .libraries import INSTALL, import_pyav
+from .packets import Format
+from .wav import IncomingWav, Layout
+
+__all__ = ["Expect", "plan", "raw_format", "unpack"]
+
+NAME = "the live source"
+
+# What a file begins with, and what FFmpeg calls it. To be told saves it from reading seconds of audio to find out.
+_KINDS = {
+    b"\x1a\x45\xdf\xa3": "matroska",  # webm
+    b"OggS": "ogg",
+    b"fLaC": "flac",
+    b"ID3": "mp3",
+    b"\xff\xfb": "mp3",
+    b"\xff\xfa": "mp3",
+    b"\xff\xf3": "mp3",
+    b"\xff\xf2": "mp3",
+    b"\xff\xf1": "aac",
+    b"\xff\xf9": "aac",
+}
+_HEAD_BYTES = 12  # that tell the kind
+
+# The layouts that a WAV without a mask of its channels has for FFmpeg.
+_LAYOUTS = {1: "mono", 2: "stereo", 3: "2.1", 4: "4.0", 5: "5.0", 6: "5.1", 7: "6.1", 8: "7.1"}
+_SAMPLE_FORMATS = {1: "u8", 2: "s16", 4: "s32"}
+
+Convert = Callable[[bytes], bytes]
+Expect = Callable[[Format, int, Optional[Convert]], object]
+
+
+def raw_format(sample_rate: object, channels: object, sample_width: object) -> Layout:
+    """Returns the options of raw PCM as its layout.
+
+    Raises:
+        ConfigError: One is no whole number, or there is no WAV header for them.
+    """
+    for name, value in (("sample_rate", sample_rate), ("channels", channels), ("sample_width", sample_width)):
+        if isinstance(value, bool) or not isinstance(value, int) or value < 1:
+            raise ConfigError(f"{name} of a live source must be a whole number above 0, not {value!r}")
+    assert isinstance(sample_rate, int)
+    assert isinstance(channels, int)
+    assert isinstance(sample_width, int)
+    if sample_width not in (1, 2, 3, 4):
+        raise ConfigError(f"sample_width of a live source must be 1, 2, 3 or 4 bytes, not {sample_width}")
+    layout = Layout(sample_rate, channels, 8 * sample_width, sample_width)
+    width = 4 if sample_width == 3 else sample_width
+    if channels * width >= 2**16 or sample_rate * channels * width >= 2**32:
+        raise ConfigError(f"no WAV header can tell {channels} channels of {8 * width} bit at {sample_rate} Hz")
+    return layout
+
+
+def plan(layout: Layout, sample_rate: Optional[int]) -> Tuple[Format, int, Optional[Convert]]:
+    """Returns what `Feed.expect()` is to be told of PCM.
+
+    Args:
+        layout: Of the PCM that comes.
+        sample_rate: Hz to resample to, mono and 16 bit; `None` sends it as it is.
+
+    Raises:
+        AudioError: It can't be resampled.
+    """
+    width = 4 if layout.bits == 24 else layout.width
+    sent, raw_width = Format(layout.sample_rate, layout.channels, width), layout.channels * layout.width
+    convert = widen if layout.bits == 24 else None
+    wanted = Format(sample_rate or layout.sample_rate, 1, 2)
+    if sample_rate is None or sent == wanted:
+        return sent, raw_width, convert
+    return wanted, raw_width, _Resampler(sent, wanted.sample_rate, convert)
+
+
+class _Resampler:
+    """Makes mono, 16 bit, at another rate, of whole frames of PCM; `b""` asks for the rest."""
+
+    def __init__(self, given: Format, rate: int, widened: Optional[Convert]) -> None:
+        self._av = import_pyav()
+        if self._av is None:
+            raise AudioError(f"resampling {NAME} to {rate} Hz needs PyAV: {INSTALL}")
+        if given.channels not in _LAYOUTS:
+            raise AudioError(f"{NAME} has {given.channels} channels, too many to resample: give one of them")
+        self._given = given
+        self._widened = widened
+        self._resampler = self._av.AudioResampler(format="s16", layout="mono", rate=rate)
+        self._frames = 0
+
+    def __call__(self, pcm: bytes) -> bytes:
+        frame = None
+        if pcm:
+            pcm = self._widened(pcm) if self._widened else pcm
+            count = len(pcm) // self._given.frame_width
+            kind, layout = _SAMPLE_FORMATS[self._given.sample_width], _LAYOUTS[self._given.channels]
+            frame = self._av.AudioFrame(format=kind, layout=layout, samples=count)
+            plane = frame.planes[0]
+            plane.update(pcm + bytes(plane.buffer_size - len(pcm)))  # the plane is padded
+            frame.sample_rate = self._given.sample_rate
+            frame.pts = self._frames
+            self._frames += count
+        converted = self._resampler.resample(frame)
+        return b"".join(bytes(each.planes[0])[: 2 * each.samples] for each in converted)
+
+
+def unpack(
+    given: Iterable[bytes],
+    raw: Optional[Layout],
+    sample_rate: Optional[int],
+    expect: Expect,
+    warn: Callable[[str], object],
+) -> Generator[Any, None, None]:
+    """Yields the PCM in bytes that come, in pieces of any size.
+
+    Args:
+        given: The bytes, likewise.
+        raw: What raw PCM is like; `None` for a file that says so itself.
+        sample_rate: Hz to resample to, mono and 16 bit; `None` sends raw PCM and WAV as it is.
+        expect: Is told what the PCM is like, before the first piece.
+        warn: Is told what is wrong with the file.
+
+    Raises:
+        AudioError: It can't be decoded.
+    """
+    if raw is not None:
+        expect(*plan(raw, sample_rate))
+        yield from given
+        return
+    rest, head = iter(given), b""
+    try:
+        while len(head) < _HEAD_BYTES:
+            piece = next(rest, None)
+            if piece is None:
+                break
+            head += piece
+        if not head:
+            return
+        if head[:4] == b"RIFF" and head[8:12] == b"WAVE":
+            incoming = IncomingWav(NAME)
+            while not incoming.add(head):
+                piece = next(rest, None)
+                if piece is None:
+                    incoming.end()
+                    return
+                head = piece
+            if incoming.layout is not None:
+                expect(*plan(incoming.layout, sample_rate))
+                yield from incoming.pcm(rest, warn)
+                return
+            head = incoming.head
+        yield from _decoded(head, rest, sample_rate or DECODED_RATE, expect, warn)
+    finally:
+        _close(rest)
+
+
+def _close(iterator: Any) -> None:
+    close = getattr(iterator, "close", None)
+    if close is not None:
+        close()
+
+
+def _decoded(
+    head: bytes, rest: Iterator[bytes], rate: int, expect: Expect, warn: Callable[[str], object]
+) -> Iterator[bytes]:
+    av = import_pyav()
+    if av is None:
+        raise AudioError(f"{NAME} is neither raw PCM (its sample_rate was not given) nor a PCM WAV: {INSTALL}")
+    pipe = Pipe(head, rest)
+    kind = next((kind for start, kind in _KINDS.items() if head.startswith(start)), None)
+    if head[4:8] == b"ftyp":
+        kind = "mov"
+    decoder = Decoder(av, pipe, rate, NAME, as_it_comes=True, kind=kind)
+    expect(Format(rate, 1, 2), 2, None)
+    try:
+        yield from decoder.pieces()
+    except AudioError as error:
+        if pipe.failure is not None:
+            raise pipe.failure from None
+        if kind == "mov":
+            advice = "score one with its index at its end as a recording, or write it in fragments"
+            raise AudioError(f"{error}. An mp4 or m4a can't always be decoded as it comes: {advice}") from error
+        raise
+    if pipe.failure is not None:
+        raise pipe.failure
+    for sentence in decoder.warnings():
+        warn(sentence)
+
+
+class Pipe:
+    """What PyAV reads from: bytes as they come. It must have no `seek`, and no `mode`.
+
+    Attributes:
+        failure: What the source raised. PyAV swallows a part of that, and reads on after the rest.
+    """
+
+    def __init__(self, head: bytes, rest: Iterator[bytes]) -> None:
+        self.failure: Optional[BaseException] = None
+        self._there = memoryview(head)
+        self._rest = rest
+        self._ended = False
+
+    def read(self, size: int) -> bytes:
+        """Returns at most `size` bytes, or the process would die; after the end, `b""` for ever."""
+        while not self._there and not self._ended:
+            try:
+                self._there = memoryview(next(self._rest))
+            except StopIteration:
+                self._ended = True
+            except BaseException as error:  # noqa: BLE001 - raised when PyAV has returned
+                self.failure = error
+                self._ended = True
+        given, self._there = bytes(self._there[:size]), self._there[size:]
+        return given

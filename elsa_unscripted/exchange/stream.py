@@ -1,0 +1,360 @@
+"""`LiveStream`: one exchange whose audio is pushed by the caller. Made by `Client.open_stream()`.
+
+There is one thread beside the caller's, the connection's. All else happens in the caller's, in `send_audio()` and
+`finish()`: they take the events that have come, and send what is due, without blocking. A container is decoded, and
+sent, in two threads more (`audio.live`).
+"""
+
+from __future__ import annotations
+
+import contextlib
+import math
+import os
+import threading
+import time
+import weakref
+from typing import TYPE_CHECKING, Callable, Iterator, Optional, Union
+
+from ..audio.feed import Data
+from ..audio.pieces import plain_bytes
+from ..audio.pushed import Handed, PushedAudio
+from ..deadline import Deadline
+from ..exceptions import AudioError, ConfigError, ElsaError, ScoreCancelledError
+from ..log import logger
+from ..results.result import ScoreResult
+from ..signals import raised_by_handler
+from ..threads import NoThreadError, held, start_thread
+from ..wire.messages import Status
+from .account import Account
+from .connector import Connector
+from .conversation import SHORT_CLOSE_TIMEOUT, CallbackFailed, Conversation
+from .protocol import SendFailed
+
+if TYPE_CHECKING:
+    from types import TracebackType
+
+SHORT_WHILE = 0.005  # s in which no clock is looked at: a caller may push a thousand times in a second
+LONGEST_LOCK = 60.0  # s that cancel() waits for another thread, which hears of it at its next event: at once
+
+
+class LiveStream:
+    """Speech that is pushed as it comes: `send_audio()` for each piece, then `finish()` for the result.
+
+    For whoever is handed audio: a WebSocket handler, an audio callback, a task. Any thread may call its methods; they
+    take turns. Callbacks run in the thread that calls.
+
+    Example:
+        >>> from elsa_unscripted import Client
+        >>> from elsa_unscripted.sandbox import Sandbox
+        >>> chunks = [bytes(640)] * 50  # 20 ms each, of 16 kHz, mono, 16 bit
+        >>> with Sandbox() as sandbox, Client("any-token", url=sandbox.url) as client:
+        ...     with client.open_stream(sample_rate=16000) as stream:
+        ...         for chunk in chunks:
+        ...             if not stream.send_audio(chunk):
+        ...                 break  # it is over: the server has heard the end, most likely
+        ...         result = stream.finish()
+        >>> result.ended_by
+        'source'
+    """
+
+    def __init__(
+        self,
+        intake: Union[PushedAudio, Handed],
+        account: Account,
+        connector: Connector,
+        conversation: Conversation,
+        verdict: Optional[Status],
+        leave: Callable[[], object],
+        close_timeout: float,
+    ) -> None:
+        """Made by `Client.open_stream()`, when the config has been sent.
+
+        Args:
+            intake: Takes the audio.
+            account: Knows what was sent.
+            connector: Has the connection.
+            conversation: Has begun.
+            verdict: The server's, if it was as quick as that.
+            leave: Called when the connection has ended.
+            close_timeout: Seconds for the closing handshake.
+        """
+        self._intake = intake
+        self._pushed = intake if isinstance(intake, PushedAudio) else None
+        assert account.live is not None
+        self._audio = account.live
+        self._account = account
+        self._connector = connector
+        self._connection = connector.connection
+        self._conversation = conversation
+        self._leave = leave
+        self._close_timeout = close_timeout
+        # Taken again by the same thread where a callback, or a signal handler, calls a method.
+        self._turn = threading.RLock()
+        self._depth = 0  # of calls by that thread
+        self._due = math.inf  # when the next message is to be sent; infinity while there is none
+        self._next_look = 0.0  # when the clocks are looked at again, at the latest
+        self._verdict = verdict
+        self._error: Optional[ElsaError] = None
+        self._over = verdict is not None  # the verdict or the error is there
+        self._ended = False  # the connection and the threads have ended
+        self._finishing = False
+        self._result: Optional[ScoreResult] = None
+        # It must not refer to this object, nor to the callbacks, which may.
+        self._finalizer = weakref.finalize(self, _drop, os.getpid(), connector, account, intake, leave)
+        self._finalizer.atexit = False  # the process takes everything with it
+
+    def send_audio(self, data: Data, wait: bool = True) -> bool:
+        """Sends audio, as soon as it fills packets.
+
+        Args:
+            data: Bytes of the audio: any number of them, frames cut anywhere.
+            wait: Whether to wait when 30 s of audio wait to be sent. Without it, that is the end of the stream, and an
+                error: audio is never dropped in silence.
+
+        Returns:
+            Whether the stream goes on: `False` once it is over, for whatever reason; `finish()` tells it.
+
+        Raises:
+            AudioError: `data` isn't bytes-like.
+            Exception: What a callback raised; the stream is over then.
+        """
+        piece = data if isinstance(data, bytes) else plain_bytes(data, "the caller")
+        with held(self._turn):
+            if self._over or self._finishing:
+                return False
+            if self._depth:  # in a callback: whoever has called that goes on with it
+                self._intake.add(piece)
+                return True
+            self._depth = 1
+            try:
+                self._push(piece, wait)
+            except CallbackFailed as failed:
+                self._give_up(failed.error)
+                raise failed.error from None
+            except BaseException as error:
+                self._give_up(error)
+                raise
+            finally:
+                self._depth = 0
+            return not self._over and self._audio.ended_by is None
+
+    def finish(self) -> ScoreResult:
+        """Sends the rest, and the end of the audio; waits for the verdict.
+
+        Returns:
+            The verdict `success`; the same one again, if it is called again.
+
+        Raises:
+            ElsaError: Any other end; it is raised again, if this is called again.
+            ConfigError: It was called in a callback.
+        """
+        with held(self._turn):
+            if self._depth:
+                raise ConfigError("finish() waits for the verdict, and can't be called in a callback: call it later")
+            with self._acting():
+                self._wait_for_end()
+                self._end()
+            if self._error is not None:
+                raise self._error.with_traceback(None)
+            assert self._result is not None
+            return self._result
+
+    def cancel(self) -> None:
+        """Ends the stream, from any thread, if it hasn't ended: `finish()` then raises `ScoreCancelledError`."""
+        self._connector.cancel()
+        if not self._turn.acquire(timeout=LONGEST_LOCK):
+            return
+        try:
+            if not self._depth:  # else whoever has called us notices the cancellation as the next event
+                with self._acting():
+                    self._go_on()
+                    self._end()
+        finally:
+            self._turn.release()
+
+    def __enter__(self) -> LiveStream:
+        return self
+
+    def __exit__(
+        self,
+        kind: Optional[type[BaseException]],
+        error: Optional[BaseException],
+        traceback: Optional[TracebackType],
+    ) -> None:
+        self._depth = 0  # no callback leaves the block; Ctrl-C may have kept a method from saying that it was left
+        self.cancel()
+
+    def __repr__(self) -> str:
+        state = "ended" if self._ended else "over" if self._over else "open"
+        return f"LiveStream({state}, stream_id={self._account.protocol.stream_id!r})"
+
+    # Everything below is done by one thread at a time.
+
+    def _push(self, piece: bytes, wait: bool) -> None:
+        intake, connection, now = self._intake, self._connection, time.monotonic()
+        assert connection is not None
+        intake.add(piece)
+        if now < self._next_look and self._due > now and not (intake.needs_work or connection.has_event):
+            return  # as most times
+        self._next_look = now + SHORT_WHILE
+        self._go_on()
+        while not self._over and intake.is_full:
+            if not wait:
+                self._overflow()
+                return
+            self._go_on(Deadline(0.05))  # what makes room is no event
+
+    def _wait_for_end(self) -> None:
+        if not self._finishing:
+            self._finishing = True
+            self._intake.end()
+        while not self._over:
+            self._go_on(self._conversation.deadline)
+
+    def _go_on(self, until: Optional[Deadline] = None) -> None:
+        """Sends what is due, and acts on the events that are there; with `until`, waits for the next of either."""
+        connection, conversation = self._connection, self._conversation
+        assert connection is not None
+        try:
+            self._send_due()
+            if until is not None and not self._over:
+                wait = min(until.remaining(), self._due - time.monotonic())
+                self._heed(conversation.advance(Deadline(max(wait, 0.0))))
+                self._send_due()
+            while not self._over and (connection.has_event or conversation.time_is_over()):
+                self._heed(conversation.advance(_AT_ONCE))
+                self._send_due()
+        except ElsaError as error:
+            self._error = error
+            self._over = True
+
+    def _heed(self, verdict: Optional[Status]) -> None:
+        if verdict is not None:
+            self._verdict = verdict
+            self._over = True
+
+    def _send_due(self) -> None:
+        """Sends what is due of raw PCM, without blocking. What fails is an event, as it is in a thread of ours."""
+        pushed, sender = self._pushed, self._account.sender
+        if pushed is None or sender is None or self._over or sender.has_finished:
+            return
+        if self._due == math.inf and not pushed.has_news:
+            return
+        connection = self._connection
+        assert connection is not None
+        now = time.monotonic()
+        try:
+            while self._due == math.inf or self._due <= now:
+                due = sender.step()
+                if due is None:
+                    self._due = math.inf
+                    sender.finish()
+                    return
+                self._due = due
+                if due == math.inf and not pushed.has_news:
+                    return
+        except Exception as error:
+            if raised_by_handler(error):
+                raise
+            self._due = math.inf
+            connection.put(SendFailed(error))
+            sender.finish()
+
+    def _overflow(self) -> None:
+        seconds = self._account.seconds
+        have = "" if seconds is None else f" of {seconds:.1f} s of audio, {self._account.seconds_sent:.1f} s were sent;"
+        self._error = AudioError(
+            f"too much audio waits to be sent:{have} the server, or the network, is too slow. Nothing was dropped; "
+            "with wait=True, send_audio() would have waited"
+        )
+        self._over = True
+
+    @contextlib.contextmanager
+    def _acting(self) -> Iterator[None]:
+        self._depth = 1
+        try:
+            yield
+        except CallbackFailed as failed:
+            self._give_up(failed.error)
+            raise failed.error from None
+        except BaseException as error:
+            self._give_up(error)
+            raise
+        finally:
+            self._depth = 0
+
+    def _give_up(self, error: BaseException) -> None:
+        """Ends everything, after what a callback or a signal handler raised."""
+        self._over = True
+        if not self._ended:
+            self._verdict = None
+            self._error = ScoreCancelledError(f"the stream was given up, because of {error!r}"[:200])
+            self._end(error)
+
+    def _end(self, cause: Optional[BaseException] = None) -> None:
+        """Ends the connection and the threads, once.
+
+        Args:
+            cause: What was raised by somebody else. Else it is over by itself, and a verdict that comes meanwhile
+                counts.
+        """
+        if self._ended:
+            return
+        self._ended = True
+        self._finalizer.detach()
+        self._intake.close()
+        try:
+            if cause is not None:
+                self._conversation.end(cause)
+            elif self._error is not None:
+                self._verdict = self._conversation.end(self._error)
+            else:
+                self._conversation.shut_down(self._close_timeout)
+        except ElsaError as verdict:
+            self._error = verdict
+        finally:
+            self._conversation.cut()  # nothing is left of it by now, unless Ctrl-C came just before it was shut down
+            self._leave()
+            if self._verdict is not None:
+                self._error = None
+                self._result = self._account.result(self._verdict)
+            elif self._error is not None:
+                self._account.add_facts(self._error)
+            self._account.drop_audio()
+
+
+_AT_ONCE = Deadline(0.0)
+
+
+def _drop(
+    process: int,
+    connector: Connector,
+    account: Account,
+    intake: Union[PushedAudio, Handed],
+    leave: Callable[[], object],
+) -> None:
+    """Ends a stream that nobody refers to any more, in a thread: this one may be any, in the middle of anything."""
+    if os.getpid() != process:  # a forked child, whose parent's stream goes on
+        if connector.connection is not None:
+            connector.connection.transport.abandon()
+        return
+
+    def end() -> None:
+        intake.close()
+        if account.sender is not None:
+            account.sender.stop()
+        if account.live is not None:
+            account.live.close()
+        if connector.connection is not None:
+            connector.connection.ending = True
+            connector.connection.transport.close(SHORT_CLOSE_TIMEOUT, listen=False)
+        if account.sender is not None:
+            account.sender.join(0.5)
+        if account.live is not None:
+            account.live.join()
+        leave()
+
+    try:
+        start_thread(threading.Thread(target=end, name="elsa-drop", daemon=True))
+    except NoThreadError as error:
+        logger.warning("a stream was dropped, and can't be closed: %s", error)
