@@ -49,11 +49,11 @@ class ElsaError(Exception):
     Attributes:
         phase: How far the exchange had come: `"connect"` (opening the socket), `"start"` (waiting for a
             stream id), `"audio"` (sending), `"result"` (waiting for the verdict); `None` if it had not begun.
-        stream_id: The server's name of the stream, once it gave one: quote it to the vendor.
-        audio_seconds: How long the recording is, in seconds; `None` if that isn't known yet. Of live speech, what its
-            source had given.
-        audio_seconds_sent: Seconds of audio that left before the error.
-        possibly_billed: Whether an audio packet was sent, at least in part: the server may meter the stream.
+        stream_id: The server's name for the stream, if it gave one by then: quote it to the vendor.
+        audio_seconds: How long the recording is, in seconds; `None` if that wasn't known yet. For live speech, the
+            seconds that its source had given.
+        audio_seconds_sent: Seconds of audio that were sent before the error.
+        possibly_billed: Whether an audio packet may have been sent, at least in part: the server may meter the stream.
         statuses: The server's messages that carry a `status`, in order of arrival.
     """
 

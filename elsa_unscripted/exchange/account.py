@@ -24,9 +24,9 @@ class Account:
 
     Attributes:
         protocol: Knows the phase, the stream id and the statuses.
-        audio: What is sent; `None` until a recording is decoded, and after `drop_audio()`.
-        live: The same, if it is live.
-        sender: Knows how much has left; `None` until the audio starts, and after `drop_audio()`.
+        audio: The source of the audio; `None` until a recording is decoded, and after `drop_audio()`.
+        live: The same source, if it is live; else `None`.
+        sender: Knows how much audio was sent; `None` until sending starts, and after `drop_audio()`.
     """
 
     def __init__(self, config: Config) -> None:
@@ -45,21 +45,21 @@ class Account:
 
     @property
     def seconds_sent(self) -> float:
-        """Seconds of audio that have left."""
+        """Seconds of audio that were sent so far."""
         if self.sender is None or self.audio is None or not self.sender.sent:
             return 0.0
         return self.sender.sent / self.audio.format.sample_rate
 
     @property
     def seconds(self) -> Optional[float]:
-        """Seconds of audio that there are, so far if it is live; `None` if that isn't known yet."""
+        """Seconds of audio in a recording, or given so far by a live source; `None` if there is no audio yet."""
         if self.audio is None:
             return None
         return self.audio.frame_count / self.audio.format.sample_rate if self.audio.frame_count else 0.0
 
     @property
     def ended_by(self) -> str:
-        """What ended the audio: the server, if its verdict came before all had left."""
+        """What ended the audio: `"server"` if its verdict came before all was sent, else `"source"` or `"limit"`."""
         if "audio_sent" not in self._moments:
             return "server"
         return (self.live.ended_by if self.live is not None else None) or "source"
@@ -96,5 +96,5 @@ class Account:
         error.possibly_billed = self.sender is not None and self.sender.begun > 0
 
     def drop_audio(self) -> None:
-        """Forgets the audio, which is large. Whoever keeps an error keeps, by its traceback, this object too."""
+        """Forgets the audio, which is large: a caller who keeps an error keeps this object, too, by its traceback."""
         self.audio = self.live = self.sender = None

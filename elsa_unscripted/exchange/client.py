@@ -83,10 +83,10 @@ class Client:
         Args:
             audio: A path, bytes, a binary file object, a `pydub.AudioSegment`, or `LiveAudio`.
             on_status: Called in this thread with each message of the server that has a `status`.
-            on_progress: Called in this thread with the seconds of audio sent and their total, after each packet. The
-                total of what is live is `None`.
-            on_event: Called in this thread with each internal event, before it is acted on. For the command lines;
-                the events may change in any release.
+            on_progress: Called in this thread after each packet, with the seconds of audio sent and those in all
+                (`None` for live audio).
+            on_event: Called in this thread with each internal event, before the client acts on it. For the command
+                lines; the events may change in any release.
 
         Returns:
             The result; the verdict was `success`.
@@ -124,7 +124,7 @@ class Client:
         try:
             if isinstance(audio, LiveAudio):
                 audio.claim()
-                account.audio = account.live = audio  # before it starts: Ctrl-C may come while it does
+                account.audio = account.live = audio  # set first: after Ctrl-C in start(), end() must find it
                 audio.start(self.config.chunk_seconds, self.config.sample_rate)
             else:
                 account.audio = load(audio, self.config.sample_rate, connector.connect_early)
@@ -155,15 +155,16 @@ class Client:
         Args:
             sample_rate: Hz of raw little-endian PCM. `None` for a file as it is being written: WAV, and with the extra
                 `formats` webm, ogg, mp3, flac, fragmented mp4; it is decoded in a thread.
-            channels: Of raw PCM.
+            channels: Channels of raw PCM.
             sample_width: Bytes in a sample of raw PCM: 1 (unsigned), 2, 3 or 4 (signed).
-            max_seconds: Bounds the audio, and the time since the first of it; `None` for no bound.
-            save: A path that gets the WAV of exactly what was sent, readable at any time.
-            on_status: Called with each message of the server that has a `status`, in the thread that calls.
-            on_progress: Called after each packet with the seconds of audio sent, and `None`, likewise.
+            max_seconds: The most seconds of audio, and of time since the first audio; `None` for no bound.
+            save: The path for a WAV file of exactly what was sent; the file is readable at any time.
+            on_status: Called with each message of the server that has a `status`, in the thread that calls a method of
+                the stream.
+            on_progress: Called after each packet with the seconds of audio sent, and `None`; in the same thread.
 
         Raises:
-            ElsaError: An option is wrong, or no connection comes about.
+            ElsaError: An option is wrong, or no connection could be opened.
         """
         account = Account(self.config)
         connector = Connector(self.config, self._tls_context, self._addresses)

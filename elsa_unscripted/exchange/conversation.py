@@ -48,7 +48,7 @@ LEAVE_TIME = 0.5  # s for a thread to end after its connection was cut
 SHORT_CLOSE_TIMEOUT = 0.5  # s for the closing handshake after Ctrl-C or bad audio: the user may be waiting
 
 OnStatus = Callable[[Status], object]
-OnProgress = Callable[[float, Any], object]  # seconds sent, and their total; `None` while nobody knows
+OnProgress = Callable[[float, Any], object]  # seconds of audio sent, and in all (`None` while nobody knows)
 OnEvent = Callable[[object], object]
 
 
@@ -95,9 +95,9 @@ class Conversation:
         Args:
             config: The options of the exchange.
             connector: Opens the connection.
-            account: What is known; its `audio` is needed by the time that the conversation begins.
-            callbacks: Called in the thread that calls the methods. What they raise comes as `CallbackFailed`.
-            takes_turns: Whether that thread also lets `account.sender` send, step by step: then no thread does.
+            account: Collects the facts; its `audio` must be set before `begin()`.
+            callbacks: Called in the thread that calls the methods; an exception in one becomes `CallbackFailed`.
+            takes_turns: Whether that thread also calls `account.sender.step()`: then no other thread sends.
         """
         self._takes_turns = takes_turns
         self.deadline = Deadline(config.timeout)
@@ -140,7 +140,7 @@ class Conversation:
         return self._obey(self._ask(self._next_event(until)))
 
     def time_is_over(self) -> bool:
-        """Returns whether `advance()` has something to do, though no event has come."""
+        """Returns whether the deadline or a grace has expired: then `advance()` must act, though no event has come."""
         return self.deadline.expired() or (self._grace is not None and self._grace.expired())
 
     def _connect(self) -> Event:
@@ -324,7 +324,7 @@ class Conversation:
         """
         deadline = Deadline(timeout)
         connection = self._connector.connection
-        if os.getpid() != self._process:  # a callback has forked, and the child leaves it
+        if os.getpid() != self._process:  # a callback forked: this is the child, and the connection is the parent's
             if connection is not None:
                 connection.transport.abandon()
             return
@@ -339,7 +339,7 @@ class Conversation:
             self.cut(max(deadline.remaining(), LEAVE_TIME))
 
     def cut(self, timeout: float = LEAVE_TIME) -> None:
-        """Ends the threads and the connection at once, unless that was done.
+        """Ends the threads and the connection without a closing handshake, unless they have been ended.
 
         Args:
             timeout: Seconds for the sender's thread to end.

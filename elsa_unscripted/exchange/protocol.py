@@ -78,7 +78,7 @@ class SendFailed:
 
 @dataclass(frozen=True)
 class SourceFailed:
-    """A live source gives no more, and its speech isn't over: what was sent of it is worth nothing."""
+    """A live source failed before the speech was over, so a verdict on what was sent would be worth nothing."""
 
     error: AudioError
 
