@@ -23,7 +23,7 @@ JITTER = 0.01
 # nobody wants to pay for. All gaps together may last this long, plus the length of the audio.
 LONGEST_GAP = 150.0
 
-# Those whose time stamps tell more than how much audio came before. In the others only damage makes a gap.
+# Formats whose time stamps can show a pause. In others, stamps only count the audio, and only damage makes a gap.
 KEEPS_TIME = {"asf", "flv", "matroska", "mov", "mpeg", "mpegts", "ogg"}  # the first of FFmpeg's names for each
 
 RESTART = 1.0  # s; if time stamps jump back further, the clock has begun anew, as in Ogg files that were joined
@@ -70,10 +70,10 @@ class Decoder:
             file: Has `read(n)`, which returns at most n bytes, and `b""` at the end; may have `seek`.
             rate: The sample rate of the PCM, in Hz.
             name: What to call the file in messages.
-            track: 0 is the default track, or the best one; the next ones follow.
-            channel: Which one to take; `None` mixes them.
-            as_it_comes: Whether the file is still being written: then nothing is read ahead to find out more.
-            kind: What FFmpeg calls the format, if it is known; else FFmpeg reads ahead to find out.
+            track: 0 takes the best track by FFmpeg's choice; higher numbers take the others.
+            channel: The channel to take, from 0; `None` mixes all.
+            as_it_comes: Whether the file is still being written: then FFmpeg reads in small blocks.
+            kind: FFmpeg's name for the format of such a file, if known; without it, FFmpeg reads ahead to find out.
         """
         self._as_it_comes = as_it_comes
         self._kind = kind
@@ -391,7 +391,7 @@ def _describe(stream: Any, index: int) -> str:
     language = str(stream.language or "")
     if language.isalpha() and len(language) <= 3 and language != "und":
         facts.append(language)
-    # Up to 13, PyAV can't tell; in some later versions, it gives a flag that is no number.
+    # Up to version 13, PyAV's streams have no `disposition`; in some later versions, it is a flag, not a number.
     disposition = getattr(stream, "disposition", 0)
     if getattr(disposition, "value", disposition) & 1:
         facts.append("marked default")

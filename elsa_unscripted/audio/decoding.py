@@ -81,8 +81,8 @@ def _flip_sign(samples: bytes) -> bytes:
 
 
 def widen(samples: bytes) -> bytes:
-    """Returns samples of 24 bit as samples of 32 bit."""
-    # To the bytes that pydub makes; its own loop takes seconds for a minute of music.
+    """Returns 24-bit samples as 32-bit samples, as pydub would."""
+    # pydub's own loop takes seconds for a minute of music.
     lowest, middle, highest = samples[0::3], samples[1::3], samples[2::3]
     wide = bytearray(4 * len(lowest))
     wide[0::4], wide[1::4], wide[2::4], wide[3::4] = highest.translate(_LOWEST_BYTE), lowest, middle, highest

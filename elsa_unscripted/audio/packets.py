@@ -42,13 +42,13 @@ class Packet(NamedTuple):
 
 
 class Source(Protocol):
-    """What packets are drawn from: a `Recording`, or audio that is live.
+    """Audio that can be drawn as packets: a `Recording`, or live audio.
 
     Attributes:
-        format: Of the PCM in the packets; of a container that is still coming, known with the first packet.
-        seconds: How long it is; `None` while nobody knows.
-        frame_count: Frames that have been given so far; of a recording, all.
-        warnings: Sentences on audio that was promised but isn't there, or that is there but wasn't promised.
+        format: The format of the PCM in the packets; for a live container, known with the first packet.
+        seconds: How long the audio is, in seconds; `None` while nobody knows.
+        frame_count: Frames of audio: in all for a recording, given so far for live audio.
+        warnings: Sentences on audio that the header promises but that is missing, or that it doesn't promise.
     """
 
     @property
@@ -76,12 +76,12 @@ class Source(Protocol):
 
 
 class LiveSource(Source, Protocol):
-    """A source that is spoken while it is sent.
+    """A source whose audio is spoken while it is sent.
 
     Attributes:
         began: When the first audio came, on the monotonic clock; `None` before.
         ended_by: What ended the audio: `"source"` or `"limit"`; `None` while it comes.
-        max_seconds: Bounds the audio, and the time since the first of it; infinity for no bound.
+        max_seconds: The most seconds of audio, and of time since the first audio; infinity for no bound.
     """
 
     @property
@@ -94,16 +94,16 @@ class LiveSource(Source, Protocol):
     def max_seconds(self) -> float: ...
 
     def note_sent(self, packet: Packet) -> None:
-        """Takes a packet that has left, in the thread that sends."""
+        """Takes a packet that was sent; called in the thread that sends."""
         ...
 
     def join(self) -> None:
-        """Waits, after `close()`, until everything of it has ended that can be ended."""
+        """Call it after `close()`: waits for the source's thread, if it can be ended, and closes its own files."""
         ...
 
 
 def packet_count(frames: int, sample_rate: int, chunk_seconds: float) -> int:
-    """Returns how many packets `cut()` makes of so many frames."""
+    """Returns how many packets `cut()` makes of `frames` frames."""
     return -(-frames // frames_per_packet(sample_rate, chunk_seconds))
 
 
@@ -118,7 +118,7 @@ def cut(pcm: Union[bytes, memoryview], audio_format: Format, chunk_seconds: floa
         audio_format: The format of the PCM.
         chunk_seconds: Seconds of audio in a packet; but each packet has at least one frame.
     """
-    # In integers: fractions would take longer than all the rest.
+    # Integers: to multiply a `Fraction` for each packet would take longer than all the rest.
     frames, parts = frames_per_packet(audio_format.sample_rate, chunk_seconds).as_integer_ratio()
     width = audio_format.frame_width
     headers: Dict[int, bytes] = {}
@@ -132,5 +132,5 @@ def cut(pcm: Union[bytes, memoryview], audio_format: Format, chunk_seconds: floa
 
 def frames_per_packet(sample_rate: int, chunk_seconds: float) -> Fraction:
     """Returns how many frames a packet has, as a fraction: packet k ends before frame ⌊(k+1) times that⌋."""
-    # Through its decimal digits 0.1 is exactly a tenth: no boundary shifts, however long the audio.
+    # From the decimal digits: so 0.1 is exactly a tenth, and no packet's boundary drifts, however long the audio.
     return max(Fraction(str(chunk_seconds)) * sample_rate, Fraction(1))

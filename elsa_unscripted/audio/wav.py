@@ -20,7 +20,7 @@ _FLOATS = bytes([0, *range(0x3A, 0x4C), 0x80, *range(0xBA, 0xCC)])
 _PCM_GUID = bytes.fromhex("0100000000001000800000aa00389b71")
 
 
-_MOST_HEADER = 2**24  # bytes before the audio; pictures and lists of words may be there
+_MOST_HEADER = 2**24  # bytes before the audio; a file may have pictures and texts there
 
 
 class Pcm(NamedTuple):
@@ -84,7 +84,7 @@ def find_pcm(data: bytes, name: str) -> Optional[Pcm]:
 
 
 class Layout(NamedTuple):
-    """What PCM that comes is like. Samples have `width` bytes, of which the first `bits` ÷ 8 count."""
+    """The layout of live PCM. Each sample takes `width` bytes; it is in the first `bits` ÷ 8 of them."""
 
     sample_rate: int
     channels: int
@@ -96,15 +96,15 @@ class IncomingWav:
     """A WAV file that is still being written: first its header, then its PCM.
 
     Attributes:
-        head: What has come of it, up to where the PCM is known to begin.
-        layout: What the PCM is like; `None` if it isn't PCM that can be read as it comes.
+        head: The bytes that `add()` got: the header, and perhaps the first of the PCM.
+        layout: The layout of the PCM; `None` if this isn't PCM that can be read as it comes.
     """
 
     def __init__(self, name: str) -> None:
-        """Makes one, of which nothing has come.
+        """Makes a file of which nothing has come yet.
 
         Args:
-            name: What to call it in messages.
+            name: What to call the file in messages.
         """
         self.head = b""
         self.layout: Optional[Layout] = None
@@ -114,10 +114,10 @@ class IncomingWav:
         self._warnings: Tuple[str, ...] = ()
 
     def add(self, data: bytes) -> bool:
-        """Takes what comes of the header; returns whether all of it is there.
+        """Takes the next bytes of the file; returns whether the whole header has come.
 
         Raises:
-            AudioError: Its header makes no sense.
+            AudioError: The header makes no sense, or is too long.
         """
         self.head += data
         form, self._start, self._size = _find_chunks(self.head)
@@ -128,26 +128,27 @@ class IncomingWav:
         told = _read_layout(form, self._name)
         if told is not None:
             channels, sample_rate, byte_rate, frame_width, bits, problems = told
-            if bits != 24 or frame_width != 4 * channels:  # else only all samples tell where the 24 bits are
+            # Not 24 bit in 4 bytes: which of the bytes hold the 24 bits, only all samples together could tell.
+            if bits != 24 or frame_width != 4 * channels:
                 problems += _contradictions(channels, sample_rate, byte_rate, frame_width, bits)
                 self.layout = Layout(sample_rate, channels, bits, bits // 8)
                 self._warnings = tuple(f"{self._name}: {problem}" for problem in problems)
         return True
 
     def end(self) -> None:
-        """Takes the end, where only a part of the header has come."""
+        """Raises the error for a file that ends before its header is complete."""
         raise AudioError(f"{self._name} is a WAV file that is cut off before its audio")
 
     def pcm(self, rest: Iterator[bytes], warn: Callable[[str], object]) -> Iterator[bytes]:
         """Yields the PCM as it comes, up to where the header says that it ends.
 
         Args:
-            rest: What comes after `head`.
-            warn: Is told what is wrong with the file.
+            rest: The pieces that come after `head`.
+            warn: Called with each sentence on what is wrong with the file.
         """
         for warning in self._warnings:
             warn(warning)
-        # A length of 0 is that of a recorder that has yet to fill it in.
+        # A length of 0 means that the recorder hasn't filled it in yet.
         known = 0 < self._size < _UNKNOWN_SIZE
         left = self._size
         piece: Optional[bytes] = self.head[self._start :]
@@ -174,10 +175,10 @@ def _read_layout(layout: bytes, name: str) -> Optional[Tuple[int, int, int, int,
     """Reads a fmt chunk: channels, sample rate, bytes in a second and in a frame, bits, and what is wrong with it.
 
     Returns:
-        `None` if it isn't of PCM of 8, 16, 24 or 32 bit.
+        `None` if the audio isn't PCM of 8, 16, 24 or 32 bit.
 
     Raises:
-        AudioError: It makes no sense.
+        AudioError: The chunk makes no sense.
     """
     if len(layout) < 14:
         raise AudioError(f"{name} is a WAV file that doesn't say what its audio is like: export it again")
