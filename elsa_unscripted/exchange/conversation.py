@@ -271,7 +271,7 @@ class Conversation:
         if self._account.sender is not None:
             self._account.sender.stop()
         if self._account.live is not None:
-            self._account.live.close()  # second: a sender that is stopped tells nobody that its source was closed
+            self._account.live.close()  # after stop(): a stopped sender doesn't report the error of a closed source
 
     def _report_progress(self, frames: int) -> None:
         audio = self._account.audio
@@ -394,9 +394,10 @@ def _logging_failures() -> Iterator[None]:
 def _framed_packets(
     packets: Iterator[Optional[Packet]], frame: Callable[[bytes], bytes], account: Account
 ) -> Iterator[Optional[Packet]]:
-    """Yields packets with their data as frames; in the thread that sends.
+    """Yields packets with their data as WebSocket frames; runs in the thread that sends.
 
-    It refers to no `Conversation`, whose callbacks may refer to a `LiveStream`: one that is dropped must be noticed.
+    A function, not a method: it must not refer to the `Conversation`, whose callbacks may refer to a `LiveStream`. That
+    stream would never be noticed as dropped.
     """
     for packet in packets:
         if packet is None:
@@ -408,6 +409,6 @@ def _framed_packets(
         try:
             yield Packet(frame(packet.data), packet.frames)
         finally:
-            # In here, since a sender that is stopped asks for no further packet, and this one may have left.
+            # In `finally`: a stopped sender asks for no further packet, but may have sent this one.
             if account.live is not None and sender.sent > before:
                 account.live.note_sent(packet)

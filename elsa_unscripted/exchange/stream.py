@@ -181,7 +181,7 @@ class LiveStream:
         error: Optional[BaseException],
         traceback: Optional[TracebackType],
     ) -> None:
-        self._depth = 0  # after Ctrl-C, a method may have left it at 1; no method runs here, so 0 is right
+        self._depth = 0  # after Ctrl-C, a method may have left it at 1
         self.cancel()
 
     def __repr__(self) -> str:
