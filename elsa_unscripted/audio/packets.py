@@ -1,4 +1,4 @@
-"""`Packet`, and `Source`, which packets are drawn from; cuts PCM into packets. For `recording` and `exchange`."""
+"""`Packet`, and `Source`, which packets are drawn from; cuts PCM into packets. For all of `audio`, and `exchange`."""
 
 from __future__ import annotations
 
@@ -66,7 +66,7 @@ class Source(Protocol):
     def packets(self, chunk_seconds: float) -> Iterator[Optional[Packet]]:
         """Yields the audio in packets of `chunk_seconds`, the last one shorter; each has at least one frame.
 
-        One that is live, and doesn't wait, yields `None` while there is none.
+        Live audio that never waits (`pushed.PushedAudio`) yields `None` while no packet is full.
         """
         ...
 
