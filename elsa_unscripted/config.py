@@ -1,6 +1,6 @@
 """`Config`: every option of an exchange, with its unit, its default and the reason for it.
 
-Made by `Client` and by `score_many()`; read everywhere below them.
+Made by the caller, by `Client` or by `score_many()`; read by everything that they call.
 """
 
 from __future__ import annotations
@@ -27,25 +27,25 @@ URL_VARIABLE = "ELSA_UNSCRIPTED_URL"
 
 API_PLANS = ("standard", "premium")
 
-CHUNK_SECONDS = 0.5  # s of audio in a packet: the reference client's
-SPEED = 1.0  # s of audio in a second: real time, as the reference sends
-TIMEOUT = 150.0  # s: the reference's alarm; here it doesn't count the time that the audio takes
+CHUNK_SECONDS = 0.5  # s of audio in a packet, as in the vendor's reference client
+SPEED = 1.0  # s of audio sent in a second: real time, as the reference client sends
+TIMEOUT = 150.0  # s: the reference client's alarm; but here, the time that the audio takes comes on top
 CONNECT_TIMEOUT = 10.0  # s: for all attempts and the waits between them; a healthy handshake takes under 1 s
 CLOSE_TIMEOUT = 2.0  # s: a peer that is alive answers a close frame within a round trip
 BAD_QUALITY_GRACE = 5.0  # s: whether a verdict follows `bad_quality` is unknown, so wait, but not for long
 CONNECT_RETRIES = 2  # after the first attempt; nothing is metered before the first packet
-MAX_EXTRA_CHARACTERS = 65_536  # a new connection's buffer holds them, even if the server reads nothing
-MAX_MESSAGE_BYTES = 64 * 2**20  # a verdict for minutes of speech is a few MB at most
+MAX_EXTRA_CHARACTERS = 65_536  # fits into a new connection's buffer, even if the server reads nothing
+MAX_MESSAGE_BYTES = 64 * 2**20  # a verdict on minutes of speech has a few MB at most
 
 _CONTROL_CHARACTER = re.compile(r"[\x00-\x1f\x7f-\x9f]")
-_MAX_SECONDS = 1e6  # 11 days: every platform can wait so long
+_MAX_SECONDS = 1e6  # 11 days; every platform can wait that long
 
 
 class Secret:
     """A value that `repr` doesn't show.
 
-    Error trackers show the local variables of an error's frames. So whoever is given a token holds it as this, until
-    `Config` keeps it.
+    Error trackers show the local variables of an error's frames. So a function that is given a token wraps it in a
+    `Secret` at once; `Config` takes it out again.
     """
 
     __slots__ = ("value",)
@@ -58,7 +58,7 @@ class Secret:
 
 
 def hide(value: Any) -> Any:
-    """Returns a value as a `Secret`; `None` and what is one already as they are."""
+    """Returns a value wrapped in a `Secret`; returns `None`, or a `Secret`, as it is."""
     return value if value is None or isinstance(value, Secret) else Secret(value)
 
 
@@ -69,13 +69,13 @@ class Config:
     Attributes:
         token: The API token; `None` takes `$ELSA_API_TOKEN`. Masked in `repr`.
         api_plan: `"standard"` or `"premium"`.
-        return_json: Whether the assessment should come along with the verdict.
-        extra: More keys for the config message, sent after the two above and not checked. Whether the streaming
-            API reads any is not known; ELSA's batch API knows `force_grammar_vocab`.
+        return_json: Whether the server should send the assessment along with the verdict.
+        extra: More keys for the config message, sent after the two above; their meaning isn't checked. Whether the
+            streaming API reads any is not known; ELSA's batch API knows `force_grammar_vocab`.
         url: Where to connect; `None` takes `$ELSA_UNSCRIPTED_URL`, else the vendor's address. `ws://` only to loopback.
         chunk_seconds: Seconds of audio in a packet.
         speed: Seconds of audio sent in a second; `None` sends as fast as the connection takes it.
-        timeout: Seconds for the server's answers, beside the time that the audio takes at `speed`.
+        timeout: Seconds to wait for the server's answers, on top of the time that the audio takes at `speed`.
         connect_timeout: Seconds for all attempts to connect and the waits between them.
         close_timeout: Seconds for the closing handshake and the end of the threads.
         bad_quality_grace: Seconds of silence, once no audio is being sent, that make `bad_quality` the verdict.
@@ -83,7 +83,7 @@ class Config:
         sample_rate: `None` sends a WAV as recorded; a number resamples to mono 16 bit at that many Hz.
         ca_bundle: A file with the certificates to trust in place of the system's.
         proxy: `http://[user:password@]host:port`; `None` takes `$https_proxy` and `$no_proxy`, as usual.
-        max_message_bytes: The longest message that is taken from the server.
+        max_message_bytes: The longest message that is accepted from the server.
 
     Raises:
         ConfigError: A value is out of range; the message names the option.
@@ -167,8 +167,8 @@ def parse_proxy(proxy: str) -> SplitResult:
     """Returns the parts of a proxy's address.
 
     Raises:
-        ConfigError: It is not `http://[user:password@]host[:port]`. The message doesn't repeat it: it may
-            hold a password.
+        ConfigError: The address is not `http://[user:password@]host[:port]`. The message doesn't quote the address,
+            which may hold a password.
     """
     hint = "the proxy must be http://[user:password@]host[:port]"
     if not isinstance(proxy, str) or re.search(r"[\x00-\x20\x7f]", proxy):
@@ -202,7 +202,7 @@ def _masked(name: str, value: object) -> str:
 
 
 def _check_token(config: Config) -> None:
-    """Checks the token, which is never a local variable here: error trackers show those."""
+    """Checks the token. No local variable may hold it: error trackers show local variables."""
     if config.token is None or config.token == "":
         raise ConfigError(f"no token: pass token=… or set ${TOKEN_VARIABLE}")
     if not isinstance(config.token, str):
@@ -211,7 +211,7 @@ def _check_token(config: Config) -> None:
         raise ConfigError("the token holds a control character (a line end from a file?): strip it")
     if config.token != config.token.strip():
         raise ConfigError("the token begins or ends with white space: strip it")
-    # Don't find out by encoding the token: the error of that would carry the token, as the context of this one.
+    # Don't try to encode the token instead: the UnicodeEncodeError would hold the token, and be this error's context.
     if max(config.token) > "\xff":
         raise ConfigError("the token holds characters that an HTTP header can't carry: copy it again")
 
@@ -282,7 +282,7 @@ def _check_int(name: str, value: object, least: int, most: int) -> None:
 def _shown(value: object) -> str:
     try:
         text = repr(value)
-    except Exception as error:  # a foreign repr may fail in any way; an int of 4300 digits does
+    except Exception as error:  # any object's repr() may fail; that of an int of more than 4,300 digits does
         if raised_by_handler(error):
             raise
         text = f"a strange {type(value).__name__}"

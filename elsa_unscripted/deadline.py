@@ -1,4 +1,4 @@
-"""One monotonic time budget that several waits share; used wherever something waits."""
+"""`Deadline`: one time budget that several waits share; used wherever something waits."""
 
 from __future__ import annotations
 
@@ -14,12 +14,12 @@ class Deadline:
         self._at = time.monotonic() + seconds
 
     def remaining(self) -> float:
-        """Returns the seconds left, never less than 0."""
+        """Returns the seconds that are left, never less than 0."""
         return max(0.0, self._at - time.monotonic())
 
     def expired(self) -> bool:
         return time.monotonic() >= self._at
 
     def extend(self, seconds: float) -> None:
-        """Moves the moment `seconds` further away."""
+        """Makes the deadline `seconds` later."""
         self._at += seconds

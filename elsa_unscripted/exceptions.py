@@ -1,4 +1,4 @@
-"""Everything that this package raises on purpose.
+"""The errors that this package raises on purpose.
 
 ElsaError
 ├── ConfigError (ValueError)         a bad option; nothing was sent
@@ -11,7 +11,7 @@ ElsaError
 ├── ProtocolError                    the server said something that is not the protocol
 ├── ScoringFailedError               the verdict is `failed`
 │   └── BadQualityError              the verdict is `bad_quality`
-├── ScoreCancelledError              `Client.cancel()` or `close()` was called in another thread
+├── ScoreCancelledError              `Client.cancel()` or `close()` ended the exchange
 ├── BudgetError                      in a batch: the recording would pass `max_audio_seconds`; nothing was sent
 └── JournalError                     the journal of a batch can't be opened, read or written
 
@@ -47,13 +47,13 @@ class ElsaError(Exception):
     """The base of every error of this package.
 
     Attributes:
-        phase: Where the exchange was: `"connect"` (opening the socket), `"start"` (waiting for a
+        phase: How far the exchange had come: `"connect"` (opening the socket), `"start"` (waiting for a
             stream id), `"audio"` (sending), `"result"` (waiting for the verdict); `None` if it had not begun.
-        stream_id: The server's name of the stream, once it gave one: quote it to the vendor.
-        audio_seconds: How long the recording is, in seconds; `None` if that isn't known yet. Of live speech, what its
-            source had given.
-        audio_seconds_sent: Seconds of audio that left before the error.
-        possibly_billed: Whether an audio packet was sent, at least in part: the server may meter the stream.
+        stream_id: The server's name for the stream, if it gave one by then: quote it to the vendor.
+        audio_seconds: How long the recording is, in seconds; `None` if that wasn't known yet. For live speech, the
+            seconds that its source had given.
+        audio_seconds_sent: Seconds of audio that were sent before the error.
+        possibly_billed: Whether an audio packet may have been sent, at least in part: the server may meter the stream.
         statuses: The server's messages that carry a `status`, in order of arrival.
     """
 
@@ -90,7 +90,7 @@ class ConnectError(ElsaError):
 
     Attributes:
         status_code: The HTTP status that the server gave in place of 101; `None` without an HTTP answer.
-        retry_after: Seconds that the server asked to wait in `Retry-After`; `None` without that header.
+        retry_after: Seconds that the server's `Retry-After` header asks to wait; `None` without that header.
     """
 
     def __init__(
@@ -115,7 +115,7 @@ class StreamClosedError(ElsaError):
     Attributes:
         code: The close code of RFC 6455: the server's own; 1005 if its close frame had none; 1006 if the
             connection was cut without a close frame.
-        reason: What the server's close frame says beside the code; often empty.
+        reason: The text in the server's close frame; often empty.
     """
 
     def __init__(self, message: str = "", *, code: int = 1006, reason: str = "") -> None:
@@ -125,11 +125,11 @@ class StreamClosedError(ElsaError):
 
 
 class ScoreTimeoutError(ElsaError, TimeoutError):
-    """No verdict came within `timeout` seconds beside the time that the audio takes."""
+    """No verdict came within `timeout` seconds on top of the time that the audio takes."""
 
 
 class ProtocolError(ElsaError):
-    """In place of a verdict, the server sent something that is not the protocol."""
+    """In place of a verdict, the server sent something that the protocol doesn't allow."""
 
 
 class ScoringFailedError(ElsaError):
@@ -157,13 +157,13 @@ class BudgetError(ElsaError):
 
 
 class JournalError(ElsaError):
-    """The journal of a batch is in use, is no journal, or can't be read or written; the message says which."""
+    """The journal of a batch is in use, isn't a journal, or can't be read or written; the message says which."""
 
 
 def _picklable(cause: Optional[BaseException]) -> Optional[BaseException]:
     try:
         pickle.loads(pickle.dumps(cause))
-    except Exception as error:  # a foreign cause may fail in any way; our error must be pickled without it
+    except Exception as error:  # pickling a foreign cause may fail in any way; then our error is pickled without it
         if raised_by_handler(error):
             raise
         return None

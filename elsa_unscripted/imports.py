@@ -1,7 +1,7 @@
-"""Imports what is imported late, that is when it is first needed. For every room that does so.
+"""Guards late imports, which happen when a module is first needed. Used by every room that imports late.
 
-A process may fork while one of its threads is in such an import. The child would find the import half done, and locked
-for ever by a thread that isn't there. So a fork waits until the import is finished, as it does for `logging`'s locks.
+A process may fork while one of its threads is in an import. The child would find the import half done, and locked for
+ever by a thread that doesn't exist there. So a fork waits until late imports are finished, as for `logging`'s locks.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ if hasattr(os, "register_at_fork"):
 
 
 def importing() -> ContextManager[None]:
-    """Returns what is held while something is imported late."""
+    """Returns the context manager for a late import: inside it, no other thread imports late, and a fork waits."""
     return held(_lock)
 
 
@@ -33,12 +33,12 @@ _RENAME = "rename it, or take its folder off sys.path"
 
 
 def not_imported(name: str, error: BaseException, repair: str) -> str:
-    """Returns what to tell of a package that can't be imported.
+    """Returns the error message for a package that can't be imported.
 
     Args:
-        name: Of the module.
+        name: The module's name.
         error: What the import raised.
-        repair: The command that installs the right one.
+        repair: The command that installs the package.
     """
     if sys.is_finalizing():
         return f"{name} can't be imported, since the interpreter is ending; call this earlier"
@@ -57,11 +57,11 @@ def not_imported(name: str, error: BaseException, repair: str) -> str:
 
 
 def another_module(module: Any, name: str, repair: str = "") -> str:
-    """Returns what to tell of a module that is called as a package of ours, and is not that package.
+    """Returns the error message for a module that has the name of a package that we need, and hides that package.
 
     Args:
-        module: What was imported.
-        name: Of the module.
+        module: The module that was imported instead.
+        name: The name that both have.
         repair: The commands that help if the module is not the user's own.
     """
     where = getattr(module, "__file__", None) or next(iter(getattr(module, "__path__", [])), "a module without a file")

@@ -1,7 +1,7 @@
 """The package's logger, `logging.getLogger("elsa_unscripted")`, for all of its rooms.
 
-What the host's handlers and filters raise ends here: a log line that can't be written must not cost a verdict, nor the
-last event of a connection. What a signal handler raises meanwhile comes through.
+Exceptions of the host's log handlers and filters end here: a log line that can't be written must not cost a verdict,
+nor a connection's last event. An exception of a signal handler comes through.
 """
 
 from __future__ import annotations
@@ -34,9 +34,9 @@ class _Logger:
 
     def _log(self, level: int, message: str, *arguments: object, exc_info: Any = None) -> None:
         try:
-            # The record names the file and line of whoever logs: two frames up.
+            # 3: the record names the file and line that called debug(), info(), …, not this class.
             self._logger.log(level, message, *arguments, exc_info=exc_info, stacklevel=3)
-        except Exception as error:  # the host's handlers may raise anything
+        except Exception as error:  # the host's log handlers may raise anything
             if raised_by_handler(error):
                 raise
 

@@ -1,9 +1,9 @@
-"""`Mailbox`: a queue that any thread fills and one thread empties; used wherever one thread waits for another.
+"""`Mailbox`: a queue that any thread fills and one thread empties. For `wire`, `exchange`, `results`, `batch`.
 
-Not a `queue.Queue`: that is written in Python, with a lock and conditions, and Ctrl-C at a bad moment breaks it.
+Why not `queue.Queue`: it is written in Python, with a lock and conditions; Ctrl-C at a bad moment breaks it.
 
-Not a `queue.SimpleQueue`: up to Python 3.12, its `get(timeout=…)` may wait for ever. If the timeout passes before the
-wait begins, because a signal handler or another process ran, the time that is left becomes negative, and `get()` takes
+Why not `queue.SimpleQueue`: up to Python 3.12, its `get(timeout=…)` may wait for ever. If the timeout passes before the
+wait begins, because a signal handler or another process ran, the remaining time becomes negative, and `get()` takes
 that for "no timeout". A lock's `acquire()` makes no such mistake.
 """
 
@@ -19,15 +19,15 @@ from .signals import raised_by_handler
 
 T = TypeVar("T")
 
-# s: of a single wait in the main thread, where Python handles signals. A signal that comes just before the wait doesn't
-# end it, and on Windows no signal does: Ctrl-C is seen only after the wait.
+# s: the longest single wait in the main thread, where Python runs signal handlers. A signal that comes just before a
+# wait doesn't end it, and on Windows no signal does: Ctrl-C takes effect only after the wait.
 LONGEST_WAIT = 0.5
 
 
 class Mailbox(Generic[T]):
     """Any thread or signal handler puts items in; one thread takes them out, in the same order.
 
-    `len()` tells how many are in it.
+    `len()` returns how many items are in it.
     """
 
     def __init__(self) -> None:
@@ -44,7 +44,7 @@ class Mailbox(Generic[T]):
             except RuntimeError as error:
                 if raised_by_handler(error):
                     raise
-                # Else another thread has released it meanwhile.
+                # Another thread has rung the bell since `locked()` was asked.
 
     def get(self, timeout: float) -> T:
         """Takes the oldest item; waits for one, `timeout` seconds at most.
@@ -56,7 +56,7 @@ class Mailbox(Generic[T]):
         in_main_thread = threading.get_ident() == threading.main_thread().ident
         longest = LONGEST_WAIT if in_main_thread else threading.TIMEOUT_MAX
         while not self._items:
-            # An acquired bell doesn't prove that there is an item: it may have rung for one that was taken before.
+            # Look again after the bell: it may have rung for an item that was taken before.
             if not self._arrival.acquire(timeout=min(until.remaining(), longest)) and until.expired():
                 break
         return self.get_nowait()
@@ -65,7 +65,7 @@ class Mailbox(Generic[T]):
         """Takes the oldest item, without waiting.
 
         Raises:
-            queue.Empty: There is none.
+            queue.Empty: There is no item.
         """
         try:
             return self._items.popleft()

@@ -1,7 +1,7 @@
-"""Tells what a caller's signal handler raised from what failed by itself. For wherever a broad `except` is needed.
+"""Tells whether an exception came from a signal handler of the caller. Called in `except` clauses that might catch one.
 
-A handler may raise anything, at any moment of the main thread: a task queue's time limit, most often. That must come
-through, and not be taken for a damaged file or for a broken connection.
+A signal handler may raise anything, at any moment of the main thread; most often a task queue does so at its time
+limit. Such an exception must reach the caller, and not be taken for a damaged file or a broken connection.
 """
 
 from __future__ import annotations
@@ -14,14 +14,14 @@ _CO_VARARGS = 0x04  # as in `inspect`, whose import takes as long as that of the
 
 
 def raised_by_handler(error: BaseException) -> bool:
-    """Returns whether a signal handler raised an exception, or something that a handler called.
+    """Returns whether a signal handler, or a function that a handler called, raised an exception.
 
-    Python calls a handler with the signal's number and the frame that the signal interrupted. So a frame among the
-    arguments of a function on the traceback gives a handler away; trace functions, which are the caller's too, are
-    the only others that are called with one.
+    Python calls a handler with the signal's number and the frame that the signal interrupted. So a function on the
+    traceback with a frame among its arguments is a handler. Only trace functions are called with a frame, too; those
+    also belong to the caller.
 
     Args:
-        error: Has been caught.
+        error: The exception that was caught.
     """
     traceback = error.__traceback__
     while traceback is not None:
@@ -32,8 +32,8 @@ def raised_by_handler(error: BaseException) -> bool:
 
 
 def _is_handler(frame: FrameType) -> bool:
-    # Our own functions are none, and are not looked into: up to Python 3.12, to ask a frame for its local variables
-    # lets it keep a copy of them. The error is one of those: such a circle would keep the caller's recording.
+    # Skip our own functions: none is a handler, and up to Python 3.12, reading `f_locals` makes a frame keep a copy of
+    # its variables. The error is one of them and refers to the frame: this circle would keep the recording in memory.
     if frame.f_globals.get("__name__", "").partition(".")[0] == __name__.partition(".")[0]:
         return False
     code = frame.f_code

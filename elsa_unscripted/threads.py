@@ -1,4 +1,4 @@
-"""Starts threads, and holds locks, in spite of signal handlers that raise. For every room that has threads."""
+"""Starts threads and holds locks so that neither breaks when a signal handler raises. For rooms that use threads."""
 
 from __future__ import annotations
 
@@ -13,10 +13,10 @@ __all__ = ["NoThreadError", "held", "start_thread"]
 
 
 def held(lock: Any) -> ContextManager[Any]:
-    """Returns what holds a `Lock` or `RLock` in a `with`, and gives it back if a signal handler raises.
+    """Returns a context manager that holds a `Lock` or `RLock`, and releases it even if a signal handler raises.
 
-    Most Pythons do that by themselves. On 3.14, what a handler raises right after `with lock:` has taken the lock
-    leaves it taken (seen on 3.14.10; not on 3.15).
+    Use it in place of `with lock:`. On Python 3.14, that leaves the lock taken for ever if a handler raises right after
+    the lock was taken (seen on 3.14.10; not on 3.15).
     """
     return _held(lock) if sys.version_info[:2] == (3, 14) else lock
 
@@ -25,7 +25,7 @@ def held(lock: Any) -> ContextManager[Any]:
 def _held(lock: Any) -> Iterator[None]:
     taken: List[bool] = []
     try:
-        # Within one call of C code, no signal handler can raise between the taking and the noting.
+        # One call of C code both takes the lock and notes that, so no signal handler can raise in between.
         taken.extend(map(lock.acquire, [True]))
         yield
     finally:
@@ -34,19 +34,19 @@ def _held(lock: Any) -> Iterator[None]:
 
 
 class NoThreadError(Exception):
-    """No thread could be started; the text says why, and what to do. Whoever starts one raises an error of its own."""
+    """No thread could be started; the text says why, and what to do. Each caller turns it into an `ElsaError`."""
 
 
 def start_thread(thread: threading.Thread, advice: str = "use fewer at once") -> None:
     """Starts a thread.
 
     Args:
-        thread: Is to be started.
-        advice: What to do if the process or the system has too many.
+        thread: The thread to start.
+        advice: For the error's text: what to do if the process or the system has too many threads.
 
     Raises:
-        NoThreadError: It can't be started, and doesn't run. Anything else that is raised is a signal handler's; the
-            thread may run then.
+        NoThreadError: The thread can't be started, and doesn't run. Any other exception comes from a signal handler;
+            then the thread may or may not run.
     """
     try:
         # Up to Python 3.11, a thread that is started now never runs, and `start()` waits for it for ever.

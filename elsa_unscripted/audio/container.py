@@ -1,4 +1,4 @@
-"""The audio of a container (mp3, m4a, webm, ogg, …) as PCM, decoded by PyAV as it comes. Called by `decoding`."""
+"""Decodes the audio of a container (mp3, m4a, webm, ogg, …) to PCM, piece by piece, with PyAV. For `decoding`."""
 
 from __future__ import annotations
 
@@ -12,42 +12,42 @@ from .level import Balance, is_silent
 
 __all__ = ["Decoder", "decode_whole"]
 
-# Hz. Beyond these, which only a broken header gives, to resample a short file can take minutes, or all memory.
+# Hz. Only a broken header gives a rate beyond these; to resample such a file can take minutes, or all memory.
 LOWEST_RATE, HIGHEST_RATE = 1_000, 1_000_000
 
-# s. Time stamps are rounded, to a millisecond at worst, in webm; the shortest packet that can be missing is one of
-# 20 ms.
+# s; a shorter gap is a rounding error. Time stamps are rounded to a millisecond at worst (webm), and the shortest
+# packet that can be missing has 20 ms.
 JITTER = 0.01
 
-# s that a gap may last: what the service is said to take of a whole recording. A longer one is a broken time stamp, or
-# a pause that nobody wants to pay for. All gaps together may last as much longer as there is audio.
+# s; the service is said to accept recordings up to this length, so a longer gap is a broken time stamp, or a pause that
+# nobody wants to pay for. All gaps together may last this long, plus the length of the audio.
 LONGEST_GAP = 150.0
 
-# Those whose time stamps tell more than how much audio came before. In the others only damage makes a gap.
+# Formats whose time stamps can show a pause. In others, stamps only count the audio, and only damage makes a gap.
 KEEPS_TIME = {"asf", "flv", "matroska", "mov", "mpeg", "mpegts", "ogg"}  # the first of FFmpeg's names for each
 
-RESTART = 1.0  # s backwards: there a clock begins anew, as in Ogg files that were joined
+RESTART = 1.0  # s; if time stamps jump back further, the clock has begun anew, as in Ogg files that were joined
 
-MOST_TRACKS = 8  # that are tried until something is to be heard: a broken file may claim to have thousands
+MOST_TRACKS = 8  # to try until one isn't silent; a broken file may claim to have thousands
 
-# Files are untrusted, and playlists name other files and addresses: only formats that hold their own audio.
+# Allow only formats that hold their own audio: an untrusted playlist could name other files or addresses.
 _PYAV_OPTIONS = {
     "format_whitelist": "aac,ac3,aiff,amr,ape,asf,au,avi,caf,eac3,flac,flv,matroska,mov,mp3,mpeg,mpegts,ogg,tta,w64,"
     "wav,webm,wv",
     "protocol_whitelist": "none",
 }
 
-_CODEC_DELAY = 0.2  # s: lengths in headers may count what decoders cut away again at both ends
+_CODEC_DELAY = 0.2  # s; the length in a header may include padding at both ends, which decoders remove
 
-# Bytes: who writes AIFF or AU to a pipe claims this length or more, since nothing can be filled in later.
+# Bytes. A program that writes AIFF or AU to a pipe can't fill in the length later, and claims this length or more.
 _UNKNOWN_SIZE = 0x7EFE_0000
 
 
 class Decoder:
     """Decodes a track of a container to mono, 16 bit, at one sample rate.
 
-    Gaps in its time stamps become silence: pauses of the recorder, silence that wasn't recorded (Opus' DTX), and lost
-    packets are time that has passed, and pauses are scored. A stream that begins late is not a gap: browsers and
+    Gaps in its time stamps become silence, since the service scores pauses. Gaps come from a recorder that paused, from
+    silence that wasn't recorded (Opus' DTX), and from lost packets. A late first time stamp is no gap: browsers and
     broadcasts begin their clocks anywhere.
     """
 
@@ -63,22 +63,22 @@ class Decoder:
         as_it_comes: bool = False,
         kind: Optional[str] = None,
     ) -> None:
-        """Opens nothing yet.
+        """Prepares the decoding; `pieces()` opens the file.
 
         Args:
-            av: PyAV.
-            file: Has `read(n)`, which returns n bytes at most, and `b""` at the end; and `seek`, if it can.
-            rate: The sample rate that is wanted, in Hz.
+            av: The module of PyAV.
+            file: Has `read(n)`, which returns at most n bytes, and `b""` at the end; may have `seek`.
+            rate: The sample rate of the PCM, in Hz.
             name: What to call the file in messages.
-            track: 0 is the default track, or the best one; the next ones follow.
-            channel: Which one to take; `None` mixes them.
-            as_it_comes: Whether the file is still being written: then nothing is read ahead to find out more.
-            kind: What FFmpeg calls the format, if it is known; else FFmpeg reads ahead to find out.
+            track: 0 takes the best track by FFmpeg's choice; higher numbers take the others.
+            channel: The channel to take, from 0; `None` mixes all.
+            as_it_comes: Whether the file is still being written: then FFmpeg reads in small blocks.
+            kind: FFmpeg's name for the format of such a file, if known; without it, FFmpeg reads ahead to find out.
         """
         self._as_it_comes = as_it_comes
         self._kind = kind
         self.balance = Balance()
-        self.tracks: List[str] = []  # what is known of each; the one that is decoded comes first
+        self.tracks: List[str] = []  # a description of each; the decoded track comes first
         self._av = av
         self._file = file
         self._rate = rate
@@ -90,7 +90,7 @@ class Decoder:
         )  # fmt: skip
         self._clock = _Clock()
         self._written = 0  # samples
-        self._promised = 0.0  # s
+        self._promised = 0.0  # s of audio that the header promises
         self._damages = 0
         self._first_damage: Optional[Exception] = None
         self._after_damage = False
@@ -101,12 +101,12 @@ class Decoder:
         self._measures: Tuple[Any, ...] = ()
 
     def pieces(self) -> Iterator[bytes]:
-        """Yields the PCM, as soon as it is decoded; none of it is empty.
+        """Yields the PCM in pieces, each as soon as it is decoded; no piece is empty.
 
         Raises:
-            AudioError: It isn't audio, or nothing in it can be decoded.
+            AudioError: The file isn't audio, or nothing in it can be decoded.
         """
-        # Before 19, PyAV refuses a file for a title or an artist that isn't UTF-8, unless told not to.
+        # Before 19, PyAV refuses a file whose title or artist isn't UTF-8, without this option.
         before_19 = int(self._av.__version__.split(".")[0]) < 19
         options: Dict[str, Any] = {"metadata_errors": "ignore"} if before_19 else {}
         probe: Dict[str, str] = {}
@@ -133,14 +133,14 @@ class Decoder:
             raise AudioError(f"{self._name} holds no audio: {why}; check the recording") from cause
 
     def warnings(self) -> Tuple[str, ...]:
-        """Returns sentences on what was promised and isn't there, or was put there; all are known after the end."""
+        """Returns sentences on audio that is missing or was put in; complete once `pieces()` has ended."""
         found = []
         gaps, jumps = self._clock.gaps, self._clock.jumps
         seconds = self._written / self._rate
         if self._damages:
             reason = _reason(self._first_damage)
             found.append(f"{self._damages} part(s) can't be decoded and are left out (first: {reason})")
-        # Some lengths count from the first audio, some from time stamp 0.
+        # A header's length may count from the first audio, or from time stamp 0: so compare with both.
         elif self._promised > max(seconds, self._clock.end) + _CODEC_DELAY:
             found.append(
                 f"it is cut off or damaged, of {self._promised:.1f} s of audio {seconds:.1f} s are there and sent"
@@ -162,11 +162,11 @@ class Decoder:
         return tuple(f"{self._name}: {sentence}" for sentence in found)
 
     def _choose(self, opened: Any) -> Any:
-        """Returns the stream of the track that is wanted."""
+        """Returns the stream of the track that the caller wants."""
         streams = opened.streams.audio
         if not streams:
             raise AudioError(f"{self._name} holds no audio: it has no audio stream; give the recording itself")
-        # Up to 13, PyAV can't tell which one is the best.
+        # Up to version 13, PyAV can't tell which stream is the best.
         best = opened.streams.best("audio") if hasattr(opened.streams, "best") else None
         ranked = sorted(
             range(len(streams)),
@@ -181,8 +181,8 @@ class Decoder:
         return stream
 
     def _promise(self, opened: Any, stream: Any) -> float:
-        """Returns how many seconds the header promises; 0 if it doesn't say, or is known not to know."""
-        # The first two tell no length: it would be a guess from the bit rate. WAV is for `wav` to judge.
+        """Returns how many seconds the header promises; 0 if it doesn't tell, or the length is a placeholder."""
+        # aac and mp3 hold no length: PyAV would guess it from the bit rate. `wav` checks the length of a WAV.
         if opened.format.name in ("aac", "mp3", "wav"):
             return 0.0
         if stream.duration:
@@ -210,7 +210,7 @@ class Decoder:
         self._after_damage = True
 
     def _convert(self, frame: Any, stream: Any) -> Iterator[bytes]:
-        # A resampler takes one shape of frames; a stream may change its own, as chained Ogg files do.
+        # A resampler takes frames of one shape only; the frames of a stream may change theirs, as in chained Ogg files.
         shape = (frame.format.name, frame.layout.name, frame.sample_rate)
         if shape != self._shape:
             yield from self._flush()
@@ -219,7 +219,8 @@ class Decoder:
             yield from self._silence_before(frame)
         position = self._written / self._rate
         yield from self._resampled(frame)
-        # Second: a filter graph may write the channels' layout into a frame that had none, which the first relies on.
+        # Measure after resampling: to measure may write a channel layout into a frame that had none, and resampling
+        # must get the frame without it.
         if self._measures and self.balance.is_due(position):
             converted = [_samples(each) for convert in self._measures for each in convert.resample(frame)]
             if len(converted) == 2 and converted[1]:
@@ -264,13 +265,13 @@ class Decoder:
 
 
 class _Clock:
-    """Compares the time stamps of frames with the audio that they hold.
+    """Finds gaps: compares the time stamps of frames with the length of the audio in them.
 
     Attributes:
-        gaps: What becomes silence: where in the audio it begins, and how long it is, in seconds.
-        jumps: The same of what doesn't, since it would be too much.
-        played: Seconds of audio up to the frame that was seen last, silence included.
-        end: The time stamp at which that frame ends.
+        gaps: The gaps that become silence: for each, where in the audio it begins, and its length, in seconds.
+        jumps: The same for the gaps that are too long to become silence.
+        played: Seconds of audio before the frame that came last, with the silence in gaps.
+        end: The time stamp at which the frame that came last ends.
     """
 
     def __init__(self) -> None:
@@ -283,15 +284,15 @@ class _Clock:
         self._zero: Optional[float] = None  # the time stamp that `played` counts from
 
     def due(self, start: Optional[float], length: float, after_damage: bool) -> Optional[float]:
-        """Takes the next frame; returns where in the audio it is due if there is a gap before it, else `None`.
+        """Takes the next frame; returns where in the audio it belongs if there is a gap before it, else `None`.
 
-        Only what is late both compared with the frame before and with all the audio so far is behind a gap: so
-        time stamps that come now early, now late, or from a clock that goes wrong by a little, make none.
+        There is a gap only if the frame is late compared with the frame before, and also with all the audio so far. So
+        time stamps that jitter, or come from a clock that is a little too fast or slow, make no gap.
 
         Args:
-            start: Its time stamp, in seconds; `None` if it has none, and follows the one before.
-            length: In seconds.
-            after_damage: What can't be decoded is left out, and is not a gap.
+            start: The frame's time stamp, in seconds; `None` if it has none: then it follows the frame before.
+            length: The frame's length, in seconds.
+            after_damage: Whether damaged audio before the frame was left out: that is not a gap.
         """
         self.played += self._length
         self._length = length
@@ -319,13 +320,22 @@ class _Clock:
 def decode_whole(
     av: Any, data: bytes, rate: int, name: str, recognized: Callable[[], None]
 ) -> Tuple[bytes, Tuple[str, ...]]:
-    """Decodes a file of which all is there: the first track with a sound, in a mix where there is one.
+    """Decodes a whole file: the first track that isn't silent.
+
+    Mixes its channels; but if they cancel each other out, takes the loudest channel alone.
+
+    Args:
+        av: The module of PyAV.
+        data: The file.
+        rate: The sample rate of the PCM, in Hz.
+        name: What to call the file in messages.
+        recognized: Called once, as soon as a first piece of audio is decoded.
 
     Returns:
         The PCM and the warnings.
 
     Raises:
-        AudioError: It isn't audio, or nothing in it can be decoded.
+        AudioError: The file isn't audio, or nothing in it can be decoded.
     """
     told: List[bool] = []
 
@@ -373,7 +383,7 @@ def decode_whole(
 
 
 def _describe(stream: Any, index: int) -> str:
-    """Returns what tells a track from the others; the language is the file's own word, so only if it is one."""
+    """Describes a track for a message. Leaves out a language that isn't a code: the file may claim any text."""
     codec = stream.codec_context
     facts = (
         ["unknown codec"] if codec is None else [str(codec.name), f"{codec.sample_rate} Hz", f"{codec.channels} ch."]
@@ -381,7 +391,7 @@ def _describe(stream: Any, index: int) -> str:
     language = str(stream.language or "")
     if language.isalpha() and len(language) <= 3 and language != "und":
         facts.append(language)
-    # Up to 13, PyAV can't tell; in some later versions, it gives a flag that is no number.
+    # Up to version 13, PyAV's streams have no `disposition`; in some later versions, it is a flag, not a number.
     disposition = getattr(stream, "disposition", 0)
     if getattr(disposition, "value", disposition) & 1:
         facts.append("marked default")
@@ -389,16 +399,16 @@ def _describe(stream: Any, index: int) -> str:
 
 
 def _places(gaps: List[Tuple[float, float]]) -> str:
-    """Returns how long gaps are, and where: "4.0 s (4.0 at 1.0 s)"."""
+    """Returns how long gaps are, and where: "4.0 s (4 s at 1.0 s)"."""
     places = [f"{length:.2g} s at {start:.1f} s" for start, length in gaps[:3]]
     more = f" and {len(gaps) - 3} more" if len(gaps) > 3 else ""
     return f"{sum(length for _, length in gaps):.1f} s ({', '.join(places)}{more})"
 
 
 def _samples(frame: Any) -> bytes:
-    """Returns the samples of a frame of 16 bit, of all its channels in turn.
+    """Returns the samples of a 16-bit frame, its channels interleaved.
 
-    It must not be planar: PyAV reads beyond the planes of 8 channels and more, and the process dies.
+    The frame must not be planar: with 8 channels or more, PyAV reads beyond the planes, and the process dies.
     """
     return bytes(frame.planes[0])[: 2 * frame.layout.nb_channels * frame.samples]
 

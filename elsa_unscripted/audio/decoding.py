@@ -1,4 +1,4 @@
-"""PCM from anything: WAV samples and segments by pydub, all other formats by PyAV, or by pydub and ffmpeg.
+"""Makes PCM of audio: of WAV samples and segments with pydub, of other formats with PyAV, or with pydub and ffmpeg.
 
 Called by `recording`.
 """
@@ -18,13 +18,14 @@ from .wav import Pcm, header, problem_with_length
 
 __all__ = ["DECODED_RATE", "Decoded", "decode", "from_samples", "from_segment", "resample", "wav_samples", "widen"]
 
-DECODED_RATE = 16_000  # Hz: what the server converts everything to; more would only take longer to send
+DECODED_RATE = 16_000  # Hz; the server converts all audio to it, so a higher rate would only make packets larger
 
 _FLIP_SIGN = bytes(value ^ 0x80 for value in range(256))
-_LOWEST_BYTE = bytes(0xFF if highest > 0x7F else 0x00 for highest in range(256))  # pydub's, of a widened sample
-_BLOCK_BYTES = 3 * 2**18  # whole 24-bit samples; small, so that little of the audio is held twice
+# By the highest byte of a 24-bit sample: the lowest byte that pydub adds when it widens the sample to 32 bit.
+_LOWEST_BYTE = bytes(0xFF if highest > 0x7F else 0x00 for highest in range(256))
+_BLOCK_BYTES = 3 * 2**18  # whole samples of 3 and 4 bytes; small, so that little of the audio is held twice
 
-# pydub can't tell ffmpeg which formats to open; but what begins like this, ffmpeg never takes for a playlist.
+# pydub can't restrict the formats that ffmpeg opens, but ffmpeg takes no file that begins like this for a playlist.
 _SELF_CONTAINED = (*b"RIFF RIFX RF64 FORM fLaC OggS caff .snd #!AMR".split(), b"\x1a\x45\xdf\xa3")
 _MPEG_FRAMES = tuple(bytes([0xFF, second]) for second in (0xFB, 0xFA, 0xF3, 0xF2, 0xE3, 0xF1, 0xF9))
 
@@ -34,8 +35,8 @@ class Decoded(NamedTuple):
 
     Attributes:
         pcm: Whole frames. A view of the file's own bytes where these need no conversion.
-        format: How to read it.
-        warnings: Sentences on audio that was promised but isn't here, or that is here but wasn't promised.
+        format: The format of the PCM.
+        warnings: Sentences on audio that the header promises but that is missing, or that it doesn't promise.
     """
 
     pcm: Union[bytes, memoryview]
@@ -44,7 +45,7 @@ class Decoded(NamedTuple):
 
     @property
     def seconds(self) -> float:
-        """The time it takes to play, in seconds."""
+        """How long the audio is, in seconds."""
         return len(self.pcm) // self.format.frame_width / self.format.sample_rate
 
 
@@ -52,14 +53,20 @@ class Decoded(NamedTuple):
 
 
 def from_samples(samples: Union[bytes, memoryview], wav: Pcm, name: str) -> Decoded:
-    """Returns the audio of a WAV file whose samples were taken out by `wav_samples()`."""
+    """Returns the audio of a WAV file.
+
+    Args:
+        samples: The samples, from `wav_samples()`.
+        wav: What `find_pcm()` found.
+        name: What to call the file in messages.
+    """
     width = 4 if wav.bits == 24 else wav.bits // 8
     segment = import_audio_segment()(samples, sample_width=width, frame_rate=wav.sample_rate, channels=wav.channels)
     return from_segment(segment, name)._replace(warnings=wav.warnings)
 
 
 def wav_samples(view: memoryview, wav: Pcm) -> Union[bytes, memoryview]:
-    """Returns a WAV's samples as `AudioSegment` holds them: 8-bit ones signed, 24-bit ones in 32 bit."""
+    """Returns a WAV's samples as `AudioSegment` holds them: 8-bit samples signed, 24-bit samples widened to 32 bit."""
     if wav.bits in (16, 32):
         return view  # not a copy: recordings are large, and there may be a thousand of them
     convert = _flip_sign if wav.bits == 8 else widen if wav.width == 3 else _raise
@@ -74,8 +81,8 @@ def _flip_sign(samples: bytes) -> bytes:
 
 
 def widen(samples: bytes) -> bytes:
-    """Returns samples of 24 bit as samples of 32 bit."""
-    # To the bytes that pydub makes; its own loop takes seconds for a minute of music.
+    """Returns 24-bit samples as 32-bit samples, as pydub would."""
+    # pydub's own loop takes seconds for a minute of music.
     lowest, middle, highest = samples[0::3], samples[1::3], samples[2::3]
     wide = bytearray(4 * len(lowest))
     wide[0::4], wide[1::4], wide[2::4], wide[3::4] = highest.translate(_LOWEST_BYTE), lowest, middle, highest
@@ -83,7 +90,7 @@ def widen(samples: bytes) -> bytes:
 
 
 def _raise(samples: bytes) -> bytes:
-    # From the lower three of four bytes to the upper ones.
+    # Moves each sample from the lower three of its four bytes to the upper three.
     raised = bytearray(len(samples))
     raised[1::4], raised[2::4], raised[3::4] = samples[0::4], samples[1::4], samples[2::4]
     raised[0::4] = raised[3::4].translate(_LOWEST_BYTE)
@@ -93,7 +100,7 @@ def _raise(samples: bytes) -> bytes:
 def from_segment(segment: Any, name: str) -> Decoded:
     pcm, rate, channels, width = segment.raw_data, segment.frame_rate, segment.channels, segment.sample_width
     if not (isinstance(pcm, memoryview) and pcm.readonly):
-        pcm = bytes(pcm)  # the caller's own buffer may change while it is sent
+        pcm = bytes(pcm)  # a copy: the caller may change its own buffer while it is sent
     frame_width = channels * width
     if width not in (1, 2, 4) or not 0 < frame_width < 2**16 or not 0 < rate * frame_width < 2**32:
         facts = f"{channels} channels, {rate} Hz, {8 * width} bit"
@@ -114,12 +121,12 @@ def decode(data: bytes, rate: int, name: str, recognized: Callable[[], None]) ->
 
     Args:
         data: The file.
-        rate: The sample rate that is wanted, in Hz; pydub and ffmpeg keep that of the file.
-        name: What to call it in messages.
-        recognized: Called as soon as the first of its audio is decoded.
+        rate: The sample rate to decode to, in Hz; but pydub and ffmpeg keep the file's own rate.
+        name: What to call the file in messages.
+        recognized: Called as soon as PyAV has decoded a first piece of audio; never called with ffmpeg.
 
     Raises:
-        AudioError: Nothing in it can be decoded, or nothing installed decodes it.
+        AudioError: Nothing in the file can be decoded, or nothing installed decodes it.
     """
     av = import_pyav()
     if av is not None:
@@ -146,7 +153,7 @@ def _decode_with_ffmpeg(data: bytes, name: str) -> Decoded:
         segment = import_audio_segment().from_file(io.BytesIO(data))
     except AudioError:
         raise
-    except Exception as error:  # pydub lets out whatever ffprobe's and ffmpeg's output makes it stumble over
+    except Exception as error:  # pydub may raise anything over the output of ffprobe and ffmpeg
         if raised_by_handler(error):
             raise
         reason = (str(error).strip() or repr(error)).splitlines()[-1]
@@ -156,21 +163,21 @@ def _decode_with_ffmpeg(data: bytes, name: str) -> Decoded:
 
 def _is_self_contained(data: bytes) -> bool:
     if data[:3] == b"ID3" and len(data) > 10:
-        # ffmpeg judges by what lies behind the tag, whose length is in four bytes of seven bits.
+        # ffmpeg judges by the bytes after the tag, whose length is in four bytes of seven bits each.
         length = sum((byte & 0x7F) << shift for byte, shift in zip(data[6:10], (21, 14, 7, 0)))
         data = data[10 + length : 26 + length]
     return data.startswith(_SELF_CONTAINED + _MPEG_FRAMES) or data[4:8] == b"ftyp"
 
 
 def _look(data: bytes) -> str:
-    """Returns, for a message, what bytes may be that aren't audio: a failed download, a name."""
+    """Returns a hint for a message if the bytes are text, such as a failed download or a file's name; else ""."""
     start = data[:1000].lstrip(b"\xef\xbb\xbf \t\r\n")
     if not start or any(byte < 32 and byte not in b"\t\n\r" for byte in start):
         return ""
     try:
         start.decode("utf-8")
     except UnicodeDecodeError as error:
-        if error.start < len(start) - 3:  # else the last character was cut
+        if error.start < len(start) - 3:  # else only the last character was cut in two
             return ""
     kind = "HTML or XML" if start[:1] == b"<" else "JSON" if start[:1] in (b"{", b"[") else "text"
     return f" (it looks like {kind})"

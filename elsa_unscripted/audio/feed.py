@@ -1,7 +1,7 @@
 """`Feed`: live PCM goes in, in pieces of any size; packets come out, each as soon as it is full.
 
-Filled by whatever gives live audio (`live`, and `exchange.stream`), emptied by who sends it. It has no thread, no lock
-and no wait: those who use it from two threads take turns.
+`live` and `pushed` fill it, and draw packets from it. It has no thread and no lock, and never waits: `live`, which uses
+it in two threads, has a lock for that.
 """
 
 from __future__ import annotations
@@ -18,32 +18,32 @@ from .wav import header
 __all__ = ["BUFFER_SECONDS", "MAX_SECONDS", "PATIENCE", "Feed", "checked_limit"]
 
 MAX_SECONDS = 150.0  # s: a forgotten microphone must not be billed for hours; the service is said to take no more
-BUFFER_SECONDS = 30.0  # s of audio that wait to be sent, at most: longer than any healthy handshake
+BUFFER_SECONDS = 30.0  # s; the most audio that waits to be sent: longer than any healthy handshake takes
 
-# A source that gives just `max_seconds` has ended by itself, if it ends within this time.
-_LAST_LOOK = 0.1  # s
+# s: if a source ends within this time after it gave `max_seconds` of audio, it was not cut off by the limit.
+_LAST_LOOK = 0.1
 
-PATIENCE = 3600.0  # s of a wait that only a wake-up ends, and that then begins anew
+PATIENCE = 3600.0  # s; the longest single wait in a loop that waits for a wake-up
 
 Data = Union[bytes, bytearray, memoryview]
 
 
 class Feed:
-    """Audio between who gives it and who sends it.
+    """The audio that a source has given and that was not sent yet.
 
     Attributes:
-        format: Of the PCM in the packets; `None` until `expect()`.
+        format: The format of the PCM in the packets; `None` until `expect()`.
         began: When the first audio came, on the monotonic clock; `None` before.
         ended_by: What ended the audio: `"source"` or `"limit"`; `None` while it comes.
-        warnings: Sentences on what was left out.
+        warnings: Sentences on audio that was left out.
     """
 
     def __init__(self, chunk_seconds: float, max_seconds: Optional[float]) -> None:
-        """Makes an empty one.
+        """Makes an empty feed.
 
         Args:
             chunk_seconds: Seconds of audio in a packet.
-            max_seconds: Bounds the audio, and the time since the first of it; `None` for no bound.
+            max_seconds: The most seconds of audio, and of time since the first audio; `None` for no bound.
         """
         self.format: Optional[Format] = None
         self.began: Optional[float] = None
@@ -53,30 +53,30 @@ class Feed:
         self._max_seconds = math.inf if max_seconds is None else max_seconds
         self._packets: Deque[Packet] = deque()
         self._convert: Optional[Callable[[bytes], bytes]] = None
-        self._raw = b""  # what came and isn't converted yet: less than a frame
-        self._raw_width = 0  # bytes in a frame of that
-        self._pcm = bytearray()  # what isn't in a packet yet
-        self._width = 1  # bytes in a frame of that
+        self._raw = b""  # bytes that are not converted yet: less than a frame
+        self._raw_width = 0  # bytes in a frame of `_raw`
+        self._pcm = bytearray()  # PCM that is not in a packet yet
+        self._width = 1  # bytes in a frame of `_pcm`
         self._full = 0  # bytes of `_pcm` at which the next packet is full
-        self._cut_frames = 0  # in all packets so far
+        self._cut_frames = 0  # frames in all packets so far
         self._taken_frames = 0
         self._count = 0  # packets so far
         self._max_frames: float = math.inf
         self._at_limit: Optional[float] = None  # when the last frame came that `max_seconds` allows
-        self._frames, self._parts = 0, 1  # in a packet: their quotient
+        self._frames, self._parts = 0, 1  # their quotient is the number of frames in a packet
         self._header = b""
         self._header_size = -1
 
     def expect(
         self, audio_format: Format, raw_width: int = 0, convert: Optional[Callable[[bytes], bytes]] = None
     ) -> None:
-        """Tells what the audio is like, before the first of it.
+        """Sets the format; call it before the first `add()`.
 
         Args:
-            audio_format: Of the PCM in the packets.
-            raw_width: Bytes in a frame of what is added.
-            convert: Makes PCM of whole frames of what is added, at each call of `add()`; `b""` asks for what it may
-                have kept back, at the end. `None` if what is added is PCM.
+            audio_format: The format of the PCM in the packets.
+            raw_width: Bytes in a frame of the data that `add()` gets.
+            convert: Converts whole frames of that data to PCM; at the end, it gets `b""`, and returns the rest that it
+                has kept back. `None` if that data needs no conversion.
         """
         self.format = audio_format
         self._raw_width, self._convert = raw_width, convert
@@ -89,23 +89,23 @@ class Feed:
 
     @property
     def frame_count(self) -> int:
-        """Frames that have been given so far."""
+        """How many frames the source has given so far."""
         return self._cut_frames + len(self._pcm) // self._width
 
     @property
     def backlog(self) -> float:
-        """Seconds of audio that wait."""
+        """Seconds of audio that were not taken yet."""
         if self.format is None:
             return 0.0
         return (self.frame_count - self._taken_frames) / self.format.sample_rate
 
     @property
     def has_packet(self) -> bool:
-        """Whether `take()` would return one."""
+        """Whether `take()` would return a packet."""
         return bool(self._packets)
 
     def add(self, data: Data) -> None:
-        """Takes what the source gives: any number of bytes. Beyond the limit, they end the audio."""
+        """Takes any number of bytes from the source. The first bytes beyond `max_seconds` end the audio."""
         if self.ended_by is not None or not data:
             return
         if self.began is None:
@@ -124,7 +124,7 @@ class Feed:
         self._cut_full_packets()
 
     def end(self) -> None:
-        """Takes the end of the source."""
+        """Ends the audio, since the source has ended."""
         if self.ended_by is not None:
             return
         excess = len(self._raw)
@@ -138,12 +138,12 @@ class Feed:
         self._flush("source")
 
     def look_at_clock(self) -> None:
-        """Ends the audio if its time is over."""
+        """Ends the audio if the time since the first audio has reached `max_seconds`."""
         if self.time_left() <= 0.0:
             self._flush("limit")
 
     def time_left(self) -> float:
-        """Returns in how many seconds the audio's time is over."""
+        """Returns the seconds until `look_at_clock()` ends the audio."""
         if self.began is None or self.ended_by is not None:
             return math.inf
         if self._at_limit is not None:
@@ -159,7 +159,7 @@ class Feed:
         return packet
 
     def drop(self) -> None:
-        """Forgets what wasn't taken."""
+        """Forgets the audio that wasn't taken."""
         self._packets.clear()
         self._pcm, self._raw, self._convert = bytearray(), b"", None
 
@@ -183,7 +183,7 @@ class Feed:
             self._plan()
 
     def _plan(self) -> None:
-        """Works out where the next packet ends: the boundaries are those of `packets.cut()`."""
+        """Works out where the next packet ends, with the same boundaries as `packets.cut()`."""
         boundary = min((self._count + 1) * self._frames // self._parts, self._max_frames)
         self._full = int(boundary - self._cut_frames) * self._width
 
@@ -203,7 +203,7 @@ def checked_limit(max_seconds: object) -> Optional[float]:
     """Returns `max_seconds` as an option of a live source.
 
     Raises:
-        ConfigError: It is neither a number above 0 nor `None`.
+        ConfigError: `max_seconds` is neither a number above 0 nor `None`.
     """
     if max_seconds is None:
         return None

@@ -1,4 +1,4 @@
-"""`GrowingWav`: the WAV file of what was sent of live speech, whole and readable after each packet. Used by `save=`."""
+"""`GrowingWav`: a WAV file of the live speech that was sent, readable after each packet. For `live`, option `save`."""
 
 from __future__ import annotations
 
@@ -14,20 +14,20 @@ from .wav import header
 __all__ = ["GrowingWav"]
 
 HEADER_BYTES = 44
-MOST_BYTES = 2**32 - 1 - HEADER_BYTES  # what a WAV header can tell; what comes after that is left out
+MOST_BYTES = 2**32 - 1 - HEADER_BYTES  # of PCM, the most that a WAV header can tell; later audio is left out
 
 
 class GrowingWav:
-    """Written in place, packet by packet: first the PCM, then the header, which counts only what is there.
+    """A WAV file that grows packet by packet: `add()` first writes the PCM, then a header that counts it.
 
-    So the file is readable whenever the process is killed. Only the thread that sends writes.
+    So the file is readable even if the process is killed. Only the thread that sends calls `add()`.
     """
 
     def __init__(self, path: Union[str, os.PathLike[str]]) -> None:
-        """Opens the file; an older one keeps what it holds until the first packet.
+        """Opens the file. An older file keeps its contents until the first packet.
 
         Raises:
-            ConfigError: It can't be written.
+            ConfigError: The file can't be written.
         """
         try:
             self._path = os.fspath(path)
@@ -43,10 +43,14 @@ class GrowingWav:
         self._size = 0
 
     def add(self, wav: bytes, audio_format: Format) -> Optional[str]:
-        """Adds what is in a packet, a WAV file with a header of 44 bytes.
+        """Adds the audio of a packet.
+
+        Args:
+            wav: The packet's data: a WAV file with a header of 44 bytes.
+            audio_format: The format of its PCM.
 
         Returns:
-            Why it couldn't be added, once; after that, nothing more is.
+            A sentence if writing has failed, once; after that, this does nothing. Else `None`.
         """
         file, pcm = self._file, memoryview(wav)[HEADER_BYTES:]
         if file is None:
@@ -73,7 +77,7 @@ class GrowingWav:
         return None
 
     def close(self) -> None:
-        """Closes the file; removes one that wasn't there before and got nothing. May be called again."""
+        """Closes the file; deletes it if it is new and got no audio. May be called again."""
         file, self._file = self._file, None
         if file is None:
             return
@@ -84,7 +88,7 @@ class GrowingWav:
 
 
 def _write(file: BinaryIO, at: int, data: Union[bytes, memoryview]) -> None:
-    """Writes all of the data: an unbuffered file may take less of it."""
+    """Writes all of the data; one `write()` of an unbuffered file may take only a part."""
     file.seek(at)
     view = memoryview(data)
     while view:

@@ -1,4 +1,4 @@
-"""What can be measured of audio: whether it is silent, and how loud its channels are. Called by the rest of `audio`."""
+"""Measures whether audio is silent, and how loud its channels are. For `container` and `recording`."""
 
 from __future__ import annotations
 
@@ -9,17 +9,17 @@ __all__ = ["Balance", "is_silent"]
 
 _BLOCK_BYTES = 2**16
 
-# A channel alone makes about 1 ÷ channels of a mix: -6 dB in stereo. A mix that is this many times quieter again than
-# its loudest channel would be in it by itself, has lost that channel to another one of opposite phase.
+# If only one channel has sound, the mix is about 1 ÷ channels as loud as that channel: -6 dB in stereo. A mix at least
+# this many times quieter than that has lost its loudest channel to another one of opposite phase.
 _CANCELLED = 4
 
-_AUDIBLE = 30  # of 32768, as root mean square, -61 dB: below it nobody speaks, and rounding may make a mix silent
+_AUDIBLE = 30  # of 32768, root mean square, -61 dB: quieter audio is no speech, and rounding may make its mix silent
 
-_STEP = 7  # every seventh sample tells how loud a frame is
+_STEP = 7  # to measure every seventh sample of a frame is enough
 
 
 def is_silent(pcm: Union[bytes, memoryview], frame_width: int) -> bool:
-    """Returns whether all frames are the same, zeros most likely: 0.1 ms for a minute, and for speech no time at all.
+    """Returns whether all frames are the same, most likely zeros. Takes 0.1 ms for a silent minute, less for speech.
 
     Args:
         pcm: Whole frames.
@@ -31,10 +31,10 @@ def is_silent(pcm: Union[bytes, memoryview], frame_width: int) -> bool:
 
 
 class Balance:
-    """How loud the channels of a recording are, and their mix: an estimate, from some of its frames.
+    """Estimates from some frames of a recording how loud its channels are, and how loud their mix is.
 
-    All of them would take as long as the decoding does. At the beginning they are taken a tenth of a second apart,
-    later further and further: 90 frames tell of 150 s.
+    To measure all frames would take as long as to decode them. The first frames are taken a tenth of a second apart,
+    later ones further and further apart: 90 frames for 150 s.
     """
 
     def __init__(self) -> None:
@@ -45,7 +45,7 @@ class Balance:
 
     @property
     def channels(self) -> int:
-        """How many there are; 0 if they weren't measured."""
+        """How many channels there are; 0 if none was measured."""
         return len(self._parts)
 
     def is_due(self, seconds: float) -> bool:
@@ -53,12 +53,12 @@ class Balance:
         return seconds >= self._next
 
     def add(self, seconds: float, all_channels: bytes, mix: bytes) -> None:
-        """Adds a frame that begins at `seconds`: its channels, sample by sample, and their mix, both of 16 bit."""
+        """Adds a frame that begins at `seconds`: its channels interleaved, and their mix, both of 16 bit."""
         self._next = 1.05 * seconds + 0.1
         channels = len(all_channels) // len(mix)
         if not self._parts:
             self._parts = [0] * channels
-        if channels == len(self._parts):  # else the stream has changed its layout: the first one is measured
+        if channels == len(self._parts):  # else the number of channels has changed: only the first layout is measured
             samples, mixed = array.array("h", all_channels), array.array("h", mix)[::_STEP]
             self._count += len(mixed)
             self._mix += _energy(mixed)
@@ -66,7 +66,7 @@ class Balance:
                 self._parts[channel] += _energy(samples[channel :: channels * _STEP])
 
     def survivor(self) -> Optional[int]:
-        """Returns the loudest channel if the channels cancel each other out when they are mixed; else `None`."""
+        """Returns the loudest channel (from 0) if the channels cancel each other out in the mix; else `None`."""
         loudest = max(self._parts, default=0)
         if loudest <= _AUDIBLE**2 * self._count or self._mix * (_CANCELLED * len(self._parts)) ** 2 >= loudest:
             return None

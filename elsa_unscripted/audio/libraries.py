@@ -1,4 +1,4 @@
-"""pydub and PyAV, each imported only when a recording needs it. Called by the other modules of `audio`."""
+"""Imports pydub and PyAV, each only when a recording needs it. Called by `decoding` and `recording`."""
 
 from __future__ import annotations
 
@@ -22,8 +22,8 @@ def import_audio_segment() -> Any:
     Raises:
         AudioError: pydub can't be imported, or another module has its name.
     """
-    # pydub warns on import that there is no ffmpeg, which WAV doesn't need, and Python warns of its old syntax. The
-    # warning filters are the whole process's: changed for this one import only, by one thread at a time.
+    # On import, pydub warns if there is no ffmpeg, which WAV doesn't need, and Python warns of pydub's old syntax. The
+    # warning filters belong to the whole process: change them for this import only, in one thread at a time.
     try:
         with importing():
             if "pydub" not in sys.modules:
@@ -42,7 +42,7 @@ def import_audio_segment() -> Any:
 
 
 def is_audio_segment(source: object) -> bool:
-    """Returns whether a source is a `pydub.AudioSegment`. Whoever has one has imported pydub: this doesn't."""
+    """Returns whether a source is a `pydub.AudioSegment`. Doesn't import pydub: whoever has a segment has done so."""
     kind = getattr(sys.modules.get("pydub"), "AudioSegment", None)
     return isinstance(kind, type) and isinstance(source, kind)
 
@@ -51,7 +51,7 @@ def import_pyav() -> Any:
     """Returns PyAV, the module `av`; `None` if it isn't installed.
 
     Raises:
-        AudioError: It is installed and can't be imported, or another module has its name.
+        AudioError: PyAV is installed but can't be imported, or another module has its name.
     """
     try:
         with importing():
@@ -65,5 +65,5 @@ def import_pyav() -> Any:
     if all(hasattr(av, name) for name in ("open", "AudioResampler", "FFmpegError", "__version__")):
         return av
     if getattr(av, "__file__", None) is None:
-        return None  # a folder called av: Python takes any folder for a package, if it finds no better one
+        return None  # a folder named av: Python takes it for a package if it finds no other
     raise AudioError(another_module(av, "av"))

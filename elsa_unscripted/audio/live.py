@@ -2,9 +2,9 @@
 
     the source's thread: piece → Feed ──► the thread that sends: packets()
 
-The source is foreign code, and may block for ever. So a daemon thread of its own draws from it; the thread that sends
-notices when the source has been silent for too long, and whoever calls `close()` waits for neither. A thread that is
-stuck in foreign code can't be ended: it is left alone, and ends with the source.
+The source is the caller's code, and may block for ever. So a daemon thread of its own draws from it; the thread that
+sends notices when the source has been silent for too long. `close()` waits for neither thread. A thread that is stuck
+in the source's code can't be ended: nobody waits for it, and it ends when the source returns.
 """
 
 from __future__ import annotations
@@ -29,16 +29,16 @@ from .unpacking import raw_format, unpack
 
 __all__ = ["SOURCE_TIMEOUT", "Live", "LiveAudio"]
 
-SOURCE_TIMEOUT = 10.0  # s without audio: whoever speaks pauses for less, and a microphone gives its silence
+SOURCE_TIMEOUT = 10.0  # s without audio: speakers pause for less, and a microphone gives audio even in silence
 
-_LAST_WAIT = 0.05  # s that close() gives a source that is in foreign code
+_LAST_WAIT = 0.05  # s for which join() waits for a thread that is in the source's code
 
 
 class Live:
-    """What `LiveAudio` and `pushed.PushedAudio` have in common: a `packets.LiveSource`, but for what gives it audio.
+    """The common part of `LiveAudio` and `pushed.PushedAudio`; each adds the rest of `packets.LiveSource`.
 
     Attributes:
-        seconds: `None`: nobody knows how long it will be.
+        seconds: `None`, since nobody knows how long the audio will be.
     """
 
     seconds: Optional[float] = None
@@ -47,7 +47,7 @@ class Live:
         self._max_seconds = checked_limit(max_seconds)
         self._save = save
         self._copy: Optional[GrowingWav] = None
-        self._feed = Feed(1.0, None)  # begin() makes the one that counts
+        self._feed = Feed(1.0, None)  # begin() replaces it
 
     def begin(self, chunk_seconds: float) -> None:
         """Opens `save`, and makes the feed.
@@ -64,45 +64,45 @@ class Live:
 
     @property
     def format(self) -> Format:
-        """Of the PCM that is sent; of a container, known when its first audio has come."""
+        """The format of the PCM that is sent. Raises `AudioError` before it is known: see `Feed.expect()`."""
         if self._feed.format is None:
             raise AudioError("the live source hasn't said yet what its audio is like")
         return self._feed.format
 
     @property
     def frame_count(self) -> int:
-        """Frames that the source has given."""
+        """How many frames the source has given so far."""
         return self._feed.frame_count
 
     @property
     def warnings(self) -> Tuple[str, ...]:
-        """Sentences on what was left out."""
+        """Sentences on audio that was left out, and on other problems."""
         return tuple(self._feed.warnings)
 
     @property
     def ended_by(self) -> Optional[str]:
-        """`"source"` or `"limit"`; `None` while audio comes."""
+        """What ended the audio: `"source"` or `"limit"`; `None` while audio comes."""
         return self._feed.ended_by
 
     @property
     def began(self) -> Optional[float]:
-        """When the source gave the first audio, on the monotonic clock."""
+        """When the source gave the first audio, on the monotonic clock; `None` before."""
         return self._feed.began
 
     @property
     def max_seconds(self) -> float:
-        """The bound that it was given; infinity for none."""
+        """The option `max_seconds`; infinity for no bound."""
         return math.inf if self._max_seconds is None else self._max_seconds
 
     def note_sent(self, packet: Packet) -> None:
-        """Takes a packet that has left, in the thread that sends: for `save=`."""
+        """Writes a packet that was sent to `save`; called in the thread that sends."""
         if self._copy is not None:
             problem = self._copy.add(packet.data, self.format)
             if problem is not None:
                 self._warn(problem)
 
     def join(self) -> None:
-        """Closes `save=`."""
+        """Closes `save`."""
         if self._copy is not None:
             self._copy.close()
 
@@ -112,10 +112,10 @@ class Live:
 
 
 class LiveAudio(Live):
-    """Speech as it is spoken: give it to `score()` in place of a recording. It serves once.
+    """Speech as it is spoken: give it to `score()` in place of a recording. It can be used only once.
 
-    Its packets are sent as soon as they are full, and what piled up while connecting is caught up with. The audio ends
-    with the source, when the server has heard the end of the speech, or with `max_seconds`.
+    Packets are sent as soon as they are full; those that pile up while connecting are sent at once after that. The
+    audio ends when the source ends, when the server has heard the end of the speech, or after `max_seconds`.
 
     Example:
         >>> from elsa_unscripted import LiveAudio, score
@@ -138,23 +138,23 @@ class LiveAudio(Live):
         source_timeout: float = SOURCE_TIMEOUT,
         save: Union[str, os.PathLike[str], None] = None,
     ) -> None:
-        """Notes what to draw from; nothing is drawn before `score()`.
+        """Keeps the source; `score()` begins to draw from it.
 
         Args:
             source: An iterable of bytes-like pieces of any size, or an object with `read(n)` or `read1(n)`: raw
-                little-endian PCM, or a file as it is being written. It is drawn from in a thread of its own. Its end
-                is that of the iterable, or `b""` from `read`. A file is not closed; of an iterator, `close()` is
-                called if it has one.
-            sample_rate: Hz of raw PCM. `None` for a file that says so itself: WAV, and with the extra `formats` webm,
-                ogg, mp3, flac, fragmented mp4.
-            channels: Of raw PCM.
+                little-endian PCM, or a file as it is being written. It is drawn from in a thread of its own. It ends
+                when the iterable does, or when `read` returns `b""`. A file is not closed; an iterator is, if it has
+                `close()`.
+            sample_rate: Hz of raw PCM. `None` for a file, whose header tells it: WAV, and with the extra `formats`
+                webm, ogg, mp3, flac, fragmented mp4.
+            channels: Channels of raw PCM.
             sample_width: Bytes in a sample of raw PCM: 1 (unsigned), 2, 3 or 4 (signed).
-            max_seconds: Bounds the audio, and the time since the first of it; `None` for no bound.
+            max_seconds: The most seconds of audio, and of time since the first audio; `None` for no bound.
             source_timeout: Seconds without audio after which the source counts as failed.
-            save: A path that gets the WAV of exactly what was sent, readable at any time.
+            save: The path for a WAV file of exactly what was sent; the file is readable at any time.
 
         Raises:
-            ConfigError: An option is wrong, or the source is none.
+            ConfigError: An option is wrong, or `source` isn't one.
         """
         super().__init__(max_seconds, save)
         check_source(source)
@@ -165,24 +165,24 @@ class LiveAudio(Live):
             raise ConfigError(f"source_timeout must be a number of seconds above 0, not {source_timeout!r}")
         self._source: Any = source
         self._source_timeout = float(source_timeout)
-        self._turn = threading.Lock()  # guards the feed and the next; never held while anything waits
+        self._turn = threading.Lock()  # guards the feed and `_failure`; no thread waits while it holds this
         self._failure: Optional[AudioError] = None
         self._used = False
         self._closed = False
-        # Since when the source has given nothing; `None` while it waits for us.
+        # Since when the source has given nothing; `None` while its thread waits for room in the feed.
         self._silent_since: Optional[float] = None
-        self._is_in_source = False  # the thread is in foreign code
+        self._is_in_source = False  # its thread is in the source's code
         self._thread: Optional[threading.Thread] = None
         self._gone = False  # the thread has nothing left to do
-        self._arrival: Mailbox[None] = Mailbox()  # wakes who waits for a packet
+        self._arrival: Mailbox[None] = Mailbox()  # wakes `packets()`
         self._room: Mailbox[None] = Mailbox()  # wakes the source's thread when there is room again
-        self._leave: Mailbox[None] = Mailbox()  # wakes who waits for the source's thread
+        self._leave: Mailbox[None] = Mailbox()  # wakes `join()`
 
     def claim(self) -> None:
-        """Notes that it is being used.
+        """Notes that this is used now. Called by `Client.score()`.
 
         Raises:
-            AudioError: It has been used.
+            AudioError: It was used before.
         """
         used, self._used = self._used, True
         if used:
@@ -201,7 +201,7 @@ class LiveAudio(Live):
         """
         self.begin(chunk_seconds)
         self._silent_since = time.monotonic()
-        # A daemon: it may be stuck in foreign code when the interpreter exits.
+        # A daemon: it may be stuck in the source's code when the interpreter exits.
         self._thread = threading.Thread(target=self._run, args=(sample_rate,), name="elsa-source", daemon=True)
         try:
             start_thread(self._thread)
@@ -213,11 +213,11 @@ class LiveAudio(Live):
         """Yields packets as they come, in the thread that sends; waits for them.
 
         Args:
-            chunk_seconds: Has been told to `start()`.
+            chunk_seconds: Not used: `start()` got it.
 
         Raises:
-            AudioError: The source has failed, fell silent, gave no audio, or was closed. It overtakes the packets
-                that are left: to grade half an answer would be worse.
+            AudioError: The source failed, fell silent, gave no audio, or was closed. Raised even if packets are left:
+                to grade half an answer would be worse.
         """
         while True:
             with self._turn:
@@ -229,7 +229,7 @@ class LiveAudio(Live):
                 try:
                     raise failure
                 finally:
-                    del failure  # it refers to this frame by its traceback; a circle would keep the audio
+                    del failure  # its traceback refers to this frame; a circle would keep the audio
             if self._closed:
                 raise AudioError("the live source was closed while it was being sent")
             if not ended and self._silence() > self._source_timeout:
@@ -250,13 +250,13 @@ class LiveAudio(Live):
                     self._arrival.get(max(min(until, PATIENCE), 0.0))
 
     def close(self) -> None:
-        """Ends it, from any thread: whoever draws packets gets an error. What was given to it stays open."""
+        """Makes `packets()` raise an error; any thread may call this. Doesn't close the source."""
         self._closed = True
         for bell in (self._arrival, self._room):
             bell.put(None)
 
     def join(self) -> None:
-        """Waits for the source's thread after `close()`, unless it is stuck in foreign code; closes `save=`."""
+        """Call it after `close()`: waits for the source's thread, if it isn't stuck in the source; closes `save`."""
         thread = self._thread
         if thread is not None and not self._gone:
             with contextlib.suppress(queue.Empty):
@@ -273,7 +273,7 @@ class LiveAudio(Live):
         since = self._silent_since
         return 0.0 if since is None else time.monotonic() - since
 
-    # The source's thread.
+    # In the source's thread.
 
     def _run(self, sample_rate: Optional[int]) -> None:
         source = self._source
@@ -290,7 +290,7 @@ class LiveAudio(Live):
             self._leave.put(None)
 
     def _draw(self, pieces: Generator[Any, None, None]) -> None:
-        with contextlib.closing(pieces):  # and so the source's own iterator, in this thread
+        with contextlib.closing(pieces):  # which also closes the source's iterator, in this thread
             for piece in pieces:
                 view = memoryview(piece)
                 for start in range(0, len(view), MOST_BYTES):
@@ -326,11 +326,11 @@ class LiveAudio(Live):
                 self._failure = failure
 
     def enter_source(self) -> None:
-        """Notes that foreign code is about to run."""
+        """Notes that the source's code is about to run."""
         self._is_in_source = True
 
     def leave_source(self, size: int) -> bool:
-        """Notes what foreign code has given; returns whether more is wanted."""
+        """Notes how many bytes the source's code gave; returns whether to draw more."""
         self._is_in_source = False
         if size:
             self._silent_since = time.monotonic()

@@ -1,4 +1,4 @@
-"""What the wire carries: packets, and the source that gives them. Drawn by `exchange.sender` from a `Recording`."""
+"""`Packet`, and `Source`, which packets are drawn from; cuts PCM into packets. For all of `audio`, and `exchange`."""
 
 from __future__ import annotations
 
@@ -11,10 +11,10 @@ __all__ = ["Format", "LiveSource", "Packet", "Source", "cut", "frames_per_packet
 
 
 class Format(NamedTuple):
-    """How PCM is to be read: what a WAV header says of it.
+    """The format of PCM, as a WAV header tells it.
 
     Attributes:
-        sample_rate: Hz.
+        sample_rate: Frames in a second (Hz).
         channels: Samples in a frame.
         sample_width: Bytes in a sample: 1, 2 or 4. Samples of one byte are unsigned, wider ones signed, little-endian.
     """
@@ -30,7 +30,7 @@ class Format(NamedTuple):
 
 
 class Packet(NamedTuple):
-    """A piece of audio as it is sent.
+    """A piece of audio, as it is sent.
 
     Attributes:
         data: A complete WAV file: a header of 44 bytes, then the PCM.
@@ -42,13 +42,13 @@ class Packet(NamedTuple):
 
 
 class Source(Protocol):
-    """What packets are drawn from: a `Recording`, or audio that is live.
+    """Audio that can be drawn as packets: a `Recording`, or live audio.
 
     Attributes:
-        format: Of the PCM in the packets; of a container that is still coming, known with the first packet.
-        seconds: How long it is; `None` while nobody knows.
-        frame_count: Frames that have been given so far; of a recording, all.
-        warnings: Sentences on audio that was promised but isn't there, or that is there but wasn't promised.
+        format: The format of the PCM in the packets; for a live container, known with the first packet.
+        seconds: How long the audio is, in seconds; `None` while nobody knows.
+        frame_count: Frames of audio: in all for a recording, given so far for live audio.
+        warnings: Sentences on audio that the header promises but that is missing, or that it doesn't promise.
     """
 
     @property
@@ -66,22 +66,22 @@ class Source(Protocol):
     def packets(self, chunk_seconds: float) -> Iterator[Optional[Packet]]:
         """Yields the audio in packets of `chunk_seconds`, the last one shorter; each has at least one frame.
 
-        One that is live, and doesn't wait, yields `None` while there is none.
+        Live audio that never waits (`pushed.PushedAudio`) yields `None` while no packet is full.
         """
         ...
 
     def close(self) -> None:
-        """Ends `packets()`, from any thread. Whoever opened a file or a device closes it."""
+        """Ends `packets()`; any thread may call this. Doesn't close a file or a device: whoever opened it does."""
         ...
 
 
 class LiveSource(Source, Protocol):
-    """A source that is spoken while it is sent.
+    """A source whose audio is spoken while it is sent.
 
     Attributes:
         began: When the first audio came, on the monotonic clock; `None` before.
         ended_by: What ended the audio: `"source"` or `"limit"`; `None` while it comes.
-        max_seconds: Bounds the audio, and the time since the first of it; infinity for no bound.
+        max_seconds: The most seconds of audio, and of time since the first audio; infinity for no bound.
     """
 
     @property
@@ -94,31 +94,31 @@ class LiveSource(Source, Protocol):
     def max_seconds(self) -> float: ...
 
     def note_sent(self, packet: Packet) -> None:
-        """Takes a packet that has left, in the thread that sends."""
+        """Takes a packet that was sent; called in the thread that sends."""
         ...
 
     def join(self) -> None:
-        """Waits, after `close()`, until everything of it has ended that can be ended."""
+        """Call it after `close()`: waits for the source's thread, if it can be ended, and closes its own files."""
         ...
 
 
 def packet_count(frames: int, sample_rate: int, chunk_seconds: float) -> int:
-    """Returns how many packets `cut()` makes of so many frames."""
+    """Returns how many packets `cut()` makes of `frames` frames."""
     return -(-frames // frames_per_packet(sample_rate, chunk_seconds))
 
 
 def cut(pcm: Union[bytes, memoryview], audio_format: Format, chunk_seconds: float) -> Iterator[Packet]:
     """Cuts PCM into packets, one at a time.
 
-    Packet k holds the frames from ⌊k·chunk_seconds·sample_rate⌋ up to where packet k+1 begins; the last one,
-    what is left. So cuts the reference client, but for the tail, which it rounds to milliseconds.
+    Packet k holds the frames from ⌊k·chunk_seconds·sample_rate⌋ up to where packet k+1 begins; the last packet, the
+    frames that are left. The vendor's reference client cuts likewise, but rounds the last packet to milliseconds.
 
     Args:
         pcm: Whole frames.
-        audio_format: Of the PCM.
-        chunk_seconds: Seconds of audio in a packet; each has at least one frame, however short that makes them.
+        audio_format: The format of the PCM.
+        chunk_seconds: Seconds of audio in a packet; but each packet has at least one frame.
     """
-    # In integers: fractions would take longer than all the rest.
+    # Integers: to multiply a `Fraction` for each packet would take longer than all the rest.
     frames, parts = frames_per_packet(audio_format.sample_rate, chunk_seconds).as_integer_ratio()
     width = audio_format.frame_width
     headers: Dict[int, bytes] = {}
@@ -132,5 +132,5 @@ def cut(pcm: Union[bytes, memoryview], audio_format: Format, chunk_seconds: floa
 
 def frames_per_packet(sample_rate: int, chunk_seconds: float) -> Fraction:
     """Returns how many frames a packet has, as a fraction: packet k ends before frame ⌊(k+1) times that⌋."""
-    # Through its decimal digits 0.1 is exactly a tenth: no boundary shifts, however long the audio.
+    # From the decimal digits: so 0.1 is exactly a tenth, and no packet's boundary drifts, however long the audio.
     return max(Fraction(str(chunk_seconds)) * sample_rate, Fraction(1))

@@ -1,6 +1,6 @@
-"""What a live source gives, piece by piece, from whatever the caller has: an iterable, or an object with `read(n)`.
+"""Draws pieces of bytes from a live source: an iterable, or an object with `read(n)`.
 
-Drawn from by `live`, in the source's thread: all of the caller's code runs here.
+`live` calls `draw()` in the source's thread; only there the source's code runs. `exchange.stream` uses `plain_bytes()`.
 """
 
 from __future__ import annotations
@@ -14,18 +14,18 @@ from ..log import logger
 
 __all__ = ["MOST_BYTES", "Readable", "check_source", "draw", "plain_bytes"]
 
-MOST_BYTES = 2**16  # that are asked of a file at once, or looked at without looking at the clock
-FEW_BYTES = 1024  # that are asked of a file that may wait for as many: 32 ms of speech
+MOST_BYTES = 2**16  # to read at once; also the most that `live` adds without looking at the clock
+FEW_BYTES = 1024  # to read at once if `read()` may wait for all of them: 32 ms of speech
 
 
 class Readable(Protocol):
-    """A pipe, a socket's file, `sys.stdin.buffer`; one with `read1(n)` gives what is there without waiting for more."""
+    """A pipe, a socket's file, `sys.stdin.buffer`. If it has `read1(n)`, that is used: it doesn't wait for n bytes."""
 
     def read(self, size: int, /) -> bytes: ...
 
 
 class Watch(Protocol):
-    """Who wants to know when the caller's code runs."""
+    """Is told when the source's code runs; `LiveAudio` is one."""
 
     def enter_source(self) -> None:
         """Notes that foreign code is about to run."""
@@ -37,10 +37,10 @@ class Watch(Protocol):
 
 
 def draw(source: Any, watch: Watch) -> Iterator[bytes]:
-    """Yields what a source gives, but for empty pieces.
+    """Yields the pieces that a source gives, without empty ones.
 
     Raises:
-        AudioError: It gave something else than bytes. What its own code raises comes through.
+        AudioError: The source gave something other than bytes. Exceptions of the source's code come through.
     """
     read = getattr(source, "read1", None) or getattr(source, "read", None)
     if read is None:
@@ -89,16 +89,16 @@ def _iterate(source: Any, watch: Watch) -> Iterator[bytes]:
         if callable(close) and not hasattr(iterator, "read"):
             try:
                 close()
-            except Exception as error:  # noqa: BLE001 - the audio is over, and so nobody's matter any more
+            except Exception as error:  # noqa: BLE001 - the audio has ended, so this harms nobody
                 logger.warning("close() of the live source failed: %r", error)
         watch.leave_source(0)
 
 
 def plain_bytes(piece: object, giver: str) -> bytes:
-    """Returns a piece of audio as bytes; a copy, if its owner could change it, and can't while we look at it.
+    """Returns a piece of audio as bytes; a copy if it isn't `bytes`, since its owner could change it later.
 
     Raises:
-        AudioError: It isn't bytes-like, or holds numbers that are no PCM.
+        AudioError: The piece isn't bytes-like, or holds floating point numbers.
     """
     if isinstance(piece, bytes):
         return piece
@@ -124,7 +124,7 @@ def check_source(source: Any) -> None:
     """Checks that something is a live source.
 
     Raises:
-        ConfigError: It isn't.
+        ConfigError: It isn't a live source.
     """
     if isinstance(source, (bytes, bytearray, memoryview, str, os.PathLike)):
         raise ConfigError(

@@ -1,4 +1,4 @@
-"""Audio that its owner pushes: raw PCM in the pusher's own thread, all else by way of a `LiveAudio`. For `stream`."""
+"""Live audio that the caller pushes: raw PCM (`PushedAudio`), or a container (`Handed`). For `exchange.stream`."""
 
 from __future__ import annotations
 
@@ -18,19 +18,19 @@ from .wav import Layout
 
 __all__ = ["Handed", "PushedAudio"]
 
-_MOST_BYTES = 2**20  # of a container that wait to be decoded
+_MOST_BYTES = 2**20  # of a container, that may wait to be decoded
 
 
 class PushedAudio(Live):
-    """Raw PCM that is pushed, and sent, by one thread: it has none of its own, and never waits."""
+    """Raw PCM that one thread both pushes and sends. Has no thread, and never waits."""
 
     def __init__(self, layout: Layout, max_seconds: Optional[float], save: Union[str, os.PathLike[str], None]) -> None:
-        """Makes one; `start()` opens `save`.
+        """Makes live audio; `start()` opens `save`.
 
         Args:
-            layout: Of the PCM.
-            max_seconds: Bounds the audio, and the time since the first of it; `None` for no bound.
-            save: A path that gets the WAV of exactly what was sent.
+            layout: The layout of the PCM.
+            max_seconds: The most seconds of audio, and of time since the first audio; `None` for no bound.
+            save: The path for a WAV file of exactly what was sent.
 
         Raises:
             ConfigError: An option is wrong.
@@ -39,10 +39,10 @@ class PushedAudio(Live):
         self._layout = layout
 
     def start(self, chunk_seconds: float, sample_rate: Optional[int]) -> None:
-        """Makes it ready; the arguments are those of `LiveAudio.start()`.
+        """Opens `save`, and makes the feed; takes the arguments of `LiveAudio.start()`.
 
         Raises:
-            AudioError: It can't be resampled.
+            AudioError: The PCM can't be resampled.
             ConfigError: `save` can't be written.
         """
         told = plan(self._layout, sample_rate)
@@ -50,37 +50,37 @@ class PushedAudio(Live):
         self._feed.expect(*told)
 
     def add(self, data: Data) -> None:
-        """Takes audio: any number of bytes."""
+        """Takes any number of bytes of audio."""
         self._feed.add(data)
 
     def end(self) -> None:
-        """Takes the end of the audio."""
+        """Ends the audio."""
         self._feed.end()
 
     @property
     def is_full(self) -> bool:
-        """Whether nothing more should be added until some of it has been sent."""
+        """Whether the caller should add nothing more until some audio was sent."""
         return self._feed.backlog > BUFFER_SECONDS
 
     @property
     def needs_work(self) -> bool:
-        """Whether a packet is full, and so something is to be sent."""
+        """Whether a packet is full, and can be sent."""
         return self._feed.has_packet
 
     @property
     def has_news(self) -> bool:
-        """Whether `packets()` would give more than `None`."""
+        """Whether `packets()` would now yield a packet, or end."""
         self._feed.look_at_clock()
         return self._feed.has_packet or self._feed.ended_by is not None
 
     def packets(self, chunk_seconds: float) -> Iterator[Optional[Packet]]:
-        """Yields packets, and `None` wherever there is none yet.
+        """Yields packets; yields `None` whenever no packet is full yet.
 
         Args:
-            chunk_seconds: Has been told to `start()`.
+            chunk_seconds: Not used: `start()` got it.
 
         Raises:
-            AudioError: It has ended without audio.
+            AudioError: The audio has ended, and there was none.
         """
         while True:
             self._feed.look_at_clock()
@@ -96,12 +96,12 @@ class PushedAudio(Live):
 
 
 class Handed:
-    """Hands pieces of a container from who pushes them to the thread that decodes them: an iterable for `LiveAudio`."""
+    """Hands pieces of a container from the thread that pushes to the thread that decodes; a source for `LiveAudio`."""
 
     def __init__(self) -> None:
         self._pieces: Mailbox[Optional[bytes]] = Mailbox()  # `None` is the end
-        self._given = 0  # bytes; written by who pushes
-        self._taken = 0  # bytes; written by who decodes
+        self._given = 0  # bytes; written by the thread that pushes
+        self._taken = 0  # bytes; written by the thread that decodes
 
     def audio(
         self,
@@ -110,9 +110,9 @@ class Handed:
         channels: int = 1,
         sample_width: int = 2,
     ) -> LiveAudio:
-        """Returns what is sent of it; the arguments are those of `LiveAudio`.
+        """Returns a `LiveAudio` that draws from this; takes the arguments of `LiveAudio`.
 
-        Nobody counts its silence: who pushes it is there to notice.
+        It has no `source_timeout`: the caller, who pushes the audio, notices when none comes.
         """
         return LiveAudio(
             self,
@@ -130,21 +130,21 @@ class Handed:
         self._pieces.put(piece)
 
     def end(self) -> None:
-        """Takes the end."""
+        """Ends the audio."""
         self._pieces.put(None)
 
     def close(self) -> None:
-        """Lets the thread that decodes end."""
+        """Wakes the thread that decodes, so that it ends."""
         self._pieces.put(None)
 
     @property
     def is_full(self) -> bool:
-        """Whether nothing more should be added until some of it has been decoded."""
+        """Whether the caller should add nothing more until some of the container was decoded."""
         return self._given - self._taken > _MOST_BYTES
 
     @property
     def needs_work(self) -> bool:
-        """Whether there is something to wait for."""
+        """Whether the caller should wait: the same as `is_full`, since other threads decode and send."""
         return self.is_full
 
     def __iter__(self) -> Handed:

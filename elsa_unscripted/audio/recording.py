@@ -1,6 +1,6 @@
-"""A recording: audio that is known as a whole before anything is sent. `load()` makes one of whatever a caller gives.
+"""`Recording`: audio that is decoded as a whole before any is sent. `load()` makes one of whatever a caller gives.
 
-Called by `exchange` before it connects, by `batch` and `report`.
+Called by `exchange`, `batch` and `report`.
 """
 
 from __future__ import annotations
@@ -25,18 +25,18 @@ from .wav import find_pcm, header
 
 __all__ = ["Recording", "load", "read_file", "seconds_in"]
 
-_LONGEST_NAME = 200  # characters of a message: text in place of a path may have millions
+_LONGEST_NAME = 200  # characters in a message; text that was passed in place of a path may have millions
 
 
 @dataclass(frozen=True)
 class Recording:
-    """Decoded audio, ready for the wire: a `Source` whose every frame is there.
+    """Decoded audio, ready to be sent: a `Source` that has all its frames from the start.
 
     Attributes:
         pcm: Whole frames, little-endian; 8-bit samples are unsigned (WAV's convention), wider ones signed. A view
             of the file's own bytes where these need no conversion.
-        format: How to read them.
-        warnings: Sentences on audio that was promised but isn't here, or that is here but wasn't promised.
+        format: The format of the PCM.
+        warnings: Sentences on audio that the header promises but that is missing, or that it doesn't promise.
     """
 
     pcm: Union[bytes, memoryview] = field(repr=False)
@@ -45,12 +45,12 @@ class Recording:
 
     @property
     def frame_count(self) -> int:
-        """Frames in all."""
+        """How many frames there are."""
         return len(self.pcm) // self.format.frame_width
 
     @property
     def seconds(self) -> float:
-        """The time it takes to play, in seconds."""
+        """How long the audio is, in seconds."""
         return self.frame_count / self.format.sample_rate
 
     def packet_count(self, chunk_seconds: float) -> int:
@@ -65,7 +65,7 @@ class Recording:
         """Does nothing: `packets()` never waits, and holds nothing open."""
 
     def to_wav(self) -> bytes:
-        """Returns all of it as a WAV file."""
+        """Returns all of the audio as a WAV file."""
         return header(*self.format, len(self.pcm)) + self.pcm
 
 
@@ -77,17 +77,19 @@ def load(
     """Reads and decodes audio; logs its warnings.
 
     A PCM WAV of 8, 16, 24 or 32 bit and an `AudioSegment` stay as recorded (24-bit samples become 32-bit ones, as
-    in pydub). All else is decoded to mono, 16 bit, 16 kHz by PyAV where that is installed; else by pydub and ffmpeg,
-    in the rate, channels and width that these give.
+    in pydub). Other audio is decoded to mono, 16 bit, 16 kHz by PyAV, if that is installed; else by pydub and ffmpeg,
+    to the rate, channels and width that these give.
 
     Args:
-        source: A path, the bytes of a file, a binary file object (read from where it stands to its end; not closed),
-            or a `pydub.AudioSegment`.
-        sample_rate: `None`, or the Hz to resample to, always to mono and 16 bit. Needs PyAV, unless it is so already.
-        recognized: Called as soon as it is clear that there is audio, and how to decode it; must not raise.
+        source: A path, the bytes of a file, a binary file object (read from its position to its end; not closed), or
+            a `pydub.AudioSegment`.
+        sample_rate: `None`, or the Hz to resample to, always to mono and 16 bit. Needs PyAV, unless the audio has that
+            format already.
+        recognized: Called as soon as it is clear that there is audio that can be decoded; not called if ffmpeg decodes
+            it. Must not raise.
 
     Raises:
-        AudioError: It can't be read, holds no audio, or nothing installed decodes it.
+        AudioError: The source can't be read, holds no audio, or nothing installed decodes it.
     """
     if is_audio_segment(source):
         name = "the given AudioSegment"
@@ -99,12 +101,12 @@ def load(
         if wav is None:
             audio = decode(data, sample_rate or DECODED_RATE, name, recognized)
         else:
-            # First: while another thread runs, Python can lose a Ctrl-C in an import.
+            # Import before recognized() starts a thread: while another one runs, Python can lose Ctrl-C in an import.
             import_audio_segment()
             if wav.start < wav.stop:
                 recognized()
             samples = wav_samples(memoryview(data)[wav.start : wav.stop], wav)
-            del data  # long recordings are large: the file is not kept while its audio is worked on
+            del data  # don't keep a large file in memory while its converted samples are worked on
             audio = from_samples(samples, wav, name)
     if sample_rate is not None:
         audio = resample(audio, sample_rate, name)
@@ -119,10 +121,10 @@ def load(
 
 
 def seconds_in(data: bytes) -> float:
-    """Returns how long a file's audio is: a PCM WAV says so, all else is decoded.
+    """Returns how long a file's audio is. Reads that from a PCM WAV's header and size; decodes any other file.
 
     Raises:
-        AudioError: It holds no audio, or nothing installed decodes it.
+        AudioError: The file holds no audio, or nothing installed decodes it.
     """
     wav = find_pcm(data, "the given bytes")
     if wav is None:
@@ -152,7 +154,7 @@ def read_file(path: Union[str, os.PathLike[str]]) -> bytes:
     """Returns the bytes of a regular file.
 
     Raises:
-        AudioError: It can't be read, or is something else.
+        AudioError: The file can't be read, or is not a regular file.
     """
     name = _name(path)
     try:
@@ -160,7 +162,7 @@ def read_file(path: Union[str, os.PathLike[str]]) -> bytes:
         if stat.S_ISDIR(mode):
             raise AudioError(f"{name} is a directory: give the path of one audio file")
         if not stat.S_ISREG(mode):
-            # Even to open a pipe or a device can block for ever.
+            # To open a pipe or a device can block for ever, even without reading.
             raise AudioError(f"{name} is not a regular file: open it yourself and pass the file object")
         with open(path, "rb") as file:
             return file.read()
@@ -168,7 +170,7 @@ def read_file(path: Union[str, os.PathLike[str]]) -> bytes:
         if raised_by_handler(error):
             raise
         failure = error
-    # Out here, and with a cause that was made anew: the system's error quotes the path, however long or secret it is.
+    # Raise it outside the `except`, with a new cause: the system's error quotes the path, which may be long or secret.
     raise _unreadable(path, name, failure) from _without_path(failure)
 
 
@@ -196,12 +198,12 @@ def _unreadable(path: Union[str, os.PathLike[str]], name: str, error: Exception)
 
 def _without_path(error: Exception) -> Exception:
     if isinstance(error, OSError):
-        return OSError(error.errno, error.strerror)  # which is of the same subclass
+        return OSError(error.errno, error.strerror)  # Python picks the same subclass, by the number
     return type(error)(str(error)) if type(error) is ValueError else ValueError(str(error))
 
 
 def _name(path: Union[str, os.PathLike[str]]) -> str:
-    """Returns a path as messages quote it: what one reads of it, and of a URL nothing that may be secret."""
+    """Returns a path as messages quote it: shortened if it is long; a URL without its user, password and query."""
     text: Union[str, bytes] = os.fspath(path)
     if isinstance(text, str):
         url = re.match(r"([A-Za-z][A-Za-z0-9+.-]+://)(?:[^/?#]*@)?([^?#]*)", text)
@@ -225,7 +227,7 @@ def _working_directory(path: Union[str, os.PathLike[str]]) -> str:
 
 
 def _twin(path: str) -> Optional[str]:
-    """Returns the path of a file that differs from one that isn't there in its Unicode form only."""
+    """Returns the path of an existing file whose name differs from a missing one's only in its Unicode form."""
     if path.isascii() or len(path) > 4096:
         return None
     folder, name = os.path.split(path)
@@ -254,7 +256,7 @@ def _read_file_object(file: Any) -> bytes:
     try:
         if not isinstance(file, io.TextIOBase):
             data = file.read()
-    except Exception as error:  # the caller's object may raise anything
+    except Exception as error:  # a caller's object may raise anything
         if raised_by_handler(error):
             raise
         raise AudioError(f"{name} can't be read ({error!r}): is it open, and for reading?") from error

@@ -1,6 +1,6 @@
-"""From bytes that come to PCM that comes: raw PCM, WAV, and what PyAV decodes. Used by `live` and `exchange.stream`.
+"""Makes PCM of the bytes of a live source, as they come: of raw PCM, of WAV, and of what PyAV decodes.
 
-All of it is pulled: `unpack()` draws from the bytes, in the thread that calls it, and gives what they hold.
+Used by `live`, `pushed` and `exchange.client`. `unpack()` draws the bytes in the thread that draws the PCM.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ __all__ = ["Expect", "plan", "raw_format", "unpack"]
 
 NAME = "the live source"
 
-# What a file begins with, and what FFmpeg calls it. To be told saves it from reading seconds of audio to find out.
+# How files begin, and FFmpeg's name for their format. Without the name, FFmpeg reads seconds of audio to find out.
 _KINDS = {
     b"\x1a\x45\xdf\xa3": "matroska",  # webm
     b"OggS": "ogg",
@@ -31,9 +31,9 @@ _KINDS = {
     b"\xff\xf1": "aac",
     b"\xff\xf9": "aac",
 }
-_HEAD_BYTES = 12  # that tell the kind
+_HEAD_BYTES = 12  # enough to tell the format
 
-# The layouts that a WAV without a mask of its channels has for FFmpeg.
+# FFmpeg's layouts for a WAV without a channel mask, by the number of channels.
 _LAYOUTS = {1: "mono", 2: "stereo", 3: "2.1", 4: "4.0", 5: "5.0", 6: "5.1", 7: "6.1", 8: "7.1"}
 _SAMPLE_FORMATS = {1: "u8", 2: "s16", 4: "s32"}
 
@@ -42,10 +42,10 @@ Expect = Callable[[Format, int, Optional[Convert]], object]
 
 
 def raw_format(sample_rate: object, channels: object, sample_width: object) -> Layout:
-    """Returns the options of raw PCM as its layout.
+    """Returns the layout of raw PCM, from the caller's options.
 
     Raises:
-        ConfigError: One is no whole number, or there is no WAV header for them.
+        ConfigError: An option is out of range, or no WAV header can tell all three.
     """
     for name, value in (("sample_rate", sample_rate), ("channels", channels), ("sample_width", sample_width)):
         if isinstance(value, bool) or not isinstance(value, int) or value < 1:
@@ -63,14 +63,14 @@ def raw_format(sample_rate: object, channels: object, sample_width: object) -> L
 
 
 def plan(layout: Layout, sample_rate: Optional[int]) -> Tuple[Format, int, Optional[Convert]]:
-    """Returns what `Feed.expect()` is to be told of PCM.
+    """Returns the arguments of `Feed.expect()` for PCM.
 
     Args:
-        layout: Of the PCM that comes.
-        sample_rate: Hz to resample to, mono and 16 bit; `None` sends it as it is.
+        layout: The layout of the PCM that comes.
+        sample_rate: Hz to resample to, mono and 16 bit; `None` sends the PCM as it is.
 
     Raises:
-        AudioError: It can't be resampled.
+        AudioError: The PCM can't be resampled.
     """
     width = 4 if layout.bits == 24 else layout.width
     sent, raw_width = Format(layout.sample_rate, layout.channels, width), layout.channels * layout.width
@@ -82,7 +82,7 @@ def plan(layout: Layout, sample_rate: Optional[int]) -> Tuple[Format, int, Optio
 
 
 class _Resampler:
-    """Makes mono, 16 bit, at another rate, of whole frames of PCM; `b""` asks for the rest."""
+    """Converts whole frames of PCM to mono, 16 bit, at another rate; a call with `b""` returns the rest."""
 
     def __init__(self, given: Format, rate: int, widened: Optional[Convert]) -> None:
         self._av = import_pyav()
@@ -118,17 +118,17 @@ def unpack(
     expect: Expect,
     warn: Callable[[str], object],
 ) -> Generator[Any, None, None]:
-    """Yields the PCM in bytes that come, in pieces of any size.
+    """Yields PCM as its bytes come, in pieces of any size.
 
     Args:
-        given: The bytes, likewise.
-        raw: What raw PCM is like; `None` for a file that says so itself.
+        given: The bytes, in pieces of any size.
+        raw: The layout of raw PCM; `None` for a file, whose header tells it.
         sample_rate: Hz to resample to, mono and 16 bit; `None` sends raw PCM and WAV as it is.
-        expect: Is told what the PCM is like, before the first piece.
-        warn: Is told what is wrong with the file.
+        expect: `Feed.expect()`; called before the first piece.
+        warn: Called with each sentence on what is wrong with the file.
 
     Raises:
-        AudioError: It can't be decoded.
+        AudioError: The bytes can't be decoded.
     """
     if raw is not None:
         expect(*plan(raw, sample_rate))
@@ -195,10 +195,10 @@ def _decoded(
 
 
 class Pipe:
-    """What PyAV reads from: bytes as they come. It must have no `seek`, and no `mode`.
+    """A file object for PyAV that gives bytes as they come. It must have no `seek`, and no `mode`.
 
     Attributes:
-        failure: What the source raised. PyAV swallows a part of that, and reads on after the rest.
+        failure: The exception of the source, kept here since PyAV swallows some exceptions of `read()`.
     """
 
     def __init__(self, head: bytes, rest: Iterator[bytes]) -> None:
@@ -208,13 +208,13 @@ class Pipe:
         self._ended = False
 
     def read(self, size: int) -> bytes:
-        """Returns at most `size` bytes, or the process would die; after the end, `b""` for ever."""
+        """Returns at most `size` bytes: with more, the process would die. After the end, returns `b""`."""
         while not self._there and not self._ended:
             try:
                 self._there = memoryview(next(self._rest))
             except StopIteration:
                 self._ended = True
-            except BaseException as error:  # noqa: BLE001 - raised when PyAV has returned
+            except BaseException as error:  # noqa: BLE001 - `_decoded()` raises it when PyAV has returned
                 self.failure = error
                 self._ended = True
         given, self._there = bytes(self._there[:size]), self._there[size:]

@@ -1,4 +1,4 @@
-"""The RIFF WAV container: where a file holds its PCM, and the header that goes before a packet's. Used by `audio`."""
+"""The RIFF WAV container: finds the PCM in a file, and makes the header of a packet. For the rest of `audio`."""
 
 from __future__ import annotations
 
@@ -7,25 +7,26 @@ from typing import Callable, Iterator, List, NamedTuple, Optional, Tuple
 
 from ..exceptions import AudioError
 
-# Bytes. Who writes to a pipe can't go back to fill in a length, and claims as much as there could ever be, in whole
-# frames: ffmpeg 0xFFFFFFFF, libsndfile a little less, arecord and players 0x7FFFFFFF or 0x7FFFFF00, SoX and espeak
-# 0x7FFFF000. A frame has less than 0x10000 bytes.
+# Bytes; a claimed length from here on means "unknown". A program that writes to a pipe can't fill in the length later,
+# and claims the most that there could be, in whole frames (of less than 0x10000 bytes): ffmpeg 0xFFFFFFFF, libsndfile a
+# little less, arecord and players 0x7FFFFFFF or 0x7FFFFF00, SoX and espeak 0x7FFFF000.
 _UNKNOWN_SIZE = 0x7FFE_0000
 
 _PCM, _EXTENSIBLE = 1, 0xFFFE
 
-# The highest bytes that floats between 2**-10 and 2**24 have, and zero: so Adobe's programs write samples of 24 bit.
+# The possible highest bytes of floats between 2**-10 and 2**24, and of zero: Adobe's programs write 24-bit samples as
+# such floats.
 _FLOATS = bytes([0, *range(0x3A, 0x4C), 0x80, *range(0xBA, 0xCC)])
 _PCM_GUID = bytes.fromhex("0100000000001000800000aa00389b71")
 
 
-_MOST_HEADER = 2**24  # bytes before the audio; pictures and lists of words may be there
+_MOST_HEADER = 2**24  # bytes before the audio; a file may have pictures and texts there
 
 
 class Pcm(NamedTuple):
-    """Where a WAV file holds its PCM (from byte `start` to `stop`), of what kind, and what is wrong with it.
+    """Where a WAV file holds its PCM (from byte `start` to `stop`), its format, and warnings about it.
 
-    Samples have `width` bytes, of which the first `bits` ÷ 8 count.
+    Each sample takes `width` bytes in the file; it is in the first `bits` ÷ 8 of them, and the rest is ignored.
     """
 
     start: int
@@ -40,17 +41,17 @@ class Pcm(NamedTuple):
 def find_pcm(data: bytes, name: str) -> Optional[Pcm]:
     """Finds the PCM in a WAV file.
 
-    A header says some things twice. Where its numbers contradict each other, channels and bits are right: so take it
-    all players, and the phones that get the others wrong record 16 bit.
+    A header says some things twice. If its numbers contradict each other, this believes the channels and the bits, as
+    all players do: the phones that get the other numbers wrong record 16 bit.
 
-    pydub's own search gives up after ten chunks, takes float for PCM, and knows nothing of pad bytes and of lengths
-    that lie.
+    pydub's own search is not used: it gives up after ten chunks, takes float for PCM, and doesn't know pad bytes or
+    wrong lengths.
 
     Returns:
-        `None` if it isn't a WAV, or not of 8, 16, 24 or 32 bit PCM, or not clearly: that is left to a decoder.
+        `None` if the file isn't a WAV, or isn't clearly PCM of 8, 16, 24 or 32 bit: a decoder must read it, then.
 
     Raises:
-        AudioError: It is a WAV that is cut off before its audio, or its header makes no sense.
+        AudioError: The WAV is cut off before its audio, or its header makes no sense.
     """
     if not _is_wav(data):
         return None
@@ -65,10 +66,10 @@ def find_pcm(data: bytes, name: str) -> Optional[Pcm]:
     width = bits // 8
     if bits == 24 and frame_width == 4 * channels:
         lowest, highest = data[start:stop:4], data[start + 3 : stop : 4]
-        if highest.strip(b"\x00\xff"):  # else the samples are in the lower three bytes, the fourth is their sign
+        if highest.strip(b"\x00\xff"):  # else the fourth byte is only the sign of the lower three
             if lowest.strip(b"\0") or not highest.translate(None, _FLOATS):
                 return None
-            bits = 32  # the upper three bytes
+            bits = 32  # the samples are in the upper three bytes: read them as 32 bit
         width = 4
         problems.append("its samples of 24 bit lie in 4 bytes each")
     else:
@@ -83,7 +84,7 @@ def find_pcm(data: bytes, name: str) -> Optional[Pcm]:
 
 
 class Layout(NamedTuple):
-    """What PCM that comes is like. Samples have `width` bytes, of which the first `bits` ÷ 8 count."""
+    """The layout of live PCM. Each sample takes `width` bytes; it is in the first `bits` ÷ 8 of them."""
 
     sample_rate: int
     channels: int
@@ -95,15 +96,15 @@ class IncomingWav:
     """A WAV file that is still being written: first its header, then its PCM.
 
     Attributes:
-        head: What has come of it, up to where the PCM is known to begin.
-        layout: What the PCM is like; `None` if it isn't PCM that can be read as it comes.
+        head: The bytes that `add()` got: the header, and perhaps the first of the PCM.
+        layout: The layout of the PCM; `None` if this isn't PCM that can be read as it comes.
     """
 
     def __init__(self, name: str) -> None:
-        """Makes one, of which nothing has come.
+        """Makes a file of which nothing has come yet.
 
         Args:
-            name: What to call it in messages.
+            name: What to call the file in messages.
         """
         self.head = b""
         self.layout: Optional[Layout] = None
@@ -113,10 +114,10 @@ class IncomingWav:
         self._warnings: Tuple[str, ...] = ()
 
     def add(self, data: bytes) -> bool:
-        """Takes what comes of the header; returns whether all of it is there.
+        """Takes the next bytes of the file; returns whether the whole header has come.
 
         Raises:
-            AudioError: Its header makes no sense.
+            AudioError: The header makes no sense, or is too long.
         """
         self.head += data
         form, self._start, self._size = _find_chunks(self.head)
@@ -127,26 +128,27 @@ class IncomingWav:
         told = _read_layout(form, self._name)
         if told is not None:
             channels, sample_rate, byte_rate, frame_width, bits, problems = told
-            if bits != 24 or frame_width != 4 * channels:  # else only all samples tell where the 24 bits are
+            # Not 24 bit in 4 bytes: which of the bytes hold the 24 bits, only all samples together could tell.
+            if bits != 24 or frame_width != 4 * channels:
                 problems += _contradictions(channels, sample_rate, byte_rate, frame_width, bits)
                 self.layout = Layout(sample_rate, channels, bits, bits // 8)
                 self._warnings = tuple(f"{self._name}: {problem}" for problem in problems)
         return True
 
     def end(self) -> None:
-        """Takes the end, where only a part of the header has come."""
+        """Raises the error for a file that ends before its header is complete."""
         raise AudioError(f"{self._name} is a WAV file that is cut off before its audio")
 
     def pcm(self, rest: Iterator[bytes], warn: Callable[[str], object]) -> Iterator[bytes]:
         """Yields the PCM as it comes, up to where the header says that it ends.
 
         Args:
-            rest: What comes after `head`.
-            warn: Is told what is wrong with the file.
+            rest: The pieces that come after `head`.
+            warn: Called with each sentence on what is wrong with the file.
         """
         for warning in self._warnings:
             warn(warning)
-        # A length of 0 is that of a recorder that has yet to fill it in.
+        # A length of 0 means that the recorder hasn't filled it in yet.
         known = 0 < self._size < _UNKNOWN_SIZE
         left = self._size
         piece: Optional[bytes] = self.head[self._start :]
@@ -173,10 +175,10 @@ def _read_layout(layout: bytes, name: str) -> Optional[Tuple[int, int, int, int,
     """Reads a fmt chunk: channels, sample rate, bytes in a second and in a frame, bits, and what is wrong with it.
 
     Returns:
-        `None` if it isn't of PCM of 8, 16, 24 or 32 bit.
+        `None` if the audio isn't PCM of 8, 16, 24 or 32 bit.
 
     Raises:
-        AudioError: It makes no sense.
+        AudioError: The chunk makes no sense.
     """
     if len(layout) < 14:
         raise AudioError(f"{name} is a WAV file that doesn't say what its audio is like: export it again")
@@ -206,7 +208,7 @@ def _contradictions(channels: int, sample_rate: int, byte_rate: int, frame_width
 
 
 def problem_with_length(data: bytes) -> str:
-    """Returns what is wrong with the length that a WAV file, of PCM or not, claims for its audio; "" if nothing is."""
+    """Returns what is wrong with the length that a WAV file, PCM or not, claims for its audio; "" if nothing."""
     _, start, size = _find_chunks(data) if _is_wav(data) else (b"", 0, 0)
     return _end_of_pcm(data, start, size)[1] if start else ""
 
@@ -216,7 +218,7 @@ def _is_wav(data: bytes) -> bool:
 
 
 def _find_chunks(data: bytes) -> Tuple[bytes, int, int]:
-    """Returns the fmt chunk before the audio, the start of the audio (0 if there is none), and its claimed length."""
+    """Returns the fmt chunk before the audio, the audio's start (0 if there is none), and its claimed length."""
     layout = b""
     for kind, start, size in _chunks(data, 12):
         if kind == b"fmt ":
@@ -232,7 +234,7 @@ def _chunks(data: bytes, position: int) -> Iterator[Tuple[bytes, int, int]]:
         kind, size = struct.unpack_from("<4sI", data, position)
         yield kind, position + 8, size
         position += 8 + size
-        # A zero pads an odd chunk, but some writers forget it; a kind never begins with zero.
+        # A zero byte pads an odd chunk, but some programs forget it. No chunk's kind begins with a zero byte.
         if size % 2 and data[position : position + 1] == b"\0":
             position += 1
 
@@ -262,12 +264,12 @@ def _only_chunks_follow(data: bytes, position: int) -> bool:
 
 
 def header(sample_rate: int, channels: int, sample_width: int, size: int) -> bytes:
-    """Returns the 44 bytes that stand before PCM in a WAV file.
+    """Returns the 44 bytes before the PCM in a WAV file.
 
     Args:
         sample_rate: In Hz.
-        channels: How many.
-        sample_width: Bytes of a sample.
+        channels: How many channels.
+        sample_width: Bytes in a sample.
         size: Bytes of PCM.
     """
     width = channels * sample_width

@@ -1,1 +1,1 @@
-"""One exchange with the server: a recording goes out, a verdict comes back."""
+"""One exchange with the server: sends a recording, and receives the verdict. For `api`, `batch` and `cli`."""

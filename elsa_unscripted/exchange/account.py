@@ -1,6 +1,7 @@
-"""`Account`: what becomes known of an exchange, and what is made of it: a `ScoreResult`, or the facts on an error.
+"""`Account`: collects the facts of an exchange, and makes a `ScoreResult` of them, or adds them to an error.
 
-Written by `conversation`, in the caller's thread; `client` asks for the result.
+`client` makes the account, puts the audio in, and asks for the result; `conversation` notes the rest, in the same
+thread.
 """
 
 from __future__ import annotations
@@ -23,13 +24,13 @@ class Account:
 
     Attributes:
         protocol: Knows the phase, the stream id and the statuses.
-        audio: What is sent; `None` until a recording is decoded, and after `drop_audio()`.
-        live: The same, if it is live.
-        sender: Knows how much has left; `None` until the audio starts, and after `drop_audio()`.
+        audio: The source of the audio; `None` until a recording is decoded, and after `drop_audio()`.
+        live: The same source, if it is live; else `None`.
+        sender: Knows how much audio was sent; `None` until sending starts, and after `drop_audio()`.
     """
 
     def __init__(self, config: Config) -> None:
-        """Opens the account: moments count from now."""
+        """Makes an account; the moments of `Timings` count from now."""
         self.protocol = Protocol()
         self.audio: Optional[Source] = None
         self.live: Optional[LiveSource] = None
@@ -39,32 +40,32 @@ class Account:
         self._moments: Dict[str, float] = {}
 
     def note(self, moment: str, at: Optional[float] = None) -> None:
-        """Notes one of the moments of `Timings`: now, or `at` on the monotonic clock."""
+        """Notes when one of the moments of `Timings` was: now, or `at`, a time of the monotonic clock."""
         self._moments[moment] = (time.monotonic() if at is None else at) - self._began
 
     @property
     def seconds_sent(self) -> float:
-        """Seconds of audio that have left."""
+        """Seconds of audio that were sent so far."""
         if self.sender is None or self.audio is None or not self.sender.sent:
             return 0.0
         return self.sender.sent / self.audio.format.sample_rate
 
     @property
     def seconds(self) -> Optional[float]:
-        """Seconds of audio that there are, so far if it is live; `None` if that isn't known yet."""
+        """Seconds of audio in a recording, or given so far by a live source; `None` if there is no audio yet."""
         if self.audio is None:
             return None
         return self.audio.frame_count / self.audio.format.sample_rate if self.audio.frame_count else 0.0
 
     @property
     def ended_by(self) -> str:
-        """What ended the audio: the server, if its verdict came before all had left."""
+        """What ended the audio: `"server"` if its verdict came before all was sent, else `"source"` or `"limit"`."""
         if "audio_sent" not in self._moments:
             return "server"
         return (self.live.ended_by if self.live is not None else None) or "source"
 
     def result(self, verdict: Status) -> ScoreResult:
-        """Returns the result of an exchange that has ended with the verdict `success`."""
+        """Returns the result of an exchange that ended with the verdict `success`."""
         assert self.audio is not None
         if self.sender is not None and self.sender.first_sent is not None:
             self.note("first_packet", self.sender.first_sent)
@@ -86,7 +87,7 @@ class Account:
         )
 
     def add_facts(self, error: ElsaError) -> None:
-        """Completes the error that an exchange has ended with."""
+        """Fills in the attributes of the error that the exchange ended with."""
         error.phase = self.protocol.phase.value
         error.stream_id = self.protocol.stream_id
         error.statuses = tuple(self.protocol.statuses)
@@ -95,5 +96,5 @@ class Account:
         error.possibly_billed = self.sender is not None and self.sender.begun > 0
 
     def drop_audio(self) -> None:
-        """Forgets the audio, which is large. Whoever keeps an error keeps, by its traceback, this object too."""
+        """Forgets the audio, which is large: a caller who keeps an error keeps this object, too, by its traceback."""
         self.audio = self.live = self.sender = None

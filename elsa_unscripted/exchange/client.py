@@ -1,4 +1,4 @@
-"""`Client`: one set of options for many exchanges; the one place that puts the parts of an exchange together."""
+"""`Client`: one set of options for many exchanges. Puts together the parts of each exchange."""
 
 from __future__ import annotations
 
@@ -32,9 +32,9 @@ AudioSource = Union[str, "os.PathLike[str]", bytes, bytearray, memoryview, Binar
 
 
 class Client:
-    """Scores recordings with one set of options, one exchange to each call of `score()`.
+    """Scores recordings with one set of options; each call of `score()` is one exchange.
 
-    It can be used again, and from several threads at once; it holds no connection between calls.
+    Several threads may call `score()` at once. A client holds no connection between calls.
 
     Example:
         >>> from elsa_unscripted import Client
@@ -55,7 +55,7 @@ class Client:
         Raises:
             ConfigError: An option is wrong.
         """
-        # Error trackers show the local variables of an error's frames.
+        # Hide the secrets: error trackers show the local variables of an error's frames.
         token = hide(token)
         options = {**options, "proxy": hide(options["proxy"])} if "proxy" in options else options
         if config is not None and (token is not None or options):
@@ -63,12 +63,12 @@ class Client:
         try:
             self.config = config if config is not None else Config(token=token, **options)
         except ConfigError as error:
-            raise error.with_traceback(None)  # noqa: B904 - the same, without frames whose variables hold the token
-        # No lock: one that another thread holds while this process forks is never released in the child.
-        self._running: Set[Connector] = set()  # one for each exchange
+            raise error.with_traceback(None)  # noqa: B904 - without the frames whose variables hold the token
+        # No lock guards these: if another thread held it while this process forks, the child could never take it.
+        self._running: Set[Connector] = set()  # one for each exchange that runs
         self._closed = False
         self._tls: Optional[ssl.SSLContext] = None
-        self._addresses: KnownAddresses = {}  # those that worked last, for the next exchange to begin with
+        self._addresses: KnownAddresses = {}  # the ones that worked last; the next exchange tries them first
 
     def score(
         self,
@@ -83,16 +83,16 @@ class Client:
         Args:
             audio: A path, bytes, a binary file object, a `pydub.AudioSegment`, or `LiveAudio`.
             on_status: Called in this thread with each message of the server that has a `status`.
-            on_progress: Called in this thread with the seconds of audio sent and their total, after each packet. The
-                total of what is live is `None`.
-            on_event: Called in this thread with each internal event, before it is acted on. For the command lines;
-                the events may change in any release.
+            on_progress: Called in this thread after each packet, with the seconds of audio sent and those in all
+                (`None` for live audio).
+            on_event: Called in this thread with each internal event, before the client acts on it. For the command
+                lines; the events may change in any release.
 
         Returns:
-            The verdict `success`.
+            The result; the verdict was `success`.
 
         Raises:
-            ElsaError: Anything else.
+            ElsaError: The exchange ended in any other way.
         """
         account = Account(self.config)
         connector = Connector(self.config, self._tls_context, self._addresses)
@@ -106,29 +106,32 @@ class Client:
         except CallbackFailed as failed:
             error = failed.error
         finally:
-            conversation.cut()  # nothing is left of it by now, unless Ctrl-C came just before it was shut down
+            conversation.cut()  # does nothing, unless Ctrl-C came before _converse() could shut it down
             self._running.discard(connector)
             account.drop_audio()
         try:
-            raise error  # not above, where Python would note `failed` as its context
+            raise error  # not in the `except` above, where Python would set `failed` as its context
         finally:
-            del error  # it refers to this frame by its traceback; a circle would keep the audio
+            del error  # its traceback refers to this frame; a circle of the two would keep the audio in memory
 
     def _converse(
         self, audio: AudioSource, account: Account, connector: Connector, conversation: Conversation
     ) -> Status:
-        """Makes an exchange; when it leaves, in whatever way, the connection and the threads have ended."""
+        """Runs an exchange, and returns the verdict `success`.
+
+        Whether it returns or raises, the connection and the threads have ended by then.
+        """
         try:
             if isinstance(audio, LiveAudio):
                 audio.claim()
-                account.audio = account.live = audio  # before it starts: Ctrl-C may come while it does
+                account.audio = account.live = audio  # set first: after Ctrl-C in start(), end() must find it
                 audio.start(self.config.chunk_seconds, self.config.sample_rate)
             else:
                 account.audio = load(audio, self.config.sample_rate, connector.connect_early)
             verdict = conversation.begin()
             while verdict is None:
                 verdict = conversation.advance(conversation.deadline)
-            conversation.shut_down(self.config.close_timeout)  # in here: Ctrl-C may come before it has begun
+            conversation.shut_down(self.config.close_timeout)  # inside `try`: after Ctrl-C here, end() shuts down
         except BaseException as error:
             late = conversation.end(error)
             if late is None:
@@ -152,15 +155,16 @@ class Client:
         Args:
             sample_rate: Hz of raw little-endian PCM. `None` for a file as it is being written: WAV, and with the extra
                 `formats` webm, ogg, mp3, flac, fragmented mp4; it is decoded in a thread.
-            channels: Of raw PCM.
+            channels: Channels of raw PCM.
             sample_width: Bytes in a sample of raw PCM: 1 (unsigned), 2, 3 or 4 (signed).
-            max_seconds: Bounds the audio, and the time since the first of it; `None` for no bound.
-            save: A path that gets the WAV of exactly what was sent, readable at any time.
-            on_status: Called with each message of the server that has a `status`, in the thread that calls.
-            on_progress: Called after each packet with the seconds of audio sent, and `None`, likewise.
+            max_seconds: The most seconds of audio, and of time since the first audio; `None` for no bound.
+            save: The path for a WAV file of exactly what was sent; the file is readable at any time.
+            on_status: Called with each message of the server that has a `status`, in the thread that calls a method of
+                the stream.
+            on_progress: Called after each packet with the seconds of audio sent, and `None`; in the same thread.
 
         Raises:
-            ElsaError: An option is wrong, or no connection comes about.
+            ElsaError: An option is wrong, or no connection could be opened.
         """
         account = Account(self.config)
         connector = Connector(self.config, self._tls_context, self._addresses)
@@ -204,12 +208,12 @@ class Client:
         return stream
 
     def cancel(self) -> None:
-        """Ends the exchanges that run now, from any thread: their `score()` raises `ScoreCancelledError`."""
+        """Cancels the exchanges that run now, from any thread; their `score()` raises `ScoreCancelledError`."""
         for connector in self._running.copy():
             connector.cancel()
 
     def close(self) -> None:
-        """Cancels what runs, and refuses more."""
+        """Cancels the exchanges that run now; each later `score()` raises `ConfigError`."""
         self._closed = True
         self.cancel()
 
@@ -228,7 +232,10 @@ class Client:
         return f"Client({self.config!r})"
 
     def _tls_context(self) -> Optional[ssl.SSLContext]:
-        """Made once, or twice if two threads are the first: loading the system's certificates takes milliseconds."""
+        """Returns what `wss://` needs. Made once, since loading the certificates takes milliseconds.
+
+        Two threads that call this first at the same time may both make one; either will do.
+        """
         if self._tls is None and str(self.config.url).startswith("wss:"):
             self._tls = _make_tls_context(self.config)
         return self._tls
@@ -236,7 +243,8 @@ class Client:
 
 def _make_tls_context(config: Config) -> ssl.SSLContext:
     try:
-        # OpenSSL passes over the system's certificates if it can't open their files, and the client keeps what it has.
+        # Fail here if no file can be opened: OpenSSL would silently load no certificates, and the client would keep
+        # that context.
         os.close(os.open(os.devnull, os.O_RDONLY))
         context = ssl.create_default_context(cafile=config.ca_bundle)
     except (OSError, ssl.SSLError) as error:

@@ -1,7 +1,7 @@
-"""When the time of an exchange is over, and when packets of live audio are due. Made by `conversation`.
+"""The deadlines of an exchange, and when packets of live audio are due. Made by `conversation`.
 
-Nobody moves these clocks. They are worked out whenever somebody asks, from what has left and what has come: so the
-thread that sends and the one that waits agree.
+Each is worked out whenever somebody asks, from the audio that was sent and that has come. So the thread that sends and
+the thread that waits agree on it.
 """
 
 from __future__ import annotations
@@ -17,9 +17,9 @@ from .sender import Sender
 
 
 class GrowingDeadline(Deadline):
-    """A deadline to which each packet that leaves adds the time that its audio takes at the speed of the exchange.
+    """A deadline that each packet extends, once it was sent, by the time that its audio takes at `speed`.
 
-    So a server that stops reading gains no time.
+    So a server that stops reading doesn't extend it.
     """
 
     __slots__ = ("_frame_rate", "_sender")
@@ -28,9 +28,9 @@ class GrowingDeadline(Deadline):
         """Makes a deadline.
 
         Args:
-            deadline: When it is while nothing has left.
-            sender: Knows how many frames have left.
-            frame_rate: Frames that leave in a second, at the speed of the exchange.
+            deadline: The deadline while nothing was sent.
+            sender: Knows how many frames were sent.
+            frame_rate: Frames to send in a second, at the speed of the exchange.
         """
         super().__init__(deadline.remaining())
         self._sender = sender
@@ -44,10 +44,10 @@ class GrowingDeadline(Deadline):
 
 
 class LiveDeadline(Deadline):
-    """The deadline of an exchange whose audio is live: `timeout` after the last of it.
+    """The deadline of an exchange with live audio: `timeout` seconds after the last packet was sent.
 
-    While audio comes, only the time that is spent in sending counts: so a server that stops reading gains nothing, and
-    one that waits for the speaker loses nothing.
+    Before that, only the time spent on sending counts. So a server that stops reading doesn't extend the deadline, and
+    a slow speaker doesn't use it up.
     """
 
     __slots__ = ("_live", "_longest", "_sender", "_timeout")
@@ -57,8 +57,8 @@ class LiveDeadline(Deadline):
 
         Args:
             config: Has `timeout` and `speed`.
-            sender: Knows how long it has been sending, and when the last of the audio left.
-            live: Knows when it began, and how long it may be.
+            sender: Knows how long it took to send, and when the last packet was sent.
+            live: Knows when the audio began, and how long it may be.
         """
         super().__init__(config.timeout)
         self._timeout = config.timeout
@@ -69,7 +69,7 @@ class LiveDeadline(Deadline):
     def remaining(self) -> float:
         now, began, all_sent = time.monotonic(), self._live.began, self._sender.all_sent
         left = self._timeout - self._sender.sending_time if all_sent is None else all_sent + self._timeout - now
-        # Whatever a server does to make each packet take long.
+        # A bound in any case: a server could make each packet take long without blocking for `timeout`.
         last = math.inf if began is None else began + self._longest - now
         return max(0.0, min(left, last))
 
@@ -78,9 +78,10 @@ class LiveDeadline(Deadline):
 
 
 def due_times(live: LiveSource, speed: float) -> Callable[[int], float]:
-    """Returns what tells when a packet is due: never faster than `speed`, from the first audio on.
+    """Returns a function that takes the frames before a packet, and returns when the packet is due.
 
-    So what piled up while connecting leaves at once, and doesn't delay what comes after it.
+    The times count from the first audio, at `speed`. So audio that piled up while connecting is due at once, and
+    doesn't delay later audio.
     """
 
     def due(frames_before: int) -> float:

@@ -1,7 +1,7 @@
-"""`Connector`: opens the connection of one exchange, in as many attempts as it takes and `connect_timeout` allows.
+"""`Connector`: opens the connection of one exchange, in one or more attempts, within `connect_timeout`.
 
-Made by `client`, and used in the caller's thread: `connect_early()` while the audio is being decoded, `connect()` by
-`conversation` after that.
+`client` makes it, and has `connect_early()` called while the audio is being decoded; `conversation` calls `connect()`
+after that. Both run in the caller's thread.
 """
 
 from __future__ import annotations
@@ -24,28 +24,29 @@ from ..wire.transport import Transport
 from .protocol import Cancelled, Event, SenderEvent
 from .retry import wait_before_retry
 
-MAX_WAITING_EVENTS = 1000  # in the mailbox, before the transport's thread is made to wait
-SHORTEST_IDLING = 1.0  # s for which no server closes a connection because nobody uses it
+MAX_WAITING_EVENTS = 1000  # in the mailbox; if there are more, the transport's thread waits
+SHORTEST_IDLING = 1.0  # s; a server that closes an unused connection sooner than this refuses it
 
 
 class Connection:
-    """One attempt to connect and what comes of it: a transport, and the mailbox for whatever happens on it.
+    """One attempt to connect, and the connection that it opens: a transport, and the mailbox for its events.
 
     Attributes:
         transport: Its thread puts events into the mailbox, and `Closed` as the last one.
-        ending: Whether the connection is being shut down: then nothing holds back the transport's thread.
+        ending: Whether the connection is being shut down: then the transport's thread never waits for room in the
+            mailbox.
     """
 
     def __init__(
         self, config: Config, tls: Optional[ssl.SSLContext], deadline: Deadline, addresses: KnownAddresses
     ) -> None:
-        """Makes a connection, whose transport is yet to be started.
+        """Makes a connection; the caller starts its transport.
 
         Args:
-            config: Where to, and with which token.
+            config: Where to connect, and with which token.
             tls: For `wss://`.
             deadline: For everything up to the open WebSocket.
-            addresses: Those that worked last, to begin with.
+            addresses: The addresses that worked last, which are tried first.
         """
         self.transport = Transport(config, tls, self._hear, deadline, addresses)
         self.ending = False
@@ -54,26 +55,29 @@ class Connection:
         self._gave_result = False  # written by the transport's thread
 
     def put(self, event: SenderEvent) -> None:
-        """Takes an event of the sender, from any thread; never waits."""
+        """Puts an event of the sender into the mailbox, from any thread; never waits."""
         self._mailbox.put(event)
 
     def _hear(self, event: ConnectionEvent) -> None:
-        """Takes an event of the transport; makes its thread wait while a slow callback keeps ours from the mailbox."""
+        """Puts an event of the transport into the mailbox, in the transport's thread.
+
+        Waits while the mailbox is full because the caller's thread is in a slow callback: so the mailbox is bounded.
+        """
         self._gave_result = self._gave_result or (isinstance(event, Status) and event.status == "success")
         self._mailbox.put(event)
         while len(self._mailbox) > MAX_WAITING_EVENTS and not self.ending:
             time.sleep(0.01)
 
     def cancel(self) -> None:
-        """Lets `take()` return `Cancelled` from now on; from any thread."""
+        """Makes `take()` return `Cancelled` from now on; any thread may call this."""
         self._cancelled = True
         self._mailbox.put(None)
 
     def take(self, timeout: float) -> Event:
-        """Takes an event; waits for it, `timeout` seconds at most. A cancellation overtakes those that are there.
+        """Takes the next event; waits for one, `timeout` seconds at most. A cancellation overtakes all other events.
 
         Raises:
-            queue.Empty: None has come.
+            queue.Empty: No event came in time.
         """
         event = None if self._cancelled else self._mailbox.get(timeout)
         return Cancelled() if event is None or self._cancelled else event
@@ -84,7 +88,7 @@ class Connection:
         return self._cancelled or bool(self._mailbox)
 
     def take_the_rest(self) -> Iterator[Event]:
-        """Yields what is in the mailbox, without waiting."""
+        """Yields the events that are in the mailbox, without waiting."""
         with contextlib.suppress(queue.Empty):
             while True:
                 event = self._mailbox.get_nowait()
@@ -92,19 +96,22 @@ class Connection:
                     yield event
 
     def idled_out(self) -> bool:
-        """Returns whether it stood open unused until the server closed it. One that gave a result was of use."""
+        """Returns whether the server closed the connection because nobody used it for a while.
+
+        A connection on which a result came doesn't count: that result is taken.
+        """
         transport = self.transport
         if not transport.ended or not transport.opened_at or self._gave_result:
             return False
-        # One that is closed sooner is a refusal, most likely, and the caller's to hear.
+        # A connection that is closed sooner was most likely refused: the caller must hear of that.
         return time.monotonic() - transport.opened_at >= SHORTEST_IDLING
 
 
 class Connector:
-    """Makes one connection after the other until one opens. All but `cancel()` belongs to the caller's thread.
+    """Makes one connection after the other until one opens. Only `cancel()` may be called from other threads.
 
     Attributes:
-        connection: The newest; `None` before the first.
+        connection: The newest connection; `None` before the first.
     """
 
     def __init__(
@@ -113,40 +120,42 @@ class Connector:
         """Makes a connector.
 
         Args:
-            config: Where to, with which token, how often and for how long.
-            tls_context: Gives what `wss://` needs; called for each connection, may raise a `ConfigError`.
-            addresses: Those that worked last, of all exchanges of a client.
+            config: Where to connect, with which token, how often and for how long.
+            tls_context: Returns what `wss://` needs; called for each connection; may raise `ConfigError` or
+                `ConnectError`.
+            addresses: The addresses that worked last, shared by all exchanges of a client.
         """
         self._config = config
         self._tls_context = tls_context
         self._addresses = addresses
         self._cancelled = False
-        self._deadline = Deadline(0)  # of all attempts; begins with the first
-        self._began = 0.0  # when that was, on the monotonic clock
+        self._deadline = Deadline(0)  # for all attempts together; set when the first one starts
+        self._began = 0.0  # when the first attempt started, on the monotonic clock
         self.connection: Optional[Connection] = None
 
     def cancel(self) -> None:
-        """Cancels the exchange, from any thread: connections that are yet to be made, too."""
+        """Cancels the exchange, even before its first connection is made; any thread may call this."""
         self._cancelled = True
         connection = self.connection
         if connection is not None:
             connection.cancel()
 
     def connect_early(self) -> None:
-        """Begins to connect while the audio is being decoded. What is wrong with the options is told later."""
+        """Begins to connect while the audio is being decoded. A wrong option raises later, in `connect()`."""
         if self.connection is None:
             with contextlib.suppress(ConfigError, ConnectError):
                 self._start()
 
     def connect(self) -> Event:
-        """Opens the WebSocket: the only thing that is tried again, since nothing is metered yet.
+        """Opens the WebSocket. This is the only step that is tried again, since nothing is metered yet.
 
         Returns:
             `Opened`, `Cancelled`, or the `Closed` of the last attempt, with the error.
 
         Raises:
-            ConfigError: An option that is only looked at now is wrong: `ca_bundle`, or the environment's proxy.
-            ConnectError: No thread could be started.
+            ConfigError: An option that is only checked now is wrong: `ca_bundle`, or the environment's proxy; or
+                `websocket-client` can't be used.
+            ConnectError: No thread could be started, or too many files are open.
         """
         connection = self._early_connection()
         attempt = 0
@@ -160,15 +169,15 @@ class Connector:
                 return event
             logger.info("%s; trying again in %.1f s", event.error, wait)
             with contextlib.suppress(queue.Empty):
-                return connection.take(wait)  # a cancellation: `Closed` was the last of everything else
+                return connection.take(wait)  # only `Cancelled` can come: `Closed` was the transport's last event
             connection = None
             attempt += 1
 
     def _early_connection(self) -> Optional[Connection]:
-        """Returns the connection that was begun during the decoding, if it can be used."""
+        """Returns the connection that `connect_early()` began, if it can be used; else `None`."""
         if self.connection is None:
             return None
-        # The time that decoding took is not the connection's.
+        # Decoding must not use up `connect_timeout`.
         self._deadline.extend(time.monotonic() - self._began)
         if self.connection.idled_out():
             logger.info("the server closed the connection while the audio was being decoded; connecting again")
@@ -180,9 +189,9 @@ class Connector:
             self._deadline = Deadline(self._config.connect_timeout)
             self._began = time.monotonic()
         connection = Connection(self._config, self._tls_context(), self._deadline, self._addresses)
-        # Before it starts: Ctrl-C may come while it does, and whoever shuts down must find it here.
+        # Set it before it starts: after a Ctrl-C in `start()`, shut_down() must find the connection here.
         self.connection = connection
-        # Set, then check; cancel() sets its flag, then looks for a connection. So one of them notices the other.
+        # Set, then check; cancel() sets its flag, then looks for a connection. So one of them always notices the other.
         if self._cancelled:
             connection.cancel()
         try:
@@ -192,7 +201,7 @@ class Connector:
         return connection
 
     def _outcome(self, connection: Connection) -> Event:
-        """Waits for the first event of a connection: whether it could be opened."""
+        """Waits for the first event of a connection, which says whether it was opened, and returns that event."""
         try:
             return connection.take(self._deadline.remaining())
         except queue.Empty:

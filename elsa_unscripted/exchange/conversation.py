@@ -1,7 +1,7 @@
-"""`Conversation`: what is said on a connection, from the config to the verdict and the close.
+"""`Conversation`: carries out one exchange, from connecting to the verdict and the close.
 
-Made by `client`, and run in the caller's thread, which owns all state of an exchange. The other threads, of
-`wire.transport` and `sender`, only put events into the mailbox of the connection. Each step here takes one event out,
+`client` makes it, and runs it in the caller's thread, which owns all state of an exchange. The threads of
+`wire.transport` and `sender` only put events into the mailbox of the connection. Each step here takes one event out,
 asks `protocol` what to do about it, and does that. Every wait has a bound.
 """
 
@@ -43,17 +43,17 @@ from .protocol import (
 )
 from .sender import Sender
 
-LAST_LOOK = 0.1  # s beyond the deadline for what is in the mailbox by then; 1,000 events take a tenth of that
-LEAVE_TIME = 0.5  # s for a thread whose connection has been cut
-SHORT_CLOSE_TIMEOUT = 0.5  # s for the closing handshake after Ctrl-C or bad audio, when somebody may be waiting
+LAST_LOOK = 0.1  # s after the deadline, to handle events already in the mailbox; 1,000 events take a tenth of that
+LEAVE_TIME = 0.5  # s for a thread to end after its connection was cut
+SHORT_CLOSE_TIMEOUT = 0.5  # s for the closing handshake after Ctrl-C or bad audio: the user may be waiting
 
 OnStatus = Callable[[Status], object]
-OnProgress = Callable[[float, Any], object]  # seconds sent, and their total; `None` while nobody knows
+OnProgress = Callable[[float, Any], object]  # seconds of audio sent, and in all (`None` while nobody knows)
 OnEvent = Callable[[object], object]
 
 
 class Callbacks(NamedTuple):
-    """What the caller wants to be told; see `Client.score()`."""
+    """The caller's callbacks; see `Client.score()`."""
 
     on_status: Optional[OnStatus]
     on_progress: Optional[OnProgress]
@@ -61,7 +61,10 @@ class Callbacks(NamedTuple):
 
 
 class CallbackFailed(Exception):
-    """Carries what a callback raised, which may be an `ElsaError` of another exchange, past our own handling."""
+    """Carries an exception of a callback to `Client.score()`, so that no `except` on the way takes it for our own.
+
+    The callback's exception may be an `ElsaError` of another exchange.
+    """
 
     def __init__(self, error: Exception) -> None:
         super().__init__()
@@ -71,11 +74,11 @@ class CallbackFailed(Exception):
 class Conversation:
     """One exchange, step by step: `begin()`, then `advance()` until one of them returns the verdict, or raises.
 
-    After that, `shut_down()` or, if anything was raised, `end()` must be called: only then the connection and the
-    threads have ended.
+    After that, the caller must call `shut_down()` or, if anything was raised, `end()`: these end the connection and
+    the threads.
 
     Attributes:
-        deadline: When the time of the exchange is over.
+        deadline: When the exchange times out.
     """
 
     def __init__(
@@ -90,11 +93,11 @@ class Conversation:
         """Makes a conversation.
 
         Args:
-            config: What to say, and how long to wait.
+            config: The options of the exchange.
             connector: Opens the connection.
-            account: What is known; its `audio` is needed by the time that the conversation begins.
-            callbacks: Called in the thread that calls the methods. What they raise comes as `CallbackFailed`.
-            takes_turns: Whether that thread also lets `account.sender` send, step by step: then no thread does.
+            account: Collects the facts; its `audio` must be set before `begin()`.
+            callbacks: Called in the thread that calls the methods; an exception in one becomes `CallbackFailed`.
+            takes_turns: Whether that thread also calls `account.sender.step()`: then no other thread sends.
         """
         self._takes_turns = takes_turns
         self.deadline = Deadline(config.timeout)
@@ -105,7 +108,7 @@ class Conversation:
         self._process = os.getpid()
         self._grace: Optional[Deadline] = None
         self._last_look: Optional[Deadline] = None
-        self._final = False  # no verdict can change how it has ended
+        self._final = False  # whether no late verdict can replace the error
         self._is_cut = False
 
     @property
@@ -117,27 +120,27 @@ class Conversation:
         """Connects, and sends the config; returns the verdict, if there is one by now.
 
         Raises:
-            ElsaError: It is over.
-            CallbackFailed: A callback has raised something.
+            ElsaError: The exchange has failed.
+            CallbackFailed: A callback raised an exception.
         """
         return self._obey(self._ask(self._connect()))
 
     def advance(self, until: Deadline) -> Optional[Status]:
-        """Acts on the next event, or on a time that is over; waits for it until `until` at most.
+        """Waits for the next event, a grace or deadline that expires, or `until`, and acts on it.
 
         Returns:
             The verdict `success`; `None` if there is none yet.
 
         Raises:
-            ElsaError: It is over.
-            CallbackFailed: A callback has raised something.
+            ElsaError: The exchange has failed.
+            CallbackFailed: A callback raised an exception.
         """
-        # No local variable: an event may hold the error that is raised, which by its traceback refers to this frame.
-        # Such a circle would keep the caller's recording until the garbage collector comes.
+        # Don't keep the event in a local variable: it may hold the error that is raised, whose traceback refers to this
+        # frame. Such a circle would keep the caller's recording until the garbage collector comes.
         return self._obey(self._ask(self._next_event(until)))
 
     def time_is_over(self) -> bool:
-        """Returns whether `advance()` has something to do, though no event has come."""
+        """Returns whether the deadline or a grace has expired: then `advance()` must act, though no event has come."""
         return self.deadline.expired() or (self._grace is not None and self._grace.expired())
 
     def _connect(self) -> Event:
@@ -149,7 +152,10 @@ class Conversation:
         return event
 
     def _next_event(self, until: Deadline) -> Optional[Event]:
-        """Waits for an event, a time that is over, or `until`. Events in the mailbox come before clocks."""
+        """Waits for an event, a grace or deadline that expires, or `until`; `None` for `until`.
+
+        Events in the mailbox come first: an answer that is there counts, even if its time is over.
+        """
         while not self._has_had_last_look():
             bounds = [until, self.deadline] if self._grace is None else [until, self.deadline, self._grace]
             try:
@@ -158,23 +164,23 @@ class Conversation:
                 if self._grace is not None and self._grace.expired():
                     self._grace = None
                     return GraceOver()
-                if self.deadline.expired():  # packets that have left meanwhile have put it off
+                if self.deadline.expired():  # not yet, if packets sent during the wait have extended it
                     return TimeOver()
                 if until.expired():
                     return None
         return TimeOver()
 
     def _has_had_last_look(self) -> bool:
-        """Returns whether what was in the mailbox at the deadline has had its turn: a flood doesn't go on for ever."""
+        """Returns whether `LAST_LOOK` is over, too: a server that never stops talking must not stop the time-out."""
         if not self.deadline.expired():
             self._last_look = None
             return False
-        # Begins when it is noticed: the caller's thread may have been elsewhere until long after the deadline.
+        # Counts from now, not from the deadline: the caller's thread may have been in a callback until long after it.
         self._last_look = self._last_look or Deadline(LAST_LOOK)
         return self._last_look.expired()
 
     def _ask(self, event: Optional[Event]) -> List[Command]:
-        """Tells the caller and the protocol of an event, if there is one; returns what to do about it."""
+        """Gives an event, if there is one, to `on_event` and to the protocol; returns the protocol's commands."""
         if event is None:
             return []
         self._call(self._callbacks.on_event, event)
@@ -189,7 +195,7 @@ class Conversation:
             return SourceFailed(event.error)
         if not isinstance(event.error, StreamClosedError):
             raise event.error  # a defect of ours, or no memory
-        # A send has the deadline of the exchange: one that ran into it means that time is over, and nothing else.
+        # A send fails at the deadline of the exchange, too: then the reason is the time-out, not a broken connection.
         return TimeOver() if self.deadline.expired() else event
 
     def _obey(self, commands: List[Command]) -> Optional[Status]:
@@ -220,7 +226,7 @@ class Conversation:
                 try:
                     raise command.error
                 finally:
-                    del command, commands  # for the same reason as in advance()
+                    del command, commands  # else a circle: the error's traceback refers to this frame, see advance()
         return None
 
     def _send_config(self) -> Optional[SendFailed]:
@@ -265,7 +271,7 @@ class Conversation:
         if self._account.sender is not None:
             self._account.sender.stop()
         if self._account.live is not None:
-            self._account.live.close()  # second: a sender that is stopped tells nobody that its source was closed
+            self._account.live.close()  # after stop(): a stopped sender doesn't report the error of a closed source
 
     def _report_progress(self, frames: int) -> None:
         audio = self._account.audio
@@ -280,17 +286,19 @@ class Conversation:
         except Exception as error:  # noqa: BLE001 - whatever it is, it is the caller's
             raise CallbackFailed(error) from None
 
-    # The end.
+    # Ending the exchange.
 
     def end(self, error: BaseException) -> Optional[Status]:
-        """Shuts down after an error; completes the error, if it is an `ElsaError` of this exchange.
+        """Shuts down after an error; adds the facts of the exchange to it, if it is an `ElsaError`.
+
+        No facts are added to an `AudioError`: nothing was sent.
 
         Returns:
-            The verdict, if one came before the connection was closed: then it counts, and not the error.
+            The verdict `success`, if it came before the connection was closed: it counts in place of the error.
 
         Raises:
-            ScoringFailedError: The verdict that came is `failed`.
-            CallbackFailed: A callback has raised something about that verdict.
+            ScoringFailedError: The verdict `failed` came before the connection was closed.
+            CallbackFailed: A callback raised an exception when it was told of that verdict.
         """
         timeout = self._config.close_timeout
         if isinstance(error, AudioError) or not isinstance(error, Exception):
@@ -306,17 +314,17 @@ class Conversation:
         return verdict
 
     def shut_down(self, timeout: float, *, listen: bool = False) -> None:
-        """Ends both threads and the connection: with a closing handshake, if the server lets us.
+        """Ends the sender's thread, the transport's thread and the connection; with a closing handshake, if possible.
 
-        What fails here is logged, and not raised: it must not replace a verdict, nor the error that it ended with.
+        Failures here are logged, not raised: they must not replace the verdict or the error of the exchange.
 
         Args:
             timeout: Seconds for the handshake.
-            listen: Whether what the server says meanwhile still matters.
+            listen: Whether messages that the server sends meanwhile still matter.
         """
         deadline = Deadline(timeout)
         connection = self._connector.connection
-        if os.getpid() != self._process:  # a callback has forked, and the child leaves it
+        if os.getpid() != self._process:  # a callback forked: this is the child, and the connection is the parent's
             if connection is not None:
                 connection.transport.abandon()
             return
@@ -327,14 +335,14 @@ class Conversation:
                 self._stop_audio()
                 if connection is not None and not connection.transport.close(timeout, listen=listen):
                     logger.info("a thread goes on in the background, most likely in a name look-up, and ends with it")
-        finally:  # Ctrl-C while we wait: at once, then, but as clean
+        finally:  # also after Ctrl-C during the handshake: cut the connection, and leave nothing open
             self.cut(max(deadline.remaining(), LEAVE_TIME))
 
     def cut(self, timeout: float = LEAVE_TIME) -> None:
-        """Ends the threads and the connection at once, unless that was done.
+        """Ends the threads and the connection without a closing handshake, unless they have been ended.
 
         Args:
-            timeout: Seconds for the thread that sends.
+            timeout: Seconds for the sender's thread to end.
         """
         connection, sender, live = self._connector.connection, self._account.sender, self._account.live
         if self._is_cut or os.getpid() != self._process:
@@ -355,7 +363,7 @@ class Conversation:
         self._is_cut = True
 
     def _late_verdict(self) -> Optional[Status]:
-        """Looks for a verdict among what came before the connection was closed, and wasn't taken yet."""
+        """Looks for a verdict among the events that were left in the mailbox when the connection was closed."""
         connection = self._connector.connection
         for event in () if connection is None else connection.take_the_rest():
             if isinstance(event, Status) and event.is_verdict:
@@ -371,9 +379,9 @@ class Conversation:
 
 @contextlib.contextmanager
 def _logging_failures() -> Iterator[None]:
-    """Lets nothing that fails while an exchange is shut down replace its verdict, or the error that it has ended with.
+    """Logs an exception in place of raising it, so that it can't replace the verdict or the error of the exchange.
 
-    A host that patches sockets and threads may be the cause. What a signal handler raises comes through.
+    Hosts that patch sockets and threads may cause one. An exception of a signal handler comes through.
     """
     try:
         yield
@@ -386,9 +394,10 @@ def _logging_failures() -> Iterator[None]:
 def _framed_packets(
     packets: Iterator[Optional[Packet]], frame: Callable[[bytes], bytes], account: Account
 ) -> Iterator[Optional[Packet]]:
-    """Yields packets with their data as frames; in the thread that sends.
+    """Yields packets with their data as WebSocket frames; runs in the thread that sends.
 
-    It refers to no `Conversation`, whose callbacks may refer to a `LiveStream`: one that is dropped must be noticed.
+    A function, not a method: it must not refer to the `Conversation`, whose callbacks may refer to a `LiveStream`. That
+    stream would never be noticed as dropped.
     """
     for packet in packets:
         if packet is None:
@@ -400,6 +409,6 @@ def _framed_packets(
         try:
             yield Packet(frame(packet.data), packet.frames)
         finally:
-            # In here, since a sender that is stopped asks for no further packet, and this one may have left.
+            # In `finally`: a stopped sender asks for no further packet, but may have sent this one.
             if account.live is not None and sender.sent > before:
                 account.live.note_sent(packet)

@@ -1,8 +1,8 @@
-"""The thread that all paced streams of a process share. Used by `sender`.
+"""`Pacer`: the one thread that sends for all paced streams of a process. Used by `sender`.
 
-With a thread for each stream, a process that carries a thousand of them spends its time on handing Python's interpreter
-lock from thread to thread. The thread runs while there are paced streams, and gives each its turn when it is due. No
-turn may block: a stream whose connection takes no more asks for another turn a little later.
+With a thread for each of a thousand streams, a process would spend its time on handing Python's interpreter lock from
+thread to thread. The pacer's thread runs while there are paced streams, and gives each stream its turn when it is due.
+No turn may block: a stream whose connection takes no more asks for another turn a little later.
 """
 
 from __future__ import annotations
@@ -20,36 +20,39 @@ from ..threads import held, start_thread
 
 
 class Paced(Protocol):
-    """What the pacer gives turns to."""
+    """A stream that the pacer gives turns to."""
 
     def take_turn(self) -> Optional[float]:
-        """Does what is due, without blocking or raising; returns when its next turn is due, `None` for no more turns.
+        """Does what is due, without blocking or raising.
 
-        When is a time of the monotonic clock. After the last turn, further ones may come and return `None`.
+        Returns:
+            When the next turn is due, on the monotonic clock; `None` if this was the last turn. The pacer may still
+            call this after the last turn; it must return `None` again.
         """
         ...
 
     def finish(self) -> None:
-        """Notes that no more turns are needed; may be called again."""
+        """Notes that the pacer needs to give no more turns; may be called more than once."""
         ...
 
 
 class Pacer:
-    """Starts the thread with the first stream, and lets it end with the last; the thread owns their order."""
+    """Starts its thread with the first stream, and lets it end after the last. Only that thread orders the turns."""
 
     def __init__(self) -> None:
-        self._inbox: Mailbox[Paced] = Mailbox()  # those that are new, and those that want a turn at once
-        # Guards the next, so that nothing new comes into the inbox of a thread that ends. An RLock knows its owner.
+        self._inbox: Mailbox[Paced] = Mailbox()  # new streams, and streams that want a turn at once
+        # Guards `_thread`, so that add() puts no stream into the inbox of a thread that is ending. An RLock, since only
+        # that can tell add() whether the calling thread holds it.
         self._lock: Any = threading.RLock()
         self._thread: Optional[threading.Thread] = None
 
     def add(self, paced: Paced) -> bool:
-        """Takes a new stream; returns `False` if it can't, because the calling thread would wait for itself.
+        """Adds a stream; returns `False` if it can't, because the calling thread would wait for itself.
 
         Raises:
             NoThreadError: The thread can't be started.
         """
-        # What interrupts the owner of the lock, or the pacer's own thread, is a signal handler or a finalizer.
+        # True only for a signal handler or finalizer that has interrupted this method, or runs in the pacer's thread.
         if self._lock._is_owned() or (self._thread is not None and self._thread.ident == threading.get_ident()):
             return False
         with held(self._lock):
@@ -62,45 +65,45 @@ class Pacer:
         return True
 
     def wake(self, paced: Paced) -> None:
-        """Gives a stream that was added a turn at once. Never waits, and so may be called from a signal handler."""
-        # No lock: the thread doesn't end before it has finished all that were added. Those that are finished need no
-        # turn, and take no harm from one.
+        """Gives a stream that was added a turn at once. Never waits, so a signal handler may call this."""
+        # Needs no lock: the thread ends only after it has finished every stream that was added. A finished stream needs
+        # no turn, and one more turn does no harm.
         if self._thread is not None:
             self._inbox.put(paced)
-        else:  # finished already, or Ctrl-C kept add() from adding it
+        else:  # the stream is finished already, or Ctrl-C kept add() from adding it
             paced.finish()
 
     def is_run_by(self, thread: threading.Thread) -> bool:
-        """Returns whether this is the pacer's thread, and goes on."""
+        """Returns whether a thread is the pacer's and isn't about to end; joining it would then take too long."""
         return self._thread is thread
 
     def _run(self) -> None:
         with held(self._lock):
             if self._thread not in (None, threading.current_thread()):
-                return  # Ctrl-C in add() hid this thread, and another one has been started since
+                return  # Ctrl-C kept add() from noting this thread, and add() has started another one since
             self._thread = threading.current_thread()
-        if not self._ends():  # if it does, Ctrl-C kept add() from adding the first stream
+        if not self._ends():  # it ends at once if Ctrl-C kept add() from adding the first stream
             self._give_turns()
 
     def _give_turns(self) -> None:
-        turns: List[Tuple[float, int, Paced]] = []  # a heap: whose turn is when; the number keeps equals in order
+        turns: List[Tuple[float, int, Paced]] = []  # a heap: when due, a serial number for ties, which stream
         numbers = itertools.count()
         while True:
             paced = self._next(turns)
             due = paced.take_turn()
             if due is not None:
-                # At the earliest now: a stream that can't keep up has its turn after those that are waiting already.
+                # Not earlier than now: a stream that is late must not get its turn before others that wait already.
                 heapq.heappush(turns, (max(due, time.monotonic()), next(numbers), paced))
                 continue
-            # Decide first whether the thread ends: who waits for the stream's end then knows whether to wait for the
-            # thread, too.
+            # Decide before finish() whether the thread ends: finish() wakes `Sender.join()`, which then asks
+            # is_run_by() whether to join the thread, too.
             ends = not turns and self._ends()
             paced.finish()
             if ends:
                 return
 
     def _next(self, turns: List[Tuple[float, int, Paced]]) -> Paced:
-        """Waits for the next turn, or for a stream in the inbox; takes that stream out of `turns`."""
+        """Waits until a turn is due or a stream is in the inbox; takes that stream out of `turns`, and returns it."""
         try:
             paced = self._inbox.get(max(turns[0][0] - time.monotonic(), 0.0) if turns else 0.0)
         except queue.Empty:
@@ -110,7 +113,7 @@ class Pacer:
         return paced
 
     def _ends(self) -> bool:
-        """Returns whether the thread, which has no stream any more, ends: if so, the next stream starts another one."""
+        """Returns whether the thread, which has no stream left, must end: then the next add() starts another thread."""
         with held(self._lock):
             if not self._inbox:
                 self._thread = None
@@ -118,11 +121,11 @@ class Pacer:
         return False
 
 
-# One for each process, since a fork copies the object and not its thread. One for each kind of lock, since gevent's
-# patching replaces `threading.Lock`, and a lock from before the patching would block all greenlets.
+# One pacer for each process, since a fork copies the object but not its thread. One for each kind of lock, since gevent
+# replaces `threading.Lock`, and a pacer with a lock from before that would block all greenlets.
 _pacers: Dict[Tuple[int, object], Pacer] = {}
 if hasattr(os, "register_at_fork"):
-    # A child may get the number of an ancestor that has ended, and would find the ancestor's pacer under it.
+    # A child may get the process number of an ancestor that has ended, and would find the ancestor's pacer under it.
     os.register_at_fork(after_in_child=_pacers.clear)
 
 

@@ -1,6 +1,6 @@
 """The exchange as a state table: an event in, commands out. No I/O and no clock; driven by `conversation`.
 
-The theory. One connection is one exchange (PROTOCOL.md):
+The theory. One connection is one exchange:
 
     CONNECTING ── opened ──► STARTING ── stream id ──► STREAMING ── audio sent ──► AWAITING
         │                       │                         │                           │
@@ -8,14 +8,14 @@ The theory. One connection is one exchange (PROTOCOL.md):
 
 * The config is sent as soon as the socket is open, audio only after the server named a stream, the end of the
   stream right after the last packet.
-* `success` and `failed` are verdicts in every state: the server may hear the end of the speech before we do.
-* `bad_quality` is *held*: a later verdict overrides it; it counts when the connection closes, when time is over,
-  or when the server stays silent for a grace while no audio is being sent.
-* A message that can't be read is an error where the verdict is owed (AWAITING). Before, the exchange goes on: what
-  it was is unknown, and a verdict may still come. If none does, by a close or until time is over, it is the error.
-* A failed send is held too (BROKEN): the server may have sent its verdict before it stopped reading.
-* After the end a verdict may still be on its way, and then counts: nothing is lost by a close or a deadline. An end
-  that no verdict can change is *final*: the server's `failed`, a connection that never opened, a cancellation.
+* `success` and `failed` are verdicts as soon as the socket is open: the server may end before all audio was sent.
+* `bad_quality` is *held*: a later verdict overrides it; it becomes the error when the connection closes, when time is
+  over, or when the server stays silent for a grace while no audio is being sent.
+* A message that can't be read ends the exchange with an error where the verdict is due (AWAITING). In other states the
+  exchange goes on, since a verdict may still come. If none does before a close or time over, the message is the error.
+* A failed send is held, too (BROKEN): the server may have sent its verdict before it stopped reading.
+* A verdict that arrives after a close or a deadline still counts. An end that no verdict can change is *final*: the
+  server's `failed`, a connection that never opened, a cancellation.
 """
 
 from __future__ import annotations
@@ -39,7 +39,7 @@ from ..wire.messages import Closed, ConnectionEvent, Info, Malformed, Status, de
 
 
 class State(enum.Enum):
-    """Where an exchange is. The value is the `phase` that errors carry, but for the last two, which keep it."""
+    """Where an exchange is. The values of the first four are the `phase` of an error; the last two never are."""
 
     CONNECTING = "connect"
     STARTING = "start"
@@ -49,15 +49,16 @@ class State(enum.Enum):
     DONE = "done"
 
 
-# Events that don't come from the connection; those that do are in `wire.messages`. The first three are the sender's.
+# Events. The first three come from `sender` (but `SendFailed` for the config from `conversation`), the others from
+# `connector` and `conversation`. The events of the connection itself are in `wire.messages`.
 
 
 @dataclass(frozen=True)
 class Progress:
-    """A packet has left.
+    """A packet was sent.
 
     Attributes:
-        frames: Frames of audio that have left so far.
+        frames: Frames of audio sent so far.
     """
 
     frames: int
@@ -65,26 +66,26 @@ class Progress:
 
 @dataclass(frozen=True)
 class AudioSent:
-    """The last packet has left; the end of the stream follows at once."""
+    """The last packet was sent; the end of the stream follows at once."""
 
 
 @dataclass(frozen=True)
 class SendFailed:
-    """Something could not be sent; nothing more can be."""
+    """A message could not be sent, so no other can be."""
 
     error: BaseException
 
 
 @dataclass(frozen=True)
 class SourceFailed:
-    """A live source gives no more, and its speech isn't over: what was sent of it is worth nothing."""
+    """A live source failed before the speech was over, so a verdict on what was sent would be worth nothing."""
 
     error: AudioError
 
 
 @dataclass(frozen=True)
 class Cancelled:
-    """The caller wants no verdict any more."""
+    """The caller has cancelled the exchange."""
 
 
 @dataclass(frozen=True)
@@ -94,14 +95,14 @@ class GraceOver:
 
 @dataclass(frozen=True)
 class TimeOver:
-    """The time of the exchange is over."""
+    """The exchange has reached its deadline."""
 
 
 SenderEvent = Union[Progress, AudioSent, SendFailed]
 Event = Union[ConnectionEvent, SenderEvent, SourceFailed, Cancelled, GraceOver, TimeOver]
 
 
-# Commands.
+# Commands, which `conversation` carries out.
 
 
 class SendConfig:
@@ -118,42 +119,46 @@ class StopAudio:
 
 @dataclass(frozen=True)
 class StartGrace:
-    """Count the server's silence from now on, for `bad_quality_grace`, or `close_timeout` if the line is broken."""
+    """Wait for `GraceOver` from now on, also if a grace runs already.
+
+    Attributes:
+        broken: Whether a send has failed. The grace lasts `close_timeout` seconds then, else `bad_quality_grace`.
+    """
 
     broken: bool
 
 
 class StopGrace:
-    """Forget the grace."""
+    """Don't wait for the end of the grace any more."""
 
 
 @dataclass(frozen=True)
 class Report:
-    """Tell the caller's `on_status`."""
+    """Call the caller's `on_status`."""
 
     status: Status
 
 
 @dataclass(frozen=True)
 class ReportProgress:
-    """Tell the caller's `on_progress`."""
+    """Call the caller's `on_progress`."""
 
     frames: int
 
 
 @dataclass(frozen=True)
 class Finish:
-    """Over: the verdict is success."""
+    """End the exchange: the verdict is `success`."""
 
     verdict: Status
 
 
 @dataclass(frozen=True)
 class Fail:
-    """Over: this error.
+    """End the exchange with an error.
 
     Attributes:
-        final: Whether no verdict can change it: there is nothing to listen for while the connection is closed.
+        final: Whether no verdict can replace the error: then nobody listens for one while the connection is closed.
     """
 
     error: ElsaError
@@ -164,13 +169,13 @@ Command = Union[SendConfig, StartAudio, StopAudio, StartGrace, StopGrace, Report
 
 
 class Protocol:
-    """One exchange.
+    """The state of one exchange.
 
     Attributes:
-        state: Where it is.
-        phase: Where it is, or was when it ended.
-        stream_id: The server's name of the stream, once given.
-        statuses: The server's messages that carry a `status`, so far.
+        state: Where the exchange is.
+        phase: How far the exchange has come: its state, or the last one before BROKEN and DONE.
+        stream_id: The server's name for the stream; `None` before it gives one.
+        statuses: The server's messages that carry a `status`, so far; at most `MAX_STATUSES`.
     """
 
     def __init__(self) -> None:
@@ -178,7 +183,7 @@ class Protocol:
         self.phase = State.CONNECTING
         self.stream_id: Optional[str] = None
         self.statuses: List[Status] = []
-        self._characters = 0  # in the texts of `statuses`
+        self._characters = 0  # in all texts of `statuses`
         self._held: Optional[ElsaError] = None
         self._garbled: Optional[ProtocolError] = None
 
@@ -186,7 +191,7 @@ class Protocol:
         """Takes an event; returns what to do about it, in order.
 
         Raises:
-            RuntimeError: The event can't happen in this state: a defect of the caller.
+            RuntimeError: The event isn't allowed in this state: a defect of the caller.
         """
         kind = _kind(event)
         try:
@@ -197,13 +202,13 @@ class Protocol:
         commands = act(self, event)
         if isinstance(event, Status):
             self._remember(event)
-            # The audio shouldn't wait for the caller's callback; the end must.
+            # Report last, so that the audio doesn't wait for the caller's callback; but first if the exchange ends.
             commands.insert(0 if target is State.DONE else len(commands), Report(event))
         if target is State.DONE and before is State.STREAMING:
             commands.insert(0, StopAudio())
         if target is State.DONE:
-            # An error, once it is raised, refers by its traceback to whoever refers to this object: a circle, if this
-            # object kept the error, and the caller's recording would wait for the garbage collector with it.
+            # Don't keep the error: once raised, its traceback refers to frames that refer to this object. Such a circle
+            # would keep the caller's recording until the garbage collector comes.
             self._held = self._garbled = None
         if target not in (State.BROKEN, State.DONE):
             self.phase = target
@@ -212,13 +217,13 @@ class Protocol:
     def _remember(self, status: Status) -> None:
         self.statuses.append(status)
         self._characters += len(status.text)
-        # The first tell how it began, the last how it ended.
+        # Drop from the middle: the first tell how the exchange began, the last how it ended.
         while len(self.statuses) > 2 and (
             len(self.statuses) > MAX_STATUSES or self._characters > MAX_STATUS_CHARACTERS
         ):
             self._characters -= len(self.statuses.pop(len(self.statuses) // 2).text)
 
-    # Actions: what a transition does. Each takes the event that caused it.
+    # Actions of the transitions. Each takes the event that caused the transition.
 
     def _open(self, event: Event) -> List[Command]:
         return [SendConfig()]
@@ -239,7 +244,7 @@ class Protocol:
         return self._wait_on()
 
     def _wait_on(self) -> List[Command]:
-        """Anything heard makes the silence begin anew, unless audio is still being sent."""
+        """Starts the grace anew if an error is held, since the server wasn't silent; never while audio is sent."""
         if self._held is None or self.state is State.STREAMING:
             return []
         return [StartGrace(broken=isinstance(self._held, StreamClosedError))]
@@ -340,11 +345,10 @@ class Protocol:
         ]
 
 
-# What is remembered of the server's messages, beside the first and the last: one that never stops must not fill the
-# memory.
+# How much of the server's messages is kept: a server that never stops sending must not fill the memory.
 MAX_STATUSES = 10_000
 MAX_STATUS_CHARACTERS = 16 * 2**20
-MAX_QUOTED = 200  # characters of the server's text in a message
+MAX_QUOTED = 200  # characters of the server's text in an error message
 KNOWN_STATUSES = frozenset({"processing", "accepted", "paused", "success", "failed", "bad_quality"})
 
 
@@ -357,7 +361,7 @@ def _kind(event: Event) -> str:
 
 
 def _because(reason: Optional[str]) -> str:
-    """Quotes the server, escaped and in part: the whole of it may be a megabyte, and is in the error's attributes."""
+    """Quotes the server's reason, escaped and cut: it may be a megabyte. The error's attributes hold all of it."""
     return f" ({reason[:MAX_QUOTED]!r})" if reason else ""
 
 
@@ -428,7 +432,7 @@ TRANSITIONS: Dict[State, Dict[str, Tuple[State, Action]]] = {
         "TimeOver": (_DONE, _P._time_over),
         "Cancelled": (_DONE, _P._cancel),
     },
-    # A verdict that was on its way when the exchange ended otherwise still counts.
+    # The exchange ended without a verdict; one that comes later still counts.
     State.DONE: {
         "StreamId": (_DONE, _P._ignore),
         "Chatter": (_DONE, _P._ignore),

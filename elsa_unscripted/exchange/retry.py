@@ -1,4 +1,4 @@
-"""Whether a connection that could not be opened is tried again, and when. Used by `connector`, and by `batch`."""
+"""Decides whether and when to try again after a connection could not be opened. For `connector` and `batch`."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from typing import Optional
 
 from ..exceptions import ConnectError
 
-RETRIED_STATUS_CODES = frozenset({408, 425, 429, 500, 502, 503, 504})  # those that may pass
+RETRIED_STATUS_CODES = frozenset({408, 425, 429, 500, 502, 503, 504})  # HTTP: the cause may pass
 FIRST_BACKOFF = 0.25  # s before the first retry; doubled for each after it
 
 
@@ -17,11 +17,12 @@ def wait_before_retry(error: ConnectError, attempt: int) -> Optional[float]:
     """Returns the seconds to wait before the next attempt; `None` if another one can't help.
 
     Args:
-        error: What the last attempt failed with.
+        error: The error of the last attempt.
         attempt: How many attempts were made before that one.
     """
     if error.status_code is None:
-        # Refused, cut, no route, timed out: may pass. What TLS refuses, or a server that is none, stays so.
+        # Refused, cut, no route, timed out: this may pass. A TLS error, an unknown host name, or a server that doesn't
+        # speak WebSocket stays.
         cause = error.__cause__
         if not isinstance(cause, OSError) or isinstance(cause, ssl.SSLError):
             return None

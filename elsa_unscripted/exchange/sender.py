@@ -1,7 +1,7 @@
-"""The schedule of one stream: which packet is due when, and how much audio has left.
+"""`Sender`: sends the packets of one stream, each when it is due, and counts the frames sent.
 
-Started by `conversation` when the server has named the stream. A paced stream is run by the thread that all of them
-share (`pacer`); one that isn't paced may block while it sends, and has a thread of its own.
+`conversation` starts it when the server has named the stream. Paced streams are sent by one thread that they all share
+(`pacer`). A stream that isn't paced may block while it sends, and so has a thread of its own.
 """
 
 from __future__ import annotations
@@ -19,21 +19,22 @@ from ..threads import NoThreadError, start_thread
 from .pacer import shared_pacer
 from .protocol import AudioSent, Progress, SenderEvent, SendFailed
 
-# How long a message that the connection didn't take whole waits for its next try.
-SHORTEST_PAUSE = 0.001  # s; a buffer that is full for a moment delays little
-LONGEST_PAUSE = 0.05  # s; 20 tries a second of a stream that stalls take a thousandth of a core
+# How long to wait before trying to send the rest of a message that the connection didn't take whole.
+SHORTEST_PAUSE = 0.001  # s; little delay if the connection's buffer is full for a moment only
+LONGEST_PAUSE = 0.05  # s; a stalled stream is tried 20 times a second, which takes a thousandth of a core
 
 
 class Sender:
-    """Sends each packet when the audio before it has been spoken: a late packet doesn't delay those after it.
+    """Sends each packet at the time at which the audio before it would have been spoken.
 
-    Only the thread that sends writes the attributes; any thread may read them.
+    These times count from the start, so a late packet doesn't delay the packets after it. Only the sending thread
+    writes the attributes; any thread may read them.
 
     Attributes:
-        begun: How many packets were given to the connection: one of them may have left in part.
-        sent: Frames of audio that have left.
-        first_sent: When the first packet had left, on the monotonic clock; `None` before.
-        all_sent: When the last one had, likewise.
+        begun: How many packets were given to the connection; the last of them may have been sent only in part.
+        sent: Frames of audio in the packets that were sent whole.
+        first_sent: When the first packet was sent, on the monotonic clock; `None` before.
+        all_sent: When the last packet was sent, on the monotonic clock; `None` before.
     """
 
     def __init__(
@@ -52,18 +53,18 @@ class Sender:
         """Makes a sender; `start()` starts it.
 
         Args:
-            packets: What to send, in order, its data as it goes out; drawn in the sending thread, each when the one
-                before has left. `None` means that nothing is there yet; only `take_turn()` understands it.
-            end: What to send right after the last packet.
-            send: Sends one of these, in a thread of this sender's own; may block, and raise.
-            send_now: Sends what can be sent of one without blocking, in the shared thread; returns whether all of it
-                has left. If not, it is called again with the same one. May raise.
-            put: Takes the events; nothing any more once stopped. Must not block.
-            frame_rate: Frames of audio that leave in a second; `None` sends as fast as `send` takes them.
-            tell_progress: Whether to put a `Progress` for each packet, beside `AudioSent` or `SendFailed` at the end.
-            alone: Whether it runs in a thread of its own in any case, since to draw packets may block.
-            due: Tells when a packet is due, on the monotonic clock, from the frames before it; takes the place of
-                `frame_rate`, for audio that is live.
+            packets: What to send, in order; `data` is sent as it is. Each packet is drawn in the sending thread, once
+                the packet before was sent. `None` means that no packet is there yet; `_run_alone()` can't take that.
+            end: The message to send right after the last packet.
+            send: Sends a message, in a thread of this sender's own; may block, and raise.
+            send_now: Sends what the connection takes of a message without blocking, for `take_turn()` and `step()`;
+                returns whether all of it was sent. If not, it is called again with the same message. May raise.
+            put: Takes the events: `AudioSent` or `SendFailed` at the end, and `Progress`. Must not block.
+            frame_rate: Frames of audio to send in a second; `None` sends as fast as `send` takes them.
+            tell_progress: Whether to put a `Progress` for each packet.
+            alone: Whether to send in a thread of its own in any case, since drawing a packet may block.
+            due: Takes the frames before a packet, and returns when the packet is due, on the monotonic clock. For live
+                audio, in place of `frame_rate`.
         """
         self.begun = 0
         self.sent = 0
@@ -78,18 +79,18 @@ class Sender:
         self._tell_progress = tell_progress
         self._turns = self._make_turns()
         self._due = due
-        # A thread of its own is for what may block.
+        # Whether to send in a thread of its own, since that may block; also if the pacer refuses the stream.
         self._alone = alone or frame_rate is None
-        self._sending_since: Optional[float] = None  # on the monotonic clock, while a message is being sent
-        self._sending_time = 0.0  # s, of the messages before
-        self._thread: Optional[threading.Thread] = None  # the one that runs it, once that has begun
-        # Not Events, which are written in Python, with a lock: a Ctrl-C at a bad moment breaks them, and with them the
-        # thread that others share.
+        self._sending_since: Optional[float] = None  # on the monotonic clock; `None` between messages
+        self._sending_time = 0.0  # s that earlier messages took
+        self._thread: Optional[threading.Thread] = None  # the sending thread; set when it begins to send
+        # Plain flags, not Events: those are written in Python, with a lock. Ctrl-C at a bad moment would break them,
+        # and with them the thread that all streams share.
         self._begins = False
         self._stopped = False
         self._finished = False
-        self._stop: Mailbox[None] = Mailbox()  # wakes a thread of its own from its wait for the next packet
-        self._end_bell: Mailbox[None] = Mailbox()  # wakes who waits for the end
+        self._stop: Mailbox[None] = Mailbox()  # wakes `_run_alone()` from its wait for the next packet
+        self._end_bell: Mailbox[None] = Mailbox()  # wakes `join()`
 
     def start(self) -> None:
         """Starts sending.
@@ -97,25 +98,29 @@ class Sender:
         Raises:
             NoThreadError: No thread could be started.
         """
-        self._begins = True  # first: after Ctrl-C in here, the sending may or may not begin
+        self._begins = True  # set first: after Ctrl-C below, sending may or may not begin, and join() must wait
         try:
             self._alone = self._alone or not shared_pacer().add(self)
             if self._alone:
-                # A daemon: an interpreter that exits during a score() in a daemon thread must not wait for this one.
+                # A daemon: the interpreter must not wait for this thread if it exits while a daemon thread scores.
                 start_thread(threading.Thread(target=self._run_alone, name="elsa-audio", daemon=True))
         except NoThreadError:
             self._begins = False
             raise
 
     def stop(self) -> None:
-        """Ends it soon, and doesn't wait for that. A message that has left in part is the last one."""
+        """Makes the sending end soon; doesn't wait for that. No message follows the one that is being sent."""
         self._stopped = True
         self._stop.put(None)
         if self._begins and not self._alone and not self._finished:
             shared_pacer().wake(self)
 
     def join(self, timeout: float) -> bool:
-        """Waits for the end, `timeout` seconds at most; returns whether it has come, or nothing ever began."""
+        """Waits for the end of the sending, `timeout` seconds at most.
+
+        Returns:
+            Whether the sending has ended, or never began.
+        """
         if not self._begins:
             return True
         if not self._finished:
@@ -129,12 +134,15 @@ class Sender:
 
     @property
     def sending_time(self) -> float:
-        """Seconds that were spent in sending: not in waiting until packets are there, or are due."""
+        """Seconds spent on sending; the waits until a packet is there, or is due, don't count."""
         since = self._sending_since
         return self._sending_time + (0.0 if since is None else time.monotonic() - since)
 
     def _schedule(self) -> Iterator[Tuple[float, Optional[bytes]]]:
-        """Yields each message, and when it is due on the monotonic clock; when asked for more, counts it as sent."""
+        """Yields each message, and when it is due on the monotonic clock; infinity and `None` if none is there yet.
+
+        Whoever asks for the next message has sent this one: then it is counted.
+        """
         started = time.monotonic()
         for packet in self._packets:
             if packet is None:
@@ -148,7 +156,7 @@ class Sender:
             if self._tell_progress:
                 self._put(Progress(self.sent))
         self.all_sent = time.monotonic()
-        # Before the end leaves: the server's answer to the end must not be on the queue before this.
+        # Put this before the end is sent: the server's answer to the end must not come before it in the mailbox.
         self._put(AudioSent())
         yield started, self._end
 
@@ -178,9 +186,9 @@ class Sender:
         return self._finished
 
     def finish(self) -> None:
-        """Notes that nothing more will be sent. Called by whatever runs it: the pacer, or its own thread."""
-        # What is left of the audio; this object and its generator refer to each other, and so would keep the audio
-        # until the garbage collector comes.
+        """Notes that nothing more will be sent. Called by the pacer, or at the end of this sender's own thread."""
+        # Let go of the audio: this object and its generator refer to each other, and would keep the audio until the
+        # garbage collector comes.
         self._turns, self._packets = iter(()), ()
         self._finished = True
         self._end_bell.put(None)
@@ -188,7 +196,7 @@ class Sender:
     # In the thread that all paced streams share.
 
     def take_turn(self) -> Optional[float]:
-        """Sends what is due, without blocking; returns when the next turn is due, `None` after the last."""
+        """Sends what is due, without blocking; returns when the next turn is due, `None` if there is none."""
         self._thread = threading.current_thread()
         try:
             return self.step()
@@ -197,11 +205,11 @@ class Sender:
             return None
 
     def step(self) -> Optional[float]:
-        """Does the same, and raises what fails. For a thread that isn't ours, in which a signal handler may raise."""
+        """Does what `take_turn()` does, but raises errors. For the caller's thread, where signal handlers may raise."""
         return next(self._turns, None)
 
     def _make_turns(self) -> Iterator[float]:
-        """Sends everything; yields when to go on, wherever it would have to wait."""
+        """Sends everything; wherever that must wait, yields the time at which to go on."""
         for due, message in self._schedule():
             yield due
             if self._stopped:
@@ -210,8 +218,8 @@ class Sender:
                 continue
             pause = SHORTEST_PAUSE
             with self._sending(message):
-                # When stopped, too: a message that is half sent leaves, or its connection is cut soon. So `sent` is
-                # true.
+                # Go on even when stopped: either the message is sent whole, and counted in `sent`, or the connection is
+                # cut soon, and send_now() raises.
                 while not self._send_now(message):
                     yield time.monotonic() + pause
                     pause = min(2 * pause, LONGEST_PAUSE)

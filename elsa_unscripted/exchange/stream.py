@@ -1,8 +1,8 @@
 """`LiveStream`: one exchange whose audio is pushed by the caller. Made by `Client.open_stream()`.
 
-There is one thread beside the caller's, the connection's. All else happens in the caller's, in `send_audio()` and
-`finish()`: they take the events that have come, and send what is due, without blocking. A container is decoded, and
-sent, in two threads more (`audio.live`).
+For raw PCM, there is one thread beside the caller's: the transport's. `send_audio()` and `finish()` do all else in the
+caller's thread: they act on the events that have come, and send what is due, without blocking. A container needs two
+more threads: one decodes it (`audio.live`), one sends it (`sender`).
 """
 
 from __future__ import annotations
@@ -33,15 +33,15 @@ from .protocol import SendFailed
 if TYPE_CHECKING:
     from types import TracebackType
 
-SHORT_WHILE = 0.005  # s in which no clock is looked at: a caller may push a thousand times in a second
-LONGEST_LOCK = 60.0  # s that cancel() waits for another thread, which hears of it at its next event: at once
+SHORT_WHILE = 0.005  # s between two looks at deadlines and events: a caller may push a thousand times in a second
+LONGEST_LOCK = 60.0  # s that cancel() waits for another thread in a method; that mostly notices at once, and returns
 
 
 class LiveStream:
     """Speech that is pushed as it comes: `send_audio()` for each piece, then `finish()` for the result.
 
-    For whoever is handed audio: a WebSocket handler, an audio callback, a task. Any thread may call its methods; they
-    take turns. Callbacks run in the thread that calls.
+    For code that is handed audio: a WebSocket handler, an audio callback, a task. Any thread may call the methods; they
+    take turns. Callbacks run in the thread that calls a method.
 
     Example:
         >>> from elsa_unscripted import Client
@@ -67,14 +67,14 @@ class LiveStream:
         leave: Callable[[], object],
         close_timeout: float,
     ) -> None:
-        """Made by `Client.open_stream()`, when the config has been sent.
+        """Made by `Client.open_stream()`, once the config was sent.
 
         Args:
             intake: Takes the audio.
             account: Knows what was sent.
             connector: Has the connection.
-            conversation: Has begun.
-            verdict: The server's, if it was as quick as that.
+            conversation: A conversation after `begin()`.
+            verdict: What `begin()` returned: mostly `None`.
             leave: Called when the connection has ended.
             close_timeout: Seconds for the closing handshake.
         """
@@ -88,41 +88,41 @@ class LiveStream:
         self._conversation = conversation
         self._leave = leave
         self._close_timeout = close_timeout
-        # Taken again by the same thread where a callback, or a signal handler, calls a method.
+        # An RLock: a callback or a signal handler may call a method inside another method, in the same thread.
         self._turn = threading.RLock()
-        self._depth = 0  # of calls by that thread
-        self._due = math.inf  # when the next message is to be sent; infinity while there is none
-        self._next_look = 0.0  # when the clocks are looked at again, at the latest
+        self._depth = 0  # 1 while a method runs, so that a method inside it notices
+        self._due = math.inf  # when to send the next message; infinity while there is none
+        self._next_look = 0.0  # when to look at deadlines and events again, at the latest
         self._verdict = verdict
         self._error: Optional[ElsaError] = None
         self._over = verdict is not None  # the verdict or the error is there
         self._ended = False  # the connection and the threads have ended
         self._finishing = False
         self._result: Optional[ScoreResult] = None
-        # It must not refer to this object, nor to the callbacks, which may.
+        # Its arguments must not refer to this object, nor to the callbacks, which may refer to it.
         self._finalizer = weakref.finalize(self, _drop, os.getpid(), connector, account, intake, leave)
-        self._finalizer.atexit = False  # the process takes everything with it
+        self._finalizer.atexit = False  # at exit, the system closes everything
 
     def send_audio(self, data: Data, wait: bool = True) -> bool:
-        """Sends audio, as soon as it fills packets.
+        """Takes audio, and sends each packet as soon as it is full and due.
 
         Args:
-            data: Bytes of the audio: any number of them, frames cut anywhere.
-            wait: Whether to wait when 30 s of audio wait to be sent. Without it, that is the end of the stream, and an
-                error: audio is never dropped in silence.
+            data: Any number of bytes of the audio; may end within a frame.
+            wait: Whether to wait when 30 s of audio are not sent yet. If not, the stream ends with an error then: audio
+                is never dropped in silence.
 
         Returns:
-            Whether the stream goes on: `False` once it is over, for whatever reason; `finish()` tells it.
+            Whether the stream goes on. If `False`, call `finish()`: it tells why.
 
         Raises:
             AudioError: `data` isn't bytes-like.
-            Exception: What a callback raised; the stream is over then.
+            Exception: A callback raised it; then the stream is over.
         """
         piece = data if isinstance(data, bytes) else plain_bytes(data, "the caller")
         with held(self._turn):
             if self._over or self._finishing:
                 return False
-            if self._depth:  # in a callback: whoever has called that goes on with it
+            if self._depth:  # called in a callback: the method that called back will send the audio
                 self._intake.add(piece)
                 return True
             self._depth = 1
@@ -142,11 +142,11 @@ class LiveStream:
         """Sends the rest, and the end of the audio; waits for the verdict.
 
         Returns:
-            The verdict `success`; the same one again, if it is called again.
+            The result, with the verdict `success`; a second call returns it again.
 
         Raises:
-            ElsaError: Any other end; it is raised again, if this is called again.
-            ConfigError: It was called in a callback.
+            ElsaError: The stream ended in any other way; a second call raises it again.
+            ConfigError: This was called in a callback.
         """
         with held(self._turn):
             if self._depth:
@@ -160,12 +160,12 @@ class LiveStream:
             return self._result
 
     def cancel(self) -> None:
-        """Ends the stream, from any thread, if it hasn't ended: `finish()` then raises `ScoreCancelledError`."""
+        """Ends the stream, from any thread, if it hasn't ended: then `finish()` raises `ScoreCancelledError`."""
         self._connector.cancel()
         if not self._turn.acquire(timeout=LONGEST_LOCK):
             return
         try:
-            if not self._depth:  # else whoever has called us notices the cancellation as the next event
+            if not self._depth:  # else the method that called back takes the cancellation as the next event
                 with self._acting():
                     self._go_on()
                     self._end()
@@ -181,28 +181,28 @@ class LiveStream:
         error: Optional[BaseException],
         traceback: Optional[TracebackType],
     ) -> None:
-        self._depth = 0  # no callback leaves the block; Ctrl-C may have kept a method from saying that it was left
+        self._depth = 0  # after Ctrl-C, a method may have left it at 1
         self.cancel()
 
     def __repr__(self) -> str:
         state = "ended" if self._ended else "over" if self._over else "open"
         return f"LiveStream({state}, stream_id={self._account.protocol.stream_id!r})"
 
-    # Everything below is done by one thread at a time.
+    # Only the thread that holds `_turn` calls the methods below.
 
     def _push(self, piece: bytes, wait: bool) -> None:
         intake, connection, now = self._intake, self._connection, time.monotonic()
         assert connection is not None
         intake.add(piece)
         if now < self._next_look and self._due > now and not (intake.needs_work or connection.has_event):
-            return  # as most times
+            return  # the most frequent case
         self._next_look = now + SHORT_WHILE
         self._go_on()
         while not self._over and intake.is_full:
             if not wait:
                 self._overflow()
                 return
-            self._go_on(Deadline(0.05))  # what makes room is no event
+            self._go_on(Deadline(0.05))  # a short wait, since no event tells that there is room again
 
     def _wait_for_end(self) -> None:
         if not self._finishing:
@@ -212,7 +212,7 @@ class LiveStream:
             self._go_on(self._conversation.deadline)
 
     def _go_on(self, until: Optional[Deadline] = None) -> None:
-        """Sends what is due, and acts on the events that are there; with `until`, waits for the next of either."""
+        """Sends what is due, and acts on events that are there; with `until`, first waits for either of them."""
         connection, conversation = self._connection, self._conversation
         assert connection is not None
         try:
@@ -234,7 +234,7 @@ class LiveStream:
             self._over = True
 
     def _send_due(self) -> None:
-        """Sends what is due of raw PCM, without blocking. What fails is an event, as it is in a thread of ours."""
+        """Sends what is due of raw PCM, without blocking. A failure becomes a `SendFailed`, as in `take_turn()`."""
         pushed, sender = self._pushed, self._account.sender
         if pushed is None or sender is None or self._over or sender.has_finished:
             return
@@ -284,7 +284,7 @@ class LiveStream:
             self._depth = 0
 
     def _give_up(self, error: BaseException) -> None:
-        """Ends everything, after what a callback or a signal handler raised."""
+        """Ends everything after an exception of a callback or a signal handler."""
         self._over = True
         if not self._ended:
             self._verdict = None
@@ -295,8 +295,8 @@ class LiveStream:
         """Ends the connection and the threads, once.
 
         Args:
-            cause: What was raised by somebody else. Else it is over by itself, and a verdict that comes meanwhile
-                counts.
+            cause: The exception of a callback or a signal handler. `None` if the stream has ended by itself: then a
+                verdict that still comes counts.
         """
         if self._ended:
             return
@@ -313,7 +313,7 @@ class LiveStream:
         except ElsaError as verdict:
             self._error = verdict
         finally:
-            self._conversation.cut()  # nothing is left of it by now, unless Ctrl-C came just before it was shut down
+            self._conversation.cut()  # does nothing, unless Ctrl-C came before the shut-down
             self._leave()
             if self._verdict is not None:
                 self._error = None
@@ -333,8 +333,8 @@ def _drop(
     intake: Union[PushedAudio, Handed],
     leave: Callable[[], object],
 ) -> None:
-    """Ends a stream that nobody refers to any more, in a thread: this one may be any, in the middle of anything."""
-    if os.getpid() != process:  # a forked child, whose parent's stream goes on
+    """Ends a stream that nobody refers to any more; in a new thread, since a finalizer may run in any thread."""
+    if os.getpid() != process:  # this is a forked child; the stream is its parent's, and goes on
         if connector.connection is not None:
             connector.connection.transport.abandon()
         return

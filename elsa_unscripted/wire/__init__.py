@@ -1,1 +1,1 @@
-"""One connection to the server, from dialling to the last close. For `exchange`; `results` uses `dial` alone."""
+"""One connection to the server, from dialling to the close. For `exchange`; `results` uses only `dial`."""

@@ -1,11 +1,11 @@
-"""Makes a connection: names, addresses, a proxy's tunnel, TLS, all before one deadline. For `transport` and `results`.
+"""Connects: name look-up, TCP, a proxy's tunnel, TLS, all within one deadline. For `transport` and `results`.
 
-The operating system's name look-up can't be ended, and has a bound of its own. Nothing else here waits without end:
-each wait ends at the deadline, or when another thread calls `shut_down()`. `websocket-client` could connect by itself,
-but nothing bounds or ends its connecting; so it is given a socket from here.
+Each wait here ends at the deadline, or when another thread calls `shut_down()`; only the operating system's name
+look-up can't be ended, and has a bound of its own. `websocket-client` could connect by itself, but nobody could bound
+or end that; so `transport` gives it a socket from here.
 
-Of several addresses the first that answers wins (RFC 8305, "Happy Eyeballs"): the next one is tried 250 ms after the
-one before it, or as soon as that fails, and all that were begun go on meanwhile.
+Of several addresses the first that answers wins (RFC 8305, "Happy Eyeballs"): each address is tried 250 ms after the
+one before it, or as soon as that fails; earlier attempts go on meanwhile.
 """
 
 from __future__ import annotations
@@ -40,35 +40,35 @@ KnownAddresses = Dict[Tuple[str, int], Address]  # by host and port: the address
 
 
 class Socket:
-    """A connection as it is made step by step: TCP, proxy, TLS. Any thread may call `shut_down()` meanwhile.
+    """A connection that one thread makes step by step: TCP, proxy, TLS. Any thread may call `shut_down()` meanwhile.
 
     Attributes:
-        dialled: Whether a socket was made: if not, a name is being looked up, which nothing can end.
+        dialled: Whether a socket was made. Before that, a name is being looked up, which nothing can end.
     """
 
     def __init__(self, deadline: Deadline, known: Optional[KnownAddresses] = None) -> None:
-        """Makes no connection yet.
+        """Prepares a connection; `dial()` makes it.
 
         Args:
-            deadline: For all that `dial()` does.
-            known: The addresses to begin with. `worked()` and `failed()` change it. Threads share it without a lock:
-                each access is one step of a dict.
+            deadline: For all of `dial()` but the name look-up.
+            known: The addresses to try first. `worked()` and `failed()` change it. Threads share it without a lock:
+                each access is one atomic operation of a dict.
         """
         self.dialled = False
         self._deadline = deadline
         self._known: KnownAddresses = {} if known is None else known
         self._place = ("", 0)  # the host and port that were dialled: the proxy's, if there is one
         self._address: Address = ()
-        self._lock = threading.Lock()  # guards the next two
-        self._sockets: List[socket.socket] = []  # several while they are connecting, later one
+        self._lock = threading.Lock()  # guards `_sockets` and `_down`
+        self._sockets: List[socket.socket] = []  # several while connecting, later one
         self._down = False
 
     def dial(self, host: str, port: int, proxy: Optional[SplitResult], tls: Optional[ssl.SSLContext]) -> socket.socket:
-        """Connects and shakes hands; returns the socket, which never blocks.
+        """Connects, and does the TLS handshake; returns the socket, which never blocks.
 
         Raises:
-            ConnectError: The proxy refuses.
-            OSError: Whatever else DNS, TCP and TLS raise; `TimeoutError` at the deadline.
+            ConnectError: The proxy refuses, or doesn't answer with HTTP.
+            OSError: DNS, TCP or TLS failed; `TimeoutError` at the deadline.
         """
         if proxy is None:
             sock = self._reach(host, port)
@@ -82,43 +82,43 @@ class Socket:
         return sock
 
     def worked(self) -> None:
-        """Lets the next connections to this host and port begin with this address."""
+        """Makes the next connections to this host and port try this address first."""
         self._known[self._place] = self._address
 
     def failed(self) -> None:
-        """Forgets the address: it may take connections and then be of no use, so the next may begin elsewhere."""
+        """Forgets the address that worked last: it may accept connections, and then not answer."""
         self._known.pop(self._place, None)
 
     def shut_down(self) -> None:
-        """Cuts the connection: whatever waits for it wakes up and fails."""
+        """Cuts the connection: every thread that waits for it wakes up, and its call fails."""
         with held(self._lock):
             self._down = True
             for sock in self._sockets:
                 _shut_down(sock)
 
     def close(self) -> None:
-        """Closes the socket. No other thread may be in a call with it: its number could be another file's by then."""
+        """Closes the socket. No other thread may be using it: its descriptor could be another file's right after."""
         with held(self._lock):
             for sock in self._sockets:
                 sock.close()
 
     def abandon(self) -> None:
-        """In a child that was forked, closes its copy of the socket."""
-        # Without the lock: a thread of the parent may have held it during the fork. The child has one thread only.
+        """Closes a forked child's copy of the socket."""
+        # Without the lock: a thread of the parent may have held it during the fork. The child has only one thread.
         for sock in self._sockets:
             sock.close()
 
     def _reach(self, host: str, port: int) -> socket.socket:
-        """Connects to the address of a host that answers first."""
+        """Connects to that address of a host which answers first."""
         self._place = (host, port)
         with importing():
-            codecs.lookup("idna")  # getaddrinfo() would import it
+            codecs.lookup("idna")  # getaddrinfo() would import it unguarded, see `imports`
         infos = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)
         untried = deque(in_order(infos, self._known.get(self._place)))
         connecting: Dict[socket.socket, Address] = {}
         failures: List[OSError] = []
         pause = Deadline(0)  # until the next attempt
-        patience = self._deadline  # with those that are silent, once all are tried
+        patience = self._deadline  # until when to wait for silent addresses, once all were tried
 
         def note(error: OSError, address: Address) -> None:
             nonlocal pause, patience
@@ -126,7 +126,7 @@ class Socket:
             failures.append(error)
             pause = Deadline(0)
             if isinstance(error, ConnectionError):
-                # The host is there: leave time to try again, rather than wait for what may never answer.
+                # A refusal shows that the host is there: leave time for a retry, rather than wait for silent addresses.
                 patience = Deadline(self._deadline.remaining() / 2)
 
         while untried or connecting:
@@ -138,7 +138,7 @@ class Socket:
                     connecting[self._begin_to_connect(family, kind, number, address)] = address
                 except OSError as error:
                     note(error, address)
-            # In short waits: not every system lets shutdown() wake a socket that isn't connected yet.
+            # Wait briefly, then check `_down`: on some systems, shutdown() doesn't wake a socket that isn't connected.
             longest = min(pause.remaining() if untried else ATTEMPT_DELAY, self._deadline.remaining())
             answered = wait_for_any(connecting, WRITE, longest) if connecting else []
             if self._down:
@@ -170,7 +170,7 @@ class Socket:
         return sock
 
     def _keep_only(self, sock: socket.socket) -> socket.socket:
-        """Closes all sockets but this one, which `shut_down()` cuts from now on."""
+        """Closes all sockets but this one; from now on, `shut_down()` cuts this one."""
         with held(self._lock):
             for other in self._sockets:
                 if other is not sock:
@@ -183,9 +183,8 @@ class Socket:
 
 def _shut_down(sock: socket.socket) -> None:
     try:
-        # Not SSLSocket.shutdown(): after that, the reading thread's next recv() would return bytes that are still
-        # encrypted.
-        # Nor socket.socket.shutdown(): eventlet's sockets have none.
+        # Not SSLSocket.shutdown(): after that, the reading thread's next recv() would return encrypted bytes.
+        # Nor `socket.socket.shutdown`: eventlet's class has no such attribute, only its instances have.
         plain: Any = super(ssl.SSLSocket, sock) if isinstance(sock, ssl.SSLSocket) else sock
         plain.shutdown(socket.SHUT_RDWR)
     except OSError as error:  # not connected yet, or not any more
@@ -194,14 +193,14 @@ def _shut_down(sock: socket.socket) -> None:
 
 
 def in_order(infos: Iterable[AddressInfo], known: Optional[Address]) -> List[AddressInfo]:
-    """Returns addresses in the order in which they are tried.
+    """Returns addresses in the order in which to try them.
 
     Args:
-        infos: As the resolver gives them, which has sorted them by preference (RFC 6724).
-        known: The address that worked last: the first to be tried, if it is still among them.
+        infos: The addresses from the resolver, which has sorted them by preference (RFC 6724).
+        known: The address that worked last; it comes first, if it is among `infos`.
 
     Returns:
-        The families taking turns, from the first one's (RFC 8305, 4); none twice.
+        Each address once. IPv6 and IPv4 take turns; the family of the resolver's first address begins (RFC 8305, 4).
     """
     families: Dict[int, List[AddressInfo]] = {}
     for info in dict.fromkeys(infos):
@@ -214,8 +213,8 @@ def in_order(infos: Iterable[AddressInfo], known: Optional[Address]) -> List[Add
 def most_telling(failures: List[OSError]) -> OSError:
     """Returns the failure to report for a host when none of its addresses can be reached.
 
-    A refusal means that the host is there; a time-out that packets vanish; the others mostly that this machine lacks a
-    way, such as one for IPv6, which says least about the host. Among equals, the last.
+    A refusal shows that the host is there, and so tells most; then a time-out. The other failures mostly mean that this
+    machine has no route, such as one for IPv6, which tells nothing about the host. Among equals, the last failure.
     """
 
     def rank(error: OSError) -> int:
@@ -225,21 +224,22 @@ def most_telling(failures: List[OSError]) -> OSError:
 
 
 def find_proxy(url: str, proxy: Optional[str] = None) -> Optional[SplitResult]:
-    """Returns the proxy to reach a URL through.
+    """Returns the proxy for a URL; `None` for a direct connection.
 
     Args:
-        url: Its scheme is `ws`, `wss`, `http` or `https`.
-        proxy: The caller's choice; `None` asks the environment ($https_proxy, $no_proxy), but for loopback.
+        url: With the scheme `ws`, `wss`, `http` or `https`.
+        proxy: The caller's choice; `None` asks the environment ($https_proxy, $http_proxy, $no_proxy), and never uses a
+            proxy for loopback.
 
     Raises:
-        ConfigError: The proxy is none that we can use.
+        ConfigError: The proxy's address is not `http://[user:password@]host[:port]`.
     """
     if proxy is not None:
         return parse_proxy(proxy)
     parts = urlsplit(url)
     if is_loopback(parts.hostname):
         return None
-    with importing():  # only where it is needed: it imports half of http
+    with importing():  # late, since urllib.request imports half of `http`
         from urllib.request import getproxies, proxy_bypass
 
     if proxy_bypass(f"{parts.hostname}:{port_of(parts)}"):
@@ -252,7 +252,7 @@ def find_proxy(url: str, proxy: Optional[str] = None) -> Optional[SplitResult]:
 
 
 def port_of(parts: SplitResult) -> int:
-    """Returns a URL's port, or the usual one of its scheme."""
+    """Returns a URL's port, or the default port of its scheme."""
     return parts.port or (443 if parts.scheme in ("wss", "https") else 80)
 
 
@@ -267,7 +267,8 @@ def _connect_request(proxy: SplitResult, host: str, port: int) -> bytes:
 
 def _tunnel(sock: socket.socket, proxy: SplitResult, host: str, port: int, deadline: Deadline) -> None:
     """Asks a proxy for a connection to the server (RFC 9110, 9.3.6)."""
-    # A new connection's buffer takes it whole. No local variable holds the password: error trackers show them.
+    # One send() is enough: the request fits into a new connection's buffer. It holds the password, so it is never a
+    # local variable: error trackers show those.
     without_blocking(sock, lambda: sock.send(_connect_request(proxy, host, port)), WRITE, lambda: deadline)
     status, _ = parse_head(read_head(sock, lambda: deadline))
     if not 200 <= status < 300:

@@ -1,4 +1,4 @@
-"""The head of an HTTP answer: read in bounded time, parsed, and what a refusal means; used by `dial` and `wire`."""
+"""Reads and parses the head of an HTTP answer, and makes an error of a refusal. Used by `dial` and `wire`."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from ..exceptions import AuthenticationError, ConnectError, RateLimitedError
 from ..imports import importing
 from .waiting import READ, without_blocking
 
-MAX_HEAD_BYTES = 64 * 1024  # of an HTTP answer; http.client allows as much to a single line
+MAX_HEAD_BYTES = 64 * 1024  # of an HTTP answer; http.client allows that many for one line alone
 
 _HEAD_END = re.compile(rb"\r\n\r\n|\n\n")
 
@@ -22,14 +22,14 @@ _HEAD_END = re.compile(rb"\r\n\r\n|\n\n")
 def read_head(sock: socket.socket, until: Callable[[], Optional[Deadline]]) -> bytes:
     """Reads the head of an HTTP answer.
 
-    Not a byte after the blank line is taken from the socket: those bytes are WebSocket frames, or TLS.
+    Takes no byte after the blank line from the socket: those bytes are WebSocket frames, or TLS.
 
     Args:
         sock: A socket that doesn't block.
-        until: Gives the deadline.
+        until: Returns the deadline.
 
     Raises:
-        ConnectError: What comes is not HTTP, or too long.
+        ConnectError: The answer is not HTTP, or too long.
         OSError: The connection is over; `TimeoutError` at the deadline.
     """
     # A plain socket can be peeked at; a TLS socket can't, and is read byte by byte, out of OpenSSL's buffer.
@@ -55,18 +55,22 @@ def read_head(sock: socket.socket, until: Callable[[], Optional[Deadline]]) -> b
                     f"the server's answer has more than {MAX_HEAD_BYTES} bytes of headers; check the url"
                 )
     finally:
-        # An error tracker shows the local variables of an error's frames, and a server may repeat the token.
+        # Empty them: the server may have repeated the token, and error trackers show local variables.
         data, head, end = b"", bytearray(), None
 
 
 def parse_head(head: bytes) -> Tuple[int, Any]:
-    """Returns the status code of an HTTP answer and its headers (none for 101, where nobody asks for them)."""
+    """Returns the status code of an HTTP answer and its headers (none for 101, since nobody needs them).
+
+    Raises:
+        ConnectError: The answer is not HTTP.
+    """
     line, _, rest = head.partition(b"\n")
     try:
         status = int(line.split()[1])
         if status == 101:
             return status, {}
-        with importing():  # only where it is needed: it imports the email package
+        with importing():  # late, since `http.client` imports the email package
             from http.client import HTTPException, parse_headers
 
         try:
@@ -78,7 +82,7 @@ def parse_head(head: bytes) -> Tuple[int, Any]:
 
 
 def refusal(status: int, retry_after: Optional[str]) -> ConnectError:
-    """Returns the error for an answer other than 101: what was refused, and what to do."""
+    """Returns the error for an answer other than 101; its message says what was refused, and what to do."""
     wait = _seconds(retry_after)
     if status in (401, 403):
         return AuthenticationError(

@@ -1,8 +1,8 @@
-"""The messages of the wire as frozen dataclasses, both directions, and what else happens to a connection.
+"""The events of a connection as frozen dataclasses, and the JSON messages of both directions.
 
-`transport` parses with `parse()` and hands on the outcome; `exchange.conversation` sends what the encoders give;
-`exchange.protocol` decides on the events. Sources of the literals: PROTOCOL.md's tables, in turn the vendor's public
-documentation (D) and the reference client's own frames (R).
+`transport` makes the events, those for the server's messages with `parse()`; `exchange.conversation` sends the config
+and `END_STREAM`; `exchange.protocol` decides on the events. Sources of the literals: the vendor's public documentation
+(D), and the frames that the vendor's reference client sends (R).
 """
 
 from __future__ import annotations
@@ -13,10 +13,10 @@ from typing import Any, Iterator, List, Mapping, Optional, Union
 
 from ..exceptions import ProtocolError
 
-END_STREAM = '{"type": "ELSA:end_stream"}'  # R: with exactly this space
+END_STREAM = '{"type": "ELSA:end_stream"}'  # R: with the space
 
 MAX_DESCRIBED = 80  # characters of the server's text in a log line
-MAX_DEPTH = 100  # levels: the documented assessment has about 10; what may be nested deeper can't be written or pickled
+MAX_DEPTH = 100  # levels; the documented assessment has about 10. Much deeper ones can't be saved or pickled
 _NEXT = "; try again later, and if it stays so, tell ELSA's support"
 
 
@@ -28,11 +28,11 @@ def encode_config(api_plan: str, return_json: bool, extra: Optional[Mapping[str,
 
 @dataclass(frozen=True, eq=False, repr=False)
 class Status(Mapping[str, Any]):
-    """A message of the server that has a `status`: a read-only mapping over the whole object.
+    """A message of the server that has a `status`; a read-only mapping of the whole JSON object.
 
     Attributes:
-        raw: The server's object.
-        text: The same as it came, JSON text.
+        raw: The JSON object.
+        text: The message's JSON text, as it came.
     """
 
     raw: Mapping[str, Any]
@@ -40,13 +40,13 @@ class Status(Mapping[str, Any]):
 
     @property
     def status(self) -> str:
-        """`processing`, `success`, …; for a status that isn't a string, its JSON."""
+        """The status: `processing`, `success`, …; one that isn't a string as JSON text."""
         status = self.raw.get("status")
         return status if isinstance(status, str) else json.dumps(status)
 
     @property
     def is_verdict(self) -> bool:
-        """Whether it is `success` or `failed`, which end the exchange. `bad_quality` alone doesn't: see `protocol`."""
+        """Whether the status is `success` or `failed`. For `bad_quality`, see `exchange.protocol`."""
         return self.status in ("success", "failed")
 
     @property
@@ -79,11 +79,11 @@ class Status(Mapping[str, Any]):
 
 @dataclass(frozen=True)
 class Info:
-    """A message without a `status`: a greeting, or server information (D). Nothing depends on it.
+    """A message of the server without a `status`: a greeting, or server information (D). Nothing depends on it.
 
     Attributes:
-        type: The object's `type`, if it has one.
-        raw: The server's object.
+        type: The `type` in the JSON object, if there is one.
+        raw: The JSON object.
     """
 
     type: Optional[str]
@@ -92,7 +92,7 @@ class Info:
 
 @dataclass(frozen=True)
 class Malformed:
-    """A message that isn't a JSON object."""
+    """A message of the server that `parse()` can't read."""
 
     error: ProtocolError
 
@@ -104,13 +104,13 @@ class Opened:
 
 @dataclass(frozen=True)
 class Closed:
-    """The connection is over, or never came about: the last event of a transport.
+    """The connection has ended, or could not be opened: the last event of a transport.
 
     Attributes:
-        code: The close code (RFC 6455, 7.4); 1005 for a close frame without one, 1006 for no close frame.
-        reason: The server's words with it.
-        error: What broke the connection: a `ConnectError` where it never opened, a `ProtocolError` where the
-            server broke the WebSocket protocol, else the foreign error, or `None` after a close frame.
+        code: The close code (RFC 6455, 7.4); 1005 for a close frame without a code, 1006 without a close frame.
+        reason: The text in the server's close frame.
+        error: What ended the connection: `None` after a close frame, a `ConnectError` if it never opened, a
+            `ProtocolError` if the server broke the WebSocket protocol, else any other error.
     """
 
     code: int = 1006
@@ -119,16 +119,16 @@ class Closed:
 
 
 Message = Union[Status, Info]
-ConnectionEvent = Union[Opened, Message, Malformed, Closed]  # what a transport puts
+ConnectionEvent = Union[Opened, Message, Malformed, Closed]  # the events of a transport
 
 
 def parse(data: Union[str, bytes, bytearray]) -> Message:
     """Reads one message of the server.
 
-    Fields of the object aren't looked at: strange ones are the protocol's to tolerate.
+    Doesn't check the object's fields: `exchange.protocol` tolerates strange ones.
 
     Raises:
-        ProtocolError: It is not UTF-8, not JSON, not an object, or nested deeper than 100 levels.
+        ProtocolError: The message is not UTF-8, not JSON, not an object, or nested deeper than 100 levels.
     """
     try:
         text = data if isinstance(data, str) else bytes(data).decode("utf-8")
@@ -148,7 +148,7 @@ def parse(data: Union[str, bytes, bytearray]) -> Message:
 
 
 def describe(event: object) -> str:
-    """Returns an event as one short word for a log line: payloads elided, text of the server escaped."""
+    """Returns a short description of an event for a log line: no payload, the server's text escaped."""
     if isinstance(event, Status):
         return f"status {event.status[:MAX_DESCRIBED]!r}"
     if isinstance(event, Info):
@@ -163,7 +163,7 @@ def _text(value: object) -> Optional[str]:
 
 
 def _too_deep(value: object) -> bool:
-    # The interpreter's own limit won't do: it depends on the version and on how deep the stack is already.
+    # Don't rely on RecursionError: its limit depends on Python's version and on how deep the stack is already.
     level: List[Any] = [value]
     for _ in range(MAX_DEPTH):
         children = (item.values() if isinstance(item, dict) else item for item in level)

@@ -1,15 +1,15 @@
-"""Masks the token in what the server says: an error that quotes it ends up in logs. For `wire` and `transport`."""
+"""Masks the token in the server's bytes, since errors that quote them end up in logs. For `wire` and `transport`."""
 
 from __future__ import annotations
 
 import json
 import re
 
-SHORTEST_MASKED_TOKEN = 8  # characters; masking shorter ones in the server's text could mangle words
+SHORTEST_MASKED_TOKEN = 8  # characters; to mask a shorter one could mangle words in the server's text
 
 
 class Mask:
-    """Hides one token in bytes."""
+    """Masks one token in bytes."""
 
     def __init__(self, token: str) -> None:
         in_json = json.dumps(token, ensure_ascii=False)[1:-1]
@@ -18,15 +18,15 @@ class Mask:
         self._hint = max(re.findall(rb"[0-9A-Za-z]*", token.encode("latin-1")), key=len)
 
     def masked(self, data: bytes) -> bytes:
-        """Replaces the token by as many asterisks: the length of a frame stays what its header says."""
+        """Returns bytes with the token replaced by as many asterisks: so a frame's length stays as its header says."""
         for spelling in self._spellings:
             if spelling in data:
                 data = data.replace(spelling, b"*" * len(spelling))
         return data
 
     def may_hold_token(self, data: bytes) -> bool:
-        """Returns whether the token may be there with some characters escaped, as JSON allows.
+        """Returns whether JSON text may hold the token with some of its characters escaped.
 
-        Letters and digits are hardly ever escaped: so it looks for the token's longest run of them.
+        Letters and digits are hardly ever escaped: so this looks for the token's longest run of them.
         """
         return bool(self._spellings) and self._hint in data

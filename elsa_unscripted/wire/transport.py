@@ -1,10 +1,10 @@
-"""The WebSocketApp thread: its callbacks put events into a mailbox. The only module that imports `websocket`.
+"""`Transport`: one WebSocket connection in a thread of its own, which puts events into a mailbox.
 
-Made by `exchange.connector`, used by `exchange.conversation`.
+`exchange.connector` makes and starts it; `exchange.conversation` sends, closes and cuts.
 
-`websocket-client` does the WebSocket: handshake, masking, frames. It doesn't connect, since nothing could bound that
-(see `dial`), and reads and writes through a `Wire`, so that it never sees the token (see `wire`). All that is known
-about its releases is here.
+This is the only module that imports `websocket` (the package `websocket-client`), and the place for all differences
+between its releases. `websocket-client` does the WebSocket handshake, masking and frames. It doesn't connect, since
+nobody could bound that (see `dial`). It reads and writes through a `Wire`, so that it never sees the token.
 """
 
 from __future__ import annotations
@@ -44,13 +44,13 @@ ABNORMAL_CLOSURE = 1006  # RFC 6455, 7.4.1: no close frame
 
 
 class Transport:
-    """One connection: opens it, gives what happens on it to `put`, sends, closes.
+    """One connection: opens it, gives its events to `put`, sends, closes.
 
-    The thread's last event is always `Closed`. Any thread may send; one thread, always the same, closes and cuts.
+    The last event is always `Closed`. Any thread may send; one thread, always the same, closes and cuts.
 
     Attributes:
-        opened_at: When the WebSocket was open, on the monotonic clock; 0 before.
-        ended: Whether the connection is over, and `Closed` was put.
+        opened_at: When the WebSocket was opened, on the monotonic clock; 0 before.
+        ended: Whether the transport's thread has put its last event, or could not be started.
     """
 
     def __init__(
@@ -64,14 +64,14 @@ class Transport:
         """Makes a transport; `start()` starts its thread.
 
         Args:
-            config: Where to, and with which token.
+            config: Where to connect, and with which token.
             tls: For `wss://`.
             put: Takes the events, in the transport's thread.
             deadline: For everything up to the open WebSocket.
-            known: The addresses to begin with; what is learnt here is noted there.
+            known: The addresses to try first; the one that works is noted there.
 
         Raises:
-            ConfigError: The environment's proxy is none, or `websocket-client` can't be used.
+            ConfigError: The environment's proxy can't be used, or `websocket-client` can't.
             ConnectError: Too many files are open.
         """
         _library()
@@ -83,21 +83,21 @@ class Transport:
         self._socket = Socket(deadline, known)
         self._wire: Optional[Wire] = None
         self._app: Optional[websocket.WebSocketApp] = None
-        # The thread alone sets the next three; other threads read `opened_at`.
+        # Only the transport's thread sets the next three; other threads read `opened_at`.
         self.opened_at = 0.0
         self._error: Optional[BaseException] = None
         self._close_frame: Optional[Tuple[int, str]] = None
-        # No threading.Event: it is written in Python, and Ctrl-C at a bad moment would leave its lock taken.
+        # Not a threading.Event: it is written in Python, and Ctrl-C at a bad moment would leave its lock taken.
         self.ended = False
-        self._end: Mailbox[None] = Mailbox()  # wakes whoever waits for that
-        # A daemon: a name look-up can't be ended, and must not keep the interpreter.
+        self._end: Mailbox[None] = Mailbox()  # wakes `_wait()`
+        # A daemon: a name look-up can't be ended, and must not keep the interpreter from exiting.
         self._thread = threading.Thread(target=self._run, name="elsa-websocket", daemon=True)
 
     def start(self) -> None:
         """Starts the thread.
 
         Raises:
-            NoThreadError: It can't be started.
+            NoThreadError: The thread can't be started.
         """
         try:
             start_thread(self._thread)
@@ -107,7 +107,7 @@ class Transport:
 
     @staticmethod
     def frame(message: Union[str, bytes]) -> bytes:
-        """Returns a message as a text or binary frame. Its mask is random: a frame is sent once (RFC 6455, 5.3)."""
+        """Returns a message as a text or binary frame, to be sent once: its mask must be new (RFC 6455, 5.3)."""
         kinds = _library().ABNF
         return _frame(message, kinds.OPCODE_TEXT if isinstance(message, str) else kinds.OPCODE_BINARY)
 
@@ -123,7 +123,7 @@ class Transport:
         """Sends what the connection takes of a frame without waiting.
 
         Returns:
-            Whether the whole frame has left. If not, call again with the same frame, until it has.
+            Whether the whole frame was sent. If not, call again with the same frame, until it was.
 
         Raises:
             StreamClosedError: The connection is over, or the deadline has passed.
@@ -131,25 +131,25 @@ class Transport:
         return self._sending(Wire.send_now, frame)
 
     def bound_sending(self, deadline: Deadline) -> None:
-        """Bounds each `send()` from now on, by a deadline that may be extended."""
+        """Sets the deadline for each `send()` and `send_now()` from now on. It may be extended later."""
         if self._wire is not None:
             self._wire.bound_sending(deadline)
 
     def close(self, timeout: float, *, listen: bool) -> bool:
-        """Does the closing handshake with code 1000, if the peer lets us; cuts the connection; waits for the thread.
+        """Does the closing handshake with code 1000, if possible; cuts the connection; waits for the thread.
 
         Args:
-            timeout: Seconds for the handshake. The thread gets up to half a second more to notice the cut.
-            listen: Whether what the server says meanwhile still matters.
+            timeout: Seconds for the handshake. After it, the thread gets up to half a second to notice the cut.
+            listen: Whether messages that the server sends meanwhile still matter.
 
         Returns:
             Whether the thread has ended. If not, it is most likely in a name look-up, and ends after that.
         """
         deadline = Deadline(timeout)
         if self.opened_at and self._wire is not None and not self.ended:
-            self._wire.bound_sending(Deadline(timeout / 2))  # the server may have stopped reading
+            self._wire.bound_sending(Deadline(timeout / 2))  # half, since the server may have stopped reading
             if self._app is not None and not listen:
-                # Otherwise websocket-client 1.9 logs the server's answer, a normal close frame, as an error.
+                # Without this, websocket-client 1.9 logs the server's close frame, a normal answer, as an error.
                 self._app.keep_running = False
             try:
                 self.send(_frame(struct.pack("!H", _library().STATUS_NORMAL), _library().ABNF.OPCODE_CLOSE))
@@ -164,7 +164,7 @@ class Transport:
     def cut(self, timeout: float = 0.0) -> None:
         """Ends the connection without a handshake; waits for the thread, half a second or `timeout` if that is longer.
 
-        A thread that is in a name look-up is not waited for: nothing can end it.
+        If the thread is in a name look-up, which nothing can end, this waits only 0.05 s.
         """
         if self._wire is not None:
             self._wire.finish_reading()
@@ -174,12 +174,12 @@ class Transport:
             self._wait(max(timeout, 0.5) if self._socket.dialled else 0.05)
 
     def abandon(self) -> None:
-        """Closes the copy of the socket that a forked child has. The parent's connection goes on."""
+        """Closes a forked child's copy of the socket. The parent's connection goes on."""
         self._socket.abandon()
 
     def _wait(self, timeout: float) -> None:
-        # The wait is for `_end`, and join() only for what is left of the thread then: up to Python 3.12, a thread
-        # whose join() is interrupted by Ctrl-C counts as ended while it still runs.
+        # Wait for `_end` first, and join only a thread that is about to end: up to Python 3.12, if Ctrl-C interrupts
+        # join(), the thread counts as ended while it still runs.
         if not self.ended:
             with contextlib.suppress(queue.Empty):
                 self._end.get(timeout=timeout)
@@ -200,7 +200,7 @@ class Transport:
                 raise
             raise StreamClosedError("the connection broke while sending", code=ABNORMAL_CLOSURE) from error
 
-    # The thread.
+    # In the transport's thread.
 
     def _run(self) -> None:
         for step in (self._connect_and_read, self._release):
@@ -216,12 +216,12 @@ class Transport:
     def _last_event(self) -> Closed:
         code, reason = self._close_frame or (ABNORMAL_CLOSURE, "")
         logger.debug("< closed %d", code)
-        # An error that is raised refers, by its traceback, to those who used this object, and to the frame of _run().
-        # Neither keeps it, then: the caller's recording would stay in the circle until the garbage collector comes.
+        # Don't keep the error: its traceback refers to the frame of _run(), and so to this object. Such a circle would
+        # keep the caller's recording until the garbage collector comes.
         error, self._error = self._error, None
         try:
             return Closed(code, reason, None if self._close_frame else self._translated(error))
-        except Exception:  # noqa: BLE001 - a foreign error may fail in any way when it is asked what it says
+        except Exception:  # noqa: BLE001 - a foreign error's __str__() may fail in any way
             return Closed(code, reason, error)
 
     def _connect_and_read(self) -> None:
@@ -241,7 +241,7 @@ class Transport:
             on_error=self._on_error,
             on_close=self._on_close,
         )
-        # websocket-client validates UTF-8 in pure Python, 170 ms for 460 KB. parse() decodes it, and so validates it.
+        # websocket-client validates UTF-8 in pure Python, 170 ms for 460 KB. parse() validates it anyway, by decoding.
         self._app.run_forever(skip_utf8_validation=True)
 
     def _release(self) -> None:
@@ -273,12 +273,12 @@ class Transport:
         try:
             event = self._parse(data.encode() if isinstance(data, str) else data)
         except ProtocolError as error:
-            event = Malformed(error.with_traceback(None))  # which refers to this frame, and so to the event
+            event = Malformed(error.with_traceback(None))  # else a circle: its traceback refers to this frame
         logger.debug("< %s [%d bytes]", describe(event), len(data))
         self._put(event)
 
     def _parse(self, data: bytes) -> Message:
-        """Parses a message, and masks the token where `recv()` couldn't: when it came in two frames, or escaped."""
+        """Parses a message, and masks a token that `recv()` couldn't: in two frames, or with escaped characters."""
         assert self._wire is not None
         data = self._wire.mask.masked(data)
         message = parse(data)
@@ -290,7 +290,7 @@ class Transport:
         return message
 
     def _on_error(self, app: websocket.WebSocketApp, error: Any) -> None:
-        if isinstance(error, _library().ABNF):  # 1.9.0 tells the server's close frame here, and nowhere else
+        if isinstance(error, _library().ABNF):  # websocket-client 1.9.0 reports the close frame only here
             self._close_frame = _read_close_frame(error.data)
             return
         self._error = self._error or error
@@ -298,13 +298,14 @@ class Transport:
             self._wire.finish_reading()
 
     def _on_close(self, app: websocket.WebSocketApp, code: Optional[int], reason: Optional[str]) -> None:
-        # 1.8 tells a close frame here, and nowhere else; 1.9.1 and later also as an error, which has a status_code.
+        # websocket-client 1.8 reports the close frame only here; 1.9.1 and later also to _on_error(), as an exception
+        # with a `status_code`.
         told = isinstance(self._error, _library().WebSocketException) and hasattr(self._error, "status_code")
         if self.opened_at and self._close_frame is None and (self._error is None or told):
             self._close_frame = (code or NO_STATUS_RECEIVED, reason or "")
 
     def _translated(self, error: Optional[BaseException]) -> Optional[BaseException]:
-        """Returns our error for a foreign one; nowhere else is one translated."""
+        """Returns our error for a foreign one. Errors of the connection are translated only here."""
         if isinstance(error, ElsaError):
             return error
         if not self.opened_at:
@@ -333,12 +334,12 @@ NEEDED = (
 REPAIR = "pip uninstall websocket websocket-client, and pip install websocket-client"
 
 
-@functools.cache  # not with `import` above: what is wrong with it is an error of `score()`
+@functools.cache  # imported late: if that fails, score() raises it, and `import elsa_unscripted` still works
 def _library() -> Any:
     """Returns the module `websocket`.
 
     Raises:
-        ConfigError: It can't be imported, or is another one.
+        ConfigError: It can't be imported, or another module has its name.
         ConnectError: Too many files are open.
     """
     try:
@@ -367,12 +368,12 @@ def _read_close_frame(data: Any) -> Tuple[int, str]:
 def _is_foul(error: Optional[BaseException]) -> bool:
     library = _library()
     foul = (library.WebSocketProtocolException, library.WebSocketPayloadException, MessageTooLongError)
-    # A close frame with an invalid code ends the connection like any other.
+    # Not a breach here: a close frame with an invalid code ends the connection like any other close frame.
     return isinstance(error, foul) and "Invalid close" not in str(error)
 
 
 def _why_not_connected(error: Optional[BaseException], place: str) -> str:
-    """Returns what to tell for what DNS, TCP, TLS or websocket-client raised before the WebSocket was open."""
+    """Returns the message for an error of DNS, TCP, TLS or websocket-client before the WebSocket was open."""
     if is_out_of_files(error):
         return f"could not connect to {place}: {OUT_OF_FILES}"
     if isinstance(error, socket.gaierror):

@@ -1,4 +1,4 @@
-"""Waits for sockets that never block, each with a bound; used by `dial`, `handshake` and `wire`."""
+"""Waits until a non-blocking socket is ready, or a deadline passes. Used by `dial`, `handshake` and `wire`."""
 
 from __future__ import annotations
 
@@ -18,13 +18,14 @@ WOULD_BLOCK = (BlockingIOError, ssl.SSLWantReadError, ssl.SSLWantWriteError)
 def without_blocking(
     sock: socket.socket, call: Callable[[], Any], direction: int, until: Callable[[], Optional[Deadline]]
 ) -> Any:
-    """Repeats a call, waiting in between for the socket to be ready, until the call no longer says that it would block.
+    """Repeats a call until it doesn't raise one of `WOULD_BLOCK`; waits in between for the socket to be ready.
 
     Args:
         sock: A socket that doesn't block.
-        call: A call of it.
-        direction: What the call waits for, unless TLS says otherwise.
-        until: Gives the deadline, which may have been set since; `None` for none: `shut_down()` ends the wait.
+        call: Calls a method of the socket.
+        direction: `READ` or `WRITE`: what to wait for, unless TLS asks for the other.
+        until: Returns the deadline; called before each wait, since the deadline may change. `None` means no deadline:
+            then only `Socket.shut_down()` ends the wait.
 
     Raises:
         TimeoutError: The deadline has passed.
@@ -40,12 +41,16 @@ def without_blocking(
                 direction = READ if wants_to_read else WRITE
         deadline = until()
         ready = is_ready(sock, direction, None if deadline is None else deadline.remaining())
-        if not ready and deadline is not None and deadline.expired():  # it may have been extended during the wait
+        if not ready and deadline is not None and deadline.expired():  # not yet, if it was extended during the wait
             raise TimeoutError("timed out")
 
 
 def is_ready(sock: socket.socket, direction: int, timeout: Optional[float]) -> bool:
-    """Waits until a socket can be read from or written to, or is broken; `timeout` seconds at most."""
+    """Waits until a socket can be read from or written to, or is broken; `timeout` seconds at most.
+
+    Returns:
+        Whether it is so now; `False` after `timeout`.
+    """
     return bool(wait_for_any([sock], direction, timeout))
 
 
@@ -55,7 +60,7 @@ def wait_for_any(socks: Iterable[socket.socket], direction: int, timeout: Option
     Returns:
         Those sockets; none of them after `timeout`.
     """
-    # Not a selector, which takes longer to make than most waits last; unlike select(), poll() takes any descriptor.
+    # Not a selector: to make one takes longer than most waits. Not select(), which refuses descriptors from 1024 up.
     if not hasattr(select, "poll"):
         reading, writing = (socks, []) if direction == READ else ([], socks)
         readable, writable, broken = select.select(reading, writing, socks, timeout)

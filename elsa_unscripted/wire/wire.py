@@ -1,9 +1,9 @@
-"""One connected socket, as `websocket-client` sees it. For `transport`.
+"""`Wire`: stands for the socket in the eyes of `websocket-client`, and sends whole frames. For `transport`.
 
 Each wait ends at a deadline, or when another thread calls `Socket.shut_down()`.
 
-The token is put into the handshake request here, below `websocket-client`, which never sees it, and so can't log it,
-trace it or send it to where a redirect leads. The head of the answer is read here, too, and only a 101 is passed on.
+`Wire` itself puts the token into the handshake request. So `websocket-client` never sees the token, and can't log it,
+trace it or send it to where a redirect leads. `Wire` also reads the head of the answer, and passes on only a 101.
 """
 
 from __future__ import annotations
@@ -29,11 +29,11 @@ FULL = "the connection takes nothing more"
 
 
 class MessageTooLongError(OSError):
-    """The server sends a message longer than we take."""
+    """The server sends a message longer than `max_message_bytes`."""
 
 
 class Wire:
-    """A connected socket, and what `websocket-client` sees of it. One thread reads; any thread sends whole frames."""
+    """Wraps a connected socket for `websocket-client`. One thread reads; any thread sends whole frames."""
 
     def __init__(self, sock: socket.socket, token: str, deadline: Deadline, max_message_bytes: int) -> None:
         """Wraps a socket.
@@ -41,48 +41,48 @@ class Wire:
         Args:
             sock: From `Socket.dial()`.
             token: For the `Authorization` header.
-            deadline: Of the handshake.
-            max_message_bytes: The longest message that is read.
+            deadline: For the handshake.
+            max_message_bytes: The longest message to read.
         """
         self._socket = sock
-        # None once the request has left. Neither this nor the request is ever a local variable of a function in which
-        # something can fail: error trackers show those.
+        # None once the request is being sent. Neither this nor the request is ever a local variable of a function that
+        # can fail: error trackers show local variables.
         self._authorization: Optional[bytes] = f"Authorization: ELSA {token}\r\n\r\n".encode("latin-1")
-        self._reading_until: Optional[Deadline] = deadline  # None after the handshake: shut_down() ends the waits
+        self._reading_until: Optional[Deadline] = deadline  # None after the handshake: see `waiting`
         self._sending_until: Optional[Deadline] = deadline
         self.mask = Mask(token)
-        self._head = b""  # what recv() has yet to give of the HTTP answer's head
-        # What the reading thread, which never waits to send, wants to send. Keep only the newest reply: one pong may
+        self._head = b""  # the rest of the HTTP answer's head, which recv() returns first
+        # A frame that the reading thread wants to send; it never waits to send. Keep only the newest: one pong may
         # answer all earlier pings (RFC 6455, 5.5.3), and nothing follows a close frame.
         self._replies: Deque[bytes] = deque(maxlen=1)
-        self._sending = threading.Lock()  # the turn to send: guards the next two, and which frame follows which
-        # The frame that was begun last, and how many bytes of it the socket took at each call. A view, whose `repr`
-        # shows nothing: the handshake's request, which holds the token, is sent likewise.
+        self._sending = threading.Lock()  # the turn to send; whoever has it may change the next two
+        # The frame that was begun last, and how many bytes of it the socket took at each call. A view, since its `repr`
+        # shows nothing: the handshake's request, which holds the token, is sent in the same way.
         self._outgoing: Tuple[memoryview, List[int]] = (memoryview(b""), [])
-        self._offered = b""  # the frame that `send_now()` has begun last
+        self._offered = b""  # the frame that `send_now()` began last
         self._finished_reading = False
         self._finished_sending = False
         self._max_message_bytes = max_message_bytes
         self._message_bytes = 0
-        # OpenSSL takes one call at a time, and so one thread; no call blocks.
+        # Guards each call of a TLS socket, since OpenSSL takes only one at a time. No call blocks.
         self._calls: Optional[threading.Lock] = threading.Lock() if isinstance(sock, ssl.SSLSocket) else None
 
     # For the transport.
 
     def discount_control_frame(self, payload_bytes: int) -> None:
-        """Takes a control frame out of the count of a message's bytes: one may come between a message's frames."""
+        """Subtracts a control frame from the message's bytes: one may come between the frames of a message."""
         self._message_bytes = max(0, self._message_bytes - payload_bytes - 2)
 
     def message_ended(self) -> None:
-        """Counts what is received from now on as the next message."""
+        """Begins to count the bytes of the next message."""
         self._message_bytes = 0
 
     def finish_reading(self) -> None:
-        """Lets `recv()` return the end of the stream: after an error, websocket-client may wait for it for ever."""
+        """Makes `recv()` return the end of the stream: else, after an error, websocket-client may wait for ever."""
         self._finished_reading = True
 
     def bound_sending(self, deadline: Deadline) -> None:
-        """Bounds each sending from now on, by a deadline that may be extended, also while a frame waits."""
+        """Sets the deadline for sending. It may be extended later, even while a frame waits to be sent."""
         self._sending_until = deadline
 
     def send_frame(self, frame: bytes) -> None:
@@ -103,14 +103,14 @@ class Wire:
         self._send_replies()
 
     def send_now(self, frame: bytes) -> bool:
-        """Sends what the connection takes of a frame without waiting; one thread at a time calls this.
+        """Sends what the connection takes of a frame without waiting. Only one thread at a time may call this.
 
         Returns:
-            Whether the whole frame has left. If not, the caller calls again with the same frame; when, is its choice.
-            The rest of a frame that was begun leaves before any other frame, whoever sends that.
+            Whether the whole frame was sent. If not, call again with the same frame, at any time. Once a part was sent,
+            no other frame is sent before the rest; whoever sends the next frame sends that rest first.
 
         Raises:
-            OSError: The connection is over; `TimeoutError` if the deadline has passed and the frame hasn't left.
+            OSError: The connection is over; `TimeoutError` if the deadline has passed before the frame was sent.
         """
         left = False
         if self._sending.acquire(blocking=False):
@@ -118,7 +118,7 @@ class Wire:
                 if frame is not self._offered and self._continue_frame():
                     self._begin_frame(frame)
                     self._offered = frame
-                # If another frame was begun since, whoever sent that has sent the rest of this one.
+                # If another thread has begun a frame since, it has sent the rest of this one before.
                 left = frame is self._offered and self._continue_frame()
             finally:
                 self._sending.release()
@@ -129,11 +129,11 @@ class Wire:
         return left
 
     def flush(self, timeout: float) -> None:
-        """Gives the reading thread's last frame, such as its answer to a close frame, `timeout` seconds to leave."""
+        """Sends the reading thread's last frame, such as its answer to a close frame; waits `timeout` s at most."""
         deadline = Deadline(timeout)
         if self._replies and self._sending.acquire(timeout=timeout):
             try:
-                with contextlib.suppress(OSError):  # no answer leaves, then
+                with contextlib.suppress(OSError):  # then that last frame isn't sent
                     self._finish_frame(lambda: deadline)
             finally:
                 self._sending.release()
@@ -141,8 +141,8 @@ class Wire:
 
     @contextlib.contextmanager
     def idle(self) -> Iterator[None]:
-        """Waits until no thread is sending, and keeps it so; `Socket.shut_down()` has ended blocked sends before."""
-        # Bounded: after a Ctrl-C right after `acquire()`, the turn stays taken, and no thread will give it back.
+        """Waits until no thread sends, and lets none begin. Call `Socket.shut_down()` first: it ends blocked sends."""
+        # Bounded: if Ctrl-C came right after an `acquire()`, the turn stays taken for ever.
         taken = self._sending.acquire(timeout=0.3)
         self._finished_sending = True
         try:
@@ -151,7 +151,7 @@ class Wire:
             if taken:
                 self._sending.release()
 
-    # For websocket-client: what it asks of a socket.
+    # For websocket-client: the methods of a socket that it calls.
 
     def recv(self, size: int) -> bytes:
         if self._head:
@@ -159,7 +159,7 @@ class Wire:
             return given
         data = part = b""
         try:
-            while len(data) < size and not self._finished_reading:  # all of it: a token in two parts couldn't be masked
+            while len(data) < size and not self._finished_reading:  # all: a token in two parts couldn't be masked
                 part = self._receive(size - len(data))
                 if not part:
                     break
@@ -167,12 +167,12 @@ class Wire:
             self._message_bytes += len(data)
             if self._message_bytes > self._max_message_bytes:
                 raise MessageTooLongError(f"a message of more than {self._max_message_bytes} bytes")
-            return self.mask.masked(data)  # here already: websocket-client logs what it reads
+            return self.mask.masked(data)  # mask it here, since websocket-client logs what it reads
         finally:
-            data = part = b""  # the server may have repeated the token, and error trackers show local variables
+            data = part = b""  # the server may have repeated the token; error trackers show local variables
 
     def send(self, frame: bytes) -> int:
-        """Sends the handshake's request; later, takes the frames of the reading thread, which never waits to send."""
+        """Sends the handshake's request. Later, keeps a frame of the reading thread until it can be sent."""
         if self._authorization is not None:
             self._request(frame)
         else:
@@ -191,21 +191,21 @@ class Wire:
         return None
 
     def settimeout(self, timeout: Optional[float]) -> None:
-        """Does nothing: the waits have bounds of their own."""
+        """Does nothing: the waits have their own deadlines."""
 
     def shutdown(self, how: int) -> None:
-        """Does nothing: the transport ends the connection when the thread does."""
+        """Does nothing: the transport closes the socket when its thread ends."""
 
     def close(self) -> None:
-        """Does nothing, likewise."""
+        """Does nothing: see `shutdown()`."""
 
     _closed = False  # read by websocket-client 1.9
 
-    # Below.
+    # Private.
 
     def _request(self, request: bytes) -> None:
-        """Sends the HTTP request, with a last header for the token, and checks the head of the answer."""
-        # A view, whose `repr` doesn't show the token: error trackers show the local variables of those who send it.
+        """Sends the HTTP request, with a last header for the token; reads the head of the answer, and checks it."""
+        # A view, since its `repr` doesn't show the token: error trackers show local variables of `_send_outgoing()`.
         self._outgoing = memoryview(request[: -len(b"\r\n")] + (self._authorization or b"\r\n")), []
         self._authorization = None
         try:
@@ -216,7 +216,7 @@ class Wire:
         status, headers = parse_head(head)
         if status != 101:
             raise refusal(status, headers.get("Retry-After"))
-        # websocket-client gets only the headers that it checks: it would keep a cookie for the whole process.
+        # Give websocket-client only the headers that it checks: it would keep a cookie for the whole process.
         first, *rest = head.splitlines()
         needed = [line for line in rest if line.partition(b":")[0].strip().lower() in HANDSHAKE_HEADERS]
         self._head = b"\r\n".join([first, *needed, b"", b""])
@@ -225,10 +225,10 @@ class Wire:
     def _calling(self) -> ContextManager[None]:
         return contextlib.nullcontext() if self._calls is None else held(self._calls)
 
-    # Whoever calls the next five has the turn to send.
+    # Call the next five only with the turn to send (`_sending`), or in the handshake, when no other thread sends.
 
     def _begin_frame(self, frame: bytes) -> None:
-        """Makes a frame the outgoing one; all of the one before has left."""
+        """Makes a frame the outgoing one. The frame before must have been sent whole."""
         if self._finished_sending:  # RFC 6455, 5.5.1: nothing follows a close frame
             if frame[0] & CONTROL_FRAME:
                 return
@@ -243,19 +243,19 @@ class Wire:
     def _send_outgoing(self) -> None:
         """Sends the rest of the outgoing frame; raises one of `WOULD_BLOCK` when the connection takes no more.
 
-        A frame is never given up: nothing can follow half a frame. Over TLS, even one of which the socket took nothing
-        may be half sent: CPython doesn't set SSL_MODE_ENABLE_PARTIAL_WRITE, so `send()` tells nothing before all is
-        taken, and OpenSSL wants the same bytes again until then.
+        A frame that was begun is never given up, since nothing can follow half a frame. Over TLS, part of a frame may
+        be sent although `send()` has reported nothing: CPython doesn't set SSL_MODE_ENABLE_PARTIAL_WRITE, so `send()`
+        reports only the whole, and until then OpenSSL demands the same bytes again.
         """
         frame, taken = self._outgoing
         while sum(taken) < len(frame):
             with self._calling():
-                # Within one call of C code, no signal handler can raise between the sending and the counting. (Over
-                # TLS it can, in `SSLSocket.send()`: the frame leaves twice then, but whole.)
+                # One call of C code both sends and counts, so no signal handler can raise in between. (Over TLS, one
+                # can, in `SSLSocket.send()`: then the frame is sent twice, but whole.)
                 taken.extend(map(self._socket.send, [frame[sum(taken) :]]))
 
     def _continue_frame(self) -> bool:
-        """Sends what the connection takes of the outgoing frame; returns whether all of it has left."""
+        """Sends what the connection takes of the outgoing frame; returns whether all of it was sent."""
         try:
             self._send_outgoing()
         except WOULD_BLOCK as error:
@@ -268,21 +268,21 @@ class Wire:
         without_blocking(self._socket, self._send_outgoing, WRITE, until)
 
     def _send_replies(self) -> None:
-        """Sends a reply of the reading thread, if nobody has the turn to send.
+        """Sends the reading thread's reply, if there is one, and nobody has the turn to send.
 
-        Whoever gives the turn back calls this, and so sends a reply that came meanwhile.
+        A thread that has sent a whole frame calls this after it gave the turn back: a reply may have come meanwhile.
         """
         while self._replies and self._sending.acquire(blocking=False):
             try:
-                # Nothing follows a close frame; the socket may be closed by now. And nothing goes inside a frame.
+                # Nothing may follow a close frame, or go inside another frame. Nor may this wait for the connection.
                 if self._finished_sending or self._is_amid_frame() or not is_ready(self._socket, WRITE, 0.0):
-                    return  # whoever sends the next frame, or the rest of this one, calls this again
+                    return  # whoever sends the next frame, or the rest of one, calls this again
                 self._begin_frame(self._replies.popleft())
                 self._continue_frame()
-            except (OSError, IndexError) as error:  # IndexError: another thread may have sent it
+            except (OSError, IndexError) as error:  # IndexError: another thread has sent the reply
                 if raised_by_handler(error):
                     raise
-                # If it can't be sent, the reading thread will find the connection broken, and says so.
+                # If the reply can't be sent, the connection is broken: the reading thread will notice, and report it.
             finally:
                 self._sending.release()
 
