@@ -22,7 +22,7 @@ from urllib.request import urlopen
 import pytest
 from commands import COMMAND, posix, shadow, started, unmeasured
 
-from elsa_unscripted import Client, ElsaError, ScoreResult, ScoringFailedError, score
+from elsa_unscripted import Client, ConnectError, ElsaError, ScoreResult, ScoringFailedError, score
 from elsa_unscripted.sandbox import Sandbox
 from elsa_unscripted.wire.dial import Socket
 
@@ -543,3 +543,18 @@ def test_a_burst_of_ctrl_c(seconds: float, short: Path) -> None:
                 time.sleep(0.001)
             out, err = process.communicate()
     assert (process.returncode, out, err) == (130, b"", b"elsa-unscripted: interrupted\n")
+
+
+def test_no_thread_for_the_early_connection(short: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Where no thread can be started, `score()` says so at once, though it had begun to connect while decoding."""
+
+    def refuse(thread: threading.Thread) -> None:
+        raise RuntimeError("can't start new thread")
+
+    with Sandbox() as sandbox:
+        started = time.monotonic()
+        with monkeypatch.context() as patch:
+            patch.setattr(threading.Thread, "start", refuse)
+            with pytest.raises(ConnectError, match="no thread could be started"):
+                score(short, "any", url=sandbox.url, connect_timeout=GUARD)
+        assert time.monotonic() - started < GUARD / 2

@@ -158,11 +158,6 @@ class Feed:
         self._taken_frames += packet.frames
         return packet
 
-    def drop(self) -> None:
-        """Forgets the audio that wasn't taken."""
-        self._packets.clear()
-        self._pcm, self._raw, self._convert = bytearray(), b"", None
-
     def _flush(self, ended_by: str) -> None:
         if self.ended_by is None:
             rest = len(self._pcm) - len(self._pcm) % self._width

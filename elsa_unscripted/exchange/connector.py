@@ -197,6 +197,7 @@ class Connector:
         try:
             connection.transport.start()
         except NoThreadError as no_thread:
+            self.connection = None  # connect() must not wait for a connection that never began
             raise ConnectError(str(no_thread)) from no_thread.__cause__
         return connection
 
