@@ -42,15 +42,24 @@ def pytest_collection_modifyitems(items: List[pytest.Item]) -> None:
 
 @pytest.hookimpl(tryfirst=True)
 def pytest_pyfunc_call(pyfuncitem: pytest.Function) -> Optional[bool]:
-    """Runs a test that forks in a process of its own: the one that runs the others may have threads and pipes."""
-    if pyfuncitem.get_closest_marker("forks") is None or ALONE in os.environ:
+    """Runs some tests in a process of their own.
+
+    Those that fork, because the process that runs the others may have threads and pipes. And those whose signals come
+    at any moment, where coverage is measured: a signal while coverage.py holds its own lock would hang the process.
+    """
+    environment = {**os.environ, ALONE: "1", "PYTEST_DISABLE_PLUGIN_AUTOLOAD": "1"}
+    if ALONE in os.environ:
+        return None
+    if pyfuncitem.get_closest_marker("interrupts") is not None and "coverage" in sys.modules:
+        environment = {name: value for name, value in environment.items() if not name.startswith("COVERAGE_PROCESS_")}
+    elif pyfuncitem.get_closest_marker("forks") is None:
         return None
     # Only the plugins that setup.cfg has settings for: the others take a second to load.
     plugins = ["-p", "xdist.plugin", "-p", "pytest_timeout", "-p", "no:cacheprovider"]
     done = subprocess.run(
         [sys.executable, "-m", "pytest", *plugins, pyfuncitem.nodeid],
         cwd=pyfuncitem.config.rootpath,
-        env={**os.environ, ALONE: "1", "PYTEST_DISABLE_PLUGIN_AUTOLOAD": "1"},
+        env=environment,
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
         text=True,

@@ -741,6 +741,7 @@ def test_stop_from_another_thread(tmp_path: Path, journal: Path) -> None:
 
 
 @posix
+@pytest.mark.interrupts
 def test_stop_from_a_signal_handler(tmp_path: Path) -> None:
     """`stop()` in a signal handler, at any moment, neither blocks nor is missed."""
     paths = recordings(tmp_path, 2)

@@ -72,6 +72,7 @@ def test_nothing_is_lost_among_many_threads() -> None:
 
 
 @pytest.mark.skipif(not hasattr(signal, "setitimer"), reason="needs POSIX signals")
+@pytest.mark.interrupts
 def test_a_signal_handler_may_put_into_what_it_interrupts() -> None:
     mailbox = Mailbox[str]()
     before = signal.signal(signal.SIGALRM, lambda *_: mailbox.put("from the handler"))

@@ -583,6 +583,7 @@ def test_a_dead_address_costs_a_moment(monkeypatch: pytest.MonkeyPatch, pages: P
     assert time.monotonic() - began < 5
 
 
+@pytest.mark.interrupts
 def test_an_interrupted_download_leaves_nothing(dribble: Any) -> None:
     """What a signal handler raises while the download hangs comes through at once; thread and socket are gone."""
     link = dribble(b"HTTP/1.1 200 OK\r\n\r\n", b" ")
