@@ -127,7 +127,11 @@ def tracks(kind: str, loudness: Sequence[int], default: Optional[int] = None, co
         streams = [target.add_stream(codec, rate=16000, layout="mono") for _ in loudness]
         if default is not None:
             for index, stream in enumerate(streams):
-                stream.disposition = av.stream.Disposition.default if index == default else av.stream.Disposition(0)
+                flag = av.stream.Disposition.default if index == default else av.stream.Disposition(0)
+                try:
+                    stream.disposition = flag
+                except TypeError:  # up to version 15, PyAV wants the number
+                    stream.disposition = flag.value
         for stream, loud in zip(streams, loudness):
             for number in range(31):
                 frame = av.AudioFrame(format="s16", layout="mono", samples=1024)

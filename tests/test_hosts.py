@@ -493,9 +493,9 @@ else:
 """
     with Sandbox() as sandbox:
         done = run(script.replace("URL", repr(sandbox.url)))
-    assert "the interpreter is ending" in done.stdout or (done.stdout == "success\n" and sys.version_info < (3, 12)), (
-        done.stdout + done.stderr
-    )
+    # Most Pythons start threads in atexit, and so score; 3.12 doesn't.
+    scored = how == "atexit" and done.stdout == "success\n"
+    assert scored or "the interpreter is ending" in done.stdout, done.stdout + done.stderr
 
 
 @posix

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib.metadata
 import random
 
 import pytest
@@ -9,11 +10,14 @@ from mutations import complaint_about, mutate, seeds
 
 ROUNDS = 40  # for each seed; scripts/fuzz_audio.py runs as long as one likes
 SEEDS = seeds()
+PYAV = int(importlib.metadata.version("av").split(".")[0])
 
 
 @pytest.mark.parametrize("name", SEEDS)
 def test_damaged_files(name: str) -> None:
     """Decoding a damaged file neither crashes nor hangs, and raises nothing but AudioError."""
+    if name.startswith("mpegts") and PYAV < 16:
+        pytest.skip("PyAV 15, the last for Python 3.9, crashes on some damaged MPEG-TS")
     rng = random.Random(name)
     for _ in range(ROUNDS):
         data = mutate(rng, SEEDS[name], SEEDS[rng.choice(list(SEEDS))])
