@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from concurrent.futures import Executor
-from typing import Any, Callable, Iterable, Mapping, Optional
+from typing import Any, Callable, Iterable, Mapping, Optional, Union
 
 from .batch import BILLABLE_UNIT_SECONDS, MAX_WORKERS, Batch, BatchProgress
 from .config import (
@@ -122,7 +122,7 @@ def score_many(
     max_workers: int = MAX_WORKERS,
     executor: Optional[Executor] = None,
     journal: Optional[PathLike] = None,
-    retry_failed: bool = False,
+    retry_failed: Union[bool, str] = False,
     stream_retries: int = 0,
     max_audio_seconds: Optional[float] = None,
     billable_unit_seconds: float = BILLABLE_UNIT_SECONDS,
@@ -151,7 +151,8 @@ def score_many(
             `Client.get_executor()`. It isn't shut down. `None` takes threads: the work waits on the network.
         journal: A file with a line for each finished recording. Those that are in it, by content and options, are
             not sent again.
-        retry_failed: Whether recordings that failed in an earlier run, by the journal, are sent again.
+        retry_failed: Whether recordings that failed in an earlier run, by the journal, are sent again: with `True`
+            those whose error is `retryable`; with `"all"` the others, too, such as an unchanged `bad_quality`.
         stream_retries: How often a recording whose stream broke is sent again. A stream is metered.
         max_audio_seconds: A recording that would take the sum of this run beyond so many seconds is not started.
         billable_unit_seconds: For the estimate of the bill: a stream counts in started units of so many seconds.

@@ -42,6 +42,9 @@ __all__ = [
     "StreamClosedError",
 ]
 
+_TRANSIENT_STATUSES = (408, 425, 429)  # below 500: time-out, too early, too many; all others refuse the request itself
+_REFUSING_CODES = (1002, 1003, 1007, 1008, 1009, 1010)  # RFC 6455, 7.4.1: what we sent is not accepted
+
 
 class ElsaError(Exception):
     """The base of every error of this package.
@@ -66,6 +69,11 @@ class ElsaError(Exception):
         self.possibly_billed: bool = False
         self.statuses: Tuple[Mapping[str, Any], ...] = ()
 
+    @property
+    def retryable(self) -> bool:
+        """Whether the same call can succeed later, without a change: of the recording, an option or the token."""
+        return True
+
     def __str__(self) -> str:
         return str(self.args[0]) if self.args else ""
 
@@ -76,13 +84,28 @@ class ElsaError(Exception):
 class ConfigError(ElsaError, ValueError):
     """An option is wrong. Raised before anything is opened or sent; no token is ever in the message."""
 
+    @property
+    def retryable(self) -> bool:
+        return False
+
 
 class AudioError(ElsaError):
     """The audio can't be read, is empty, or nothing installed decodes it: raised before anything is sent.
 
     Or a live source failed, fell silent or was too slow to be taken: then `possibly_billed` says whether a part of it
     was sent.
+
+    Attributes:
+        missing: Whether there is no file at the given path.
     """
+
+    def __init__(self, message: str = "", *, missing: bool = False) -> None:
+        super().__init__(message)
+        self.missing = missing
+
+    @property
+    def retryable(self) -> bool:
+        return False
 
 
 class ConnectError(ElsaError):
@@ -99,6 +122,11 @@ class ConnectError(ElsaError):
         super().__init__(message)
         self.status_code = status_code
         self.retry_after = retry_after
+
+    @property
+    def retryable(self) -> bool:
+        status = self.status_code
+        return status is None or status >= 500 or status in _TRANSIENT_STATUSES
 
 
 class AuthenticationError(ConnectError):
@@ -123,6 +151,10 @@ class StreamClosedError(ElsaError):
         self.code = code
         self.reason = reason
 
+    @property
+    def retryable(self) -> bool:
+        return self.code not in _REFUSING_CODES
+
 
 class ScoreTimeoutError(ElsaError, TimeoutError):
     """No verdict came within `timeout` seconds on top of the time that the audio takes."""
@@ -143,6 +175,10 @@ class ScoringFailedError(ElsaError):
         super().__init__(message)
         self.reason = reason
 
+    @property
+    def retryable(self) -> bool:
+        return False
+
 
 class BadQualityError(ScoringFailedError):
     """The server's verdict is `bad_quality`: the recording can't be assessed."""
@@ -158,6 +194,10 @@ class BudgetError(ElsaError):
 
 class JournalError(ElsaError):
     """The journal of a batch is in use, isn't a journal, or can't be read or written; the message says which."""
+
+    @property
+    def retryable(self) -> bool:
+        return False
 
 
 def _picklable(cause: Optional[BaseException]) -> Optional[BaseException]:

@@ -31,6 +31,7 @@ from leaks import watching_for
 from elsa_unscripted import (
     AudioError,
     AuthenticationError,
+    BadQualityError,
     Batch,
     BatchProgress,
     BudgetError,
@@ -44,7 +45,7 @@ from elsa_unscripted import (
     StreamClosedError,
     score_many,
 )
-from elsa_unscripted.batch import SlowPaths, budget, fate, run, throttle
+from elsa_unscripted.batch import ListedPath, SlowPaths, budget, fate, run, throttle
 from elsa_unscripted.journal import Journal, read
 from elsa_unscripted.sandbox import Sandbox
 
@@ -113,8 +114,13 @@ def test_one_error_stops_no_other(tmp_path: Path, journal: Path) -> None:
                 assert outcomes[path].attempts == 0
             assert all(outcomes[path].result is not None for path in paths)
         assert len(sandbox.exchanges) == 6
-    # What couldn't be read has no content to be known by.
-    assert sorted(line["path"] for line in lines(journal)) == sorted([str(junk), *paths])
+    # Each has its line; what couldn't be read has no content to be known by.
+    assert sorted(line["path"] for line in lines(journal)) == sorted([*wrong, *paths])
+    unread = [line for line in lines(journal) if line["sha256"] is None]
+    assert {line["path"] for line in unread} == set(wrong) - {str(junk)}
+    assert {line["path"]: line["error"]["missing"] for line in unread} == {
+        path: path != str(tmp_path) for path in wrong if path != str(junk)
+    }
 
 
 def test_names_that_are_not_utf8(tmp_path: Path, journal: Path) -> None:
@@ -319,7 +325,10 @@ def test_resume(tmp_path: Path, journal: Path) -> None:
     assert new is not None
     assert (dict(new), new.stream_id, new.timings) == (dict(old), old.stream_id, old.timings)
     assert (second[renamed].attempts, second[renamed].sha256) == (0, first[paths[0]].sha256)
-    assert len(lines(journal)) == 5
+    assert sorted(line["path"] for line in lines(journal) if line["attempts"]) == [*paths, paths[3]]
+    unsent = [(line["path"], line.get("renamed_from"), line.get("same_as")) for line in lines(journal)[4:]]
+    assert (renamed, paths[0], None) in unsent
+    assert (paths[2], None, paths[1]) in unsent
 
 
 def test_other_options_are_another_result(tmp_path: Path, journal: Path) -> None:
@@ -333,7 +342,7 @@ def test_other_options_are_another_result(tmp_path: Path, journal: Path) -> None
 
 
 def test_failed_ones_are_tried_again_when_asked(tmp_path: Path, journal: Path) -> None:
-    """A failure in the journal is told, not repeated; with `retry_failed` it is, once for each path."""
+    """A failure in the journal is told, not repeated; with `retry_failed="all"` it is, once for each path."""
     paths = recordings(tmp_path, 2)
     with Sandbox("failed=no") as sandbox:
         url = sandbox.url
@@ -344,13 +353,13 @@ def test_failed_ones_are_tried_again_when_asked(tmp_path: Path, journal: Path) -
                 assert (outcome.error.reason, outcome.from_journal, outcome.attempts) == ("no", True, 0)
             assert (scores.progress.skipped, scores.progress.failed) == (2, 0)
         assert sandbox.handshakes == 2
-        with batch(paths * 2, sandbox, journal=journal, retry_failed=True) as again:
+        with batch(paths * 2, sandbox, journal=journal, retry_failed="all") as again:
             assert len([outcome for outcome in again if outcome.error]) == 4
             assert (again.progress.skipped, again.progress.failed) == (2, 2)
         assert sandbox.handshakes == 4
     with Sandbox(port=int(url.split(":")[2].split("/")[0])) as sandbox:
         assert sandbox.url == url
-        assert successes(batch(paths, sandbox, journal=journal, retry_failed=True)) == paths
+        assert successes(batch(paths, sandbox, journal=journal, retry_failed="all")) == paths
         assert successes(batch(paths, sandbox, journal=journal)) == paths
         assert sandbox.handshakes == 2
 
@@ -365,9 +374,96 @@ def test_the_same_content_twice(tmp_path: Path, journal: Path) -> None:
         assert sorted(outcome.path for outcome in outcomes) == sorted([path, copy, path])
         assert sorted(outcome.from_journal for outcome in outcomes) == [False, True, True]
         assert len(sandbox.exchanges) == 1
-        assert len(lines(journal)) == 1
+        assert sorted(line["path"] for line in lines(journal)) == sorted([path, copy])
         assert len(successes(batch([path, copy], sandbox))) == 2
         assert len(sandbox.exchanges) == 3
+
+
+def kin(journal: Path) -> dict[str, Any]:
+    """Returns, by path, what the newest line of each says of another of the same content."""
+    return {line["path"]: line.get("same_as") or line.get("renamed_from") for line in lines(journal)}
+
+
+def test_each_path_has_its_line(tmp_path: Path, journal: Path) -> None:
+    """Each copy in a run has a line with the result and the name of the first; nothing is sent for it."""
+    (path,) = recordings(tmp_path, 1)
+    copies = [shutil.copy(path, tmp_path / f"copy {number}.wav") for number in range(3)]
+    given = [path, *map(str, copies)]
+    with Sandbox() as sandbox:
+        outcomes = list(batch(given, sandbox, journal=journal))
+        assert [outcome.same_as for outcome in sorted(outcomes, key=lambda each: each.path != path)] == [
+            None,
+            *[path] * 3,
+        ]
+        # A later run says the same, and adds no line.
+        assert {each.path: each.same_as for each in batch(given, sandbox, journal=journal)} == {
+            each.path: each.same_as for each in outcomes
+        }
+        assert len(sandbox.exchanges) == 1
+    assert kin(journal) == {path: None, **dict.fromkeys(given[1:], path)}
+    assert [line["attempts"] for line in lines(journal)] == [1, 0, 0, 0]
+    assert len({json.dumps(line["result"]) for line in lines(journal)}) == 1
+    assert [entry.same_as for entry in read(journal)] == [None, path, path, path]
+
+
+def test_what_was_renamed_is_still_one(tmp_path: Path, journal: Path) -> None:
+    """Renamed, moved or spelt in another way between two runs, a recording is no copy; a copy of it is one."""
+    (path,) = recordings(tmp_path, 1)
+    names = [str(tmp_path / name) for name in ("second.wav", "third.wav", "copy.wav")]
+    with Sandbox() as sandbox:
+        list(batch([path], sandbox, journal=journal))
+        os.rename(path, names[0])
+        (outcome,) = batch([names[0]], sandbox, journal=journal)
+        assert (outcome.from_journal, outcome.same_as) == (True, None)
+        os.rename(names[0], names[1])
+        shutil.copy(names[1], names[2])
+        outcomes = list(batch(names[1:], sandbox, journal=journal))
+        assert [outcome.same_as for outcome in outcomes] == [None, names[1]]
+        list(batch([names[1].replace("third", "./third")], sandbox, journal=journal))
+        os.rename(names[2], path)  # to a name that it had once
+        list(batch([path], sandbox, journal=journal))
+        assert len(sandbox.exchanges) == 1
+    told = [(line["path"], line.get("renamed_from"), line.get("same_as")) for line in lines(journal)]
+    assert told == [
+        (path, None, None),
+        (names[0], path, None),
+        (names[1], names[0], None),
+        (names[2], None, names[1]),
+        (names[1].replace("third", "./third"), names[1], None),
+        (path, names[2], None),
+    ]
+
+
+def test_only_what_can_succeed_is_tried_again(tmp_path: Path, journal: Path) -> None:
+    """`retry_failed=True` sends what is retryable: a broken stream, no unchanged bad recording; `"all"` sends that."""
+    broken, bad = recordings(tmp_path, 2)
+    with Sandbox("bad-quality") as sandbox:
+        url = sandbox.url
+        (outcome,) = batch([bad], sandbox, journal=journal, bad_quality_grace=0.1)
+        assert outcome.error is not None
+    with Sandbox("close=1011", port=int(url.split(":")[2].split("/")[0])) as sandbox:
+        list(batch([broken, bad], sandbox, journal=journal))
+        assert sandbox.handshakes == 1
+    with Sandbox(port=int(url.split(":")[2].split("/")[0])) as sandbox:
+        outcomes = {each.path: each for each in batch([broken, bad], sandbox, journal=journal, retry_failed=True)}
+        assert (outcomes[broken].error, type(outcomes[bad].error), sandbox.handshakes) == (None, BadQualityError, 1)
+        assert successes(batch([broken, bad], sandbox, journal=journal, retry_failed="all")) == [broken, bad]
+        assert sandbox.handshakes == 2
+
+
+def test_a_list_has_its_columns_in_the_journal(tmp_path: Path, journal: Path) -> None:
+    """What a list says of a path stands in its line, whatever became of it: scored, a copy, missing."""
+    (path,) = recordings(tmp_path, 1)
+    copy, missing = str(tmp_path / "copy.wav"), str(tmp_path / "missing.wav")
+    shutil.copy(path, copy)
+    given = [ListedPath(each, {"name": each[-6:], "class": "7b"}) for each in (path, copy, missing)]
+    with Sandbox() as sandbox:
+        outcomes = list(batch(given, sandbox, journal=journal))
+        assert all(isinstance(outcome.path, ListedPath) for outcome in outcomes)
+        list(batch(given, sandbox, journal=journal))
+    assert {entry.path: entry.columns for entry in read(journal)} == {str(each): each.columns for each in given}
+    assert len(lines(journal)) == 3
+    assert pickle.loads(pickle.dumps(given[0])).columns == given[0].columns
 
 
 def test_the_second_of_two_goes_on_alone(tmp_path: Path, journal: Path) -> None:
@@ -383,7 +479,7 @@ def test_the_second_of_two_goes_on_alone(tmp_path: Path, journal: Path) -> None:
         patch.setattr(throttle, "FIRST_BACKOFF", 0.01)
         outcomes = list(batch([path, path], sandbox, journal=journal))
         assert [type(outcome.error) for outcome in outcomes] == [RateLimitedError, type(None)]
-        assert len(lines(journal)) == 1
+        assert [line["outcome"] for line in lines(journal)] == ["error", "success"]
 
 
 def test_many_of_one_content_when_turned_away(tmp_path: Path, journal: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -493,7 +589,9 @@ def test_turned_away_for_ever(tmp_path: Path, journal: Path, monkeypatch: pytest
     for outcome in outcomes:
         assert isinstance(outcome.error, RateLimitedError)
         assert outcome.attempts == 3
-    assert journal.read_bytes() == b""
+    assert {line["sha256"] for line in lines(journal)} == {None}
+    with Sandbox() as calm:
+        assert len(successes(batch(recordings(tmp_path, 4), calm, journal=journal))) == 4
 
 
 def test_the_throttle_falls_and_rises() -> None:
@@ -589,7 +687,7 @@ def test_the_budget(tmp_path: Path, journal: Path) -> None:
         assert progress.audio_seconds == pytest.approx(2.4)
         assert isinstance(outcomes[long[2]].error, BudgetError)
         assert (outcomes[long[2]].attempts, outcomes[short].error) == (0, None)
-        assert len(lines(journal)) == 3
+        assert [line["path"] for line in lines(journal) if line["sha256"] is None] == [long[2]]
         # What is in the journal costs nothing.
         assert successes(batch([*long, short], sandbox, max_audio_seconds=1, journal=journal)) == sorted([*long, short])
         assert len(sandbox.exchanges) == 4

@@ -187,9 +187,10 @@ def _unreadable(path: Union[str, os.PathLike[str]], name: str, error: Exception)
         if twin is not None:
             return AudioError(
                 f"no such file: {name}; but {twin!a} is there, which looks the same and is spelt in another form "
-                f"of Unicode than {os.fsdecode(path)!a}: give its name as the folder has it"
+                f"of Unicode than {os.fsdecode(path)!a}: give its name as the folder has it",
+                missing=True,
             )
-        return AudioError(f"no such file: {name}; check the path{_working_directory(path)}")
+        return AudioError(f"no such file: {name}; check the path{_working_directory(path)}", missing=True)
     if isinstance(error, MemoryError):
         return AudioError(f"{name} is too large for this machine's memory: is it audio? If so, cut it up")
     reason = getattr(error, "strerror", None) or error

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from .budget import BILLABLE_UNIT_SECONDS
 from .intake import SlowPaths
+from .job import ListedPath
 from .outcome import BatchProgress, Outcome
 from .run import MAX_WORKERS, Batch
 
-__all__ = ["BILLABLE_UNIT_SECONDS", "MAX_WORKERS", "Batch", "BatchProgress", "Outcome", "SlowPaths"]
+__all__ = ["BILLABLE_UNIT_SECONDS", "MAX_WORKERS", "Batch", "BatchProgress", "ListedPath", "Outcome", "SlowPaths"]

@@ -5,6 +5,9 @@ path ── unreadable? ──────────────────�
      ── the same content under way? ── held, and looked at again when that has ended
      ── over budget? ────────────────────────────────► outcome
      ── else ────────────────────────────────────────► job
+
+Each path has a line in the journal before its outcome is yielded. A path that has none yet, because nothing is sent for
+it, gets one with its outcome: a `Note`.
 """
 
 from __future__ import annotations
@@ -13,15 +16,15 @@ import contextlib
 import hashlib
 import os
 import time
-from typing import Any, Iterator, List, Mapping, Optional, Set, Union
+from typing import Any, Dict, Iterator, List, Mapping, NamedTuple, Optional, Set, Union
 
 from ..audio.live import Live
 from ..audio.recording import read_file, seconds_in
 from ..config import PathLike
-from ..exceptions import AudioError, BudgetError, ConfigError, JournalError
-from ..journal import Journal
+from ..exceptions import AudioError, BudgetError, ConfigError, ElsaError, JournalError
+from ..journal import Journal, Line, copied, to_raw
 from .budget import Budget
-from .job import Job
+from .job import Job, lacked_files
 from .outcome import Outcome, Resumed
 
 PAUSE = 0.1  # s until `SlowPaths` that gave no path are asked again
@@ -54,6 +57,13 @@ class SlowPaths(Iterator[PathLike]):
             time.sleep(PAUSE)
 
 
+class Note(NamedTuple):
+    """An outcome without an exchange, and the line that the journal gets before the outcome is yielded."""
+
+    outcome: Outcome
+    raw: Dict[str, Any]
+
+
 class Intake:
     """Draws paths, and knows which contents are in the journal, under way, or held until the same content has ended.
 
@@ -61,7 +71,8 @@ class Intake:
         paths: From the caller; `SlowPaths` are polled, all others may keep `draw()` waiting.
         journal: What was scored already; `None` in a batch without a journal.
         options: Those that change the result: the journal finds by content and these.
-        retry_failed: Whether recordings that failed in an earlier run are scored again.
+        retry_failed: Which recordings that failed in an earlier run are scored again: those that are `retryable`, all,
+            or none.
         budget: Is asked whether there is room for a recording. Whoever calls `draw()` makes the reservation.
 
     Attributes:
@@ -74,7 +85,7 @@ class Intake:
         journal: Optional[Journal],
         options: Mapping[str, Any],
         *,
-        retry_failed: bool,
+        retry_failed: Union[bool, str],
         budget: Budget,
     ) -> None:
         self.exhausted = False
@@ -86,7 +97,7 @@ class Intake:
         self._poll_at = 0.0  # monotonic: when slow paths are asked again
         self._put_back: List[Job] = []  # were drawn, and are to be drawn once more
         self._held: List[Job] = []
-        # SHA-256 of the jobs that `let_go()` wasn't called for; in a batch with a journal.
+        # SHA-256 of the jobs and notes that `let_go()` wasn't called for; in a batch with a journal.
         self._under_way: Set[str] = set()
 
     @property
@@ -103,14 +114,15 @@ class Intake:
         """Returns the seconds until it is worth while to call `draw()`."""
         return max(0.0, self._poll_at - time.monotonic())
 
-    def draw(self) -> Union[Job, Outcome, Exception, None]:
+    def draw(self) -> Union[Job, Outcome, Note, Exception, None]:
         """Takes the next path.
 
         Returns:
             A job, if the recording is to be scored: reserve its length in the budget, and call `let_go()` when it has
-            ended. An outcome, if there is nothing to score. `None` if the recording is held, or if there is no path,
-            for now or (see `exhausted`) for ever. An exception, if the caller's iterable raised it or gave something
-            that is no path; or if the journal can't be read, when the recording is drawn again later.
+            ended. An outcome, if there is nothing to score; a note, if the journal is to be told first: call `let_go()`
+            then. `None` if the recording is held, or if there is no path, for now or (see `exhausted`) for ever. An
+            exception, if the caller's iterable raised it or gave something that is no path; or if the journal can't be
+            read, when the recording is drawn again later.
         """
         job = self._next()
         if not isinstance(job, Job) or (self._journal is None and self._budget.most_seconds is None):
@@ -118,32 +130,30 @@ class Intake:
         try:
             data = read_file(job.path)
         except AudioError as error:
-            return Outcome(job.given, error=error)
+            return self._unsent(job, error)
         job.sha256 = hashlib.sha256(data).hexdigest()
-        try:
-            known = self._known(job)
-        except JournalError as error:
-            self._put_back.append(job)
-            return error
-        if known is not None:
-            return known
         if self._budget.most_seconds is not None:
             with contextlib.suppress(AudioError):  # the exchange meets the same error, and reports it
                 job.audio_seconds = seconds_in(data)
         if job.sha256 in self._under_way:
             self._held.append(job)
             return None
-        return self._within_budget(job)
+        try:
+            known = self._known(job)
+        except JournalError as error:
+            self._put_back.append(job)
+            return error
+        return self._within_budget(job) if known is None else known
 
     def put_back(self, given: PathLike) -> None:
         """Lets a path be drawn once more: its recording couldn't be read, but may be soon."""
         self._put_back.append(Job(given, os.fsdecode(given)))
 
-    def release(self) -> Union[Job, Outcome, None]:
+    def release(self) -> Union[Job, Outcome, Note, None]:
         """Takes a recording that was held until another of the same content has ended.
 
         Returns:
-            A job or an outcome, as `draw()` does; `None` if there is no such recording.
+            A job, an outcome or a note, as `draw()` does; `None` if there is no such recording.
 
         Raises:
             JournalError: The journal can't be read; the recording is still held.
@@ -155,10 +165,10 @@ class Intake:
                 return self._within_budget(job) if known is None else known
         return None
 
-    def let_go(self, job: Job) -> None:
-        """Takes note that a job has ended, and is in the journal if it ever will be."""
-        if job.sha256 is not None:
-            self._under_way.discard(job.sha256)
+    def let_go(self, sha256: Optional[str]) -> None:
+        """Takes note that the journal has whatever it will ever have of a job or a note with this content."""
+        if sha256 is not None:
+            self._under_way.discard(sha256)
 
     def _next(self) -> Union[Job, Exception, None]:
         if self._put_back:
@@ -182,16 +192,46 @@ class Intake:
             return error
         return Job(given, path)
 
-    def _known(self, job: Job) -> Optional[Outcome]:
+    def _known(self, job: Job) -> Union[Outcome, Note, None]:
         """Returns what the journal says of a recording, unless that failed and is to be scored again."""
         if self._journal is None or job.sha256 is None:
             return None
         line = self._journal.find(job.sha256, self._options)
-        if line is None or (not line.good and self._retry_failed and not line.new):
+        if line is None:
             return None
-        return Resumed.of(job.given, job.sha256, line)
+        names = self._journal.names(job.sha256, self._options, line)
+        same_as = names[0] if names[0] != job.path else None
+        job.kin = {}
+        if job.path not in names:
+            gone = None if line.new else next((name for name in names if _was_renamed(name, job.path)), None)
+            same_as = same_as if gone is None else None
+            job.kin = {"same_as": names[0]} if gone is None else {"renamed_from": gone}
+        if not line.new and self._is_tried_again(line):
+            return None
+        outcome = Resumed.of(job.given, job.sha256, line, same_as)
+        if not job.kin:
+            return outcome
+        self._under_way.add(job.sha256)  # the line of the next recording of this content depends on this one's
+        return Note(outcome, copied(line.raw(), job.path, job.kin, job.columns))
 
-    def _within_budget(self, job: Job) -> Union[Job, Outcome]:
+    def _is_tried_again(self, line: Line) -> bool:
+        if line.good or not self._retry_failed:
+            return False
+        error = line.entry().error
+        return self._retry_failed == "all" or (error is not None and error.retryable)
+
+    def _unsent(self, job: Job, error: ElsaError) -> Union[Outcome, Note]:
+        """Returns the outcome of a recording that nothing is sent of, and that the next run tries anew."""
+        outcome = Outcome(job.given, error=error, sha256=job.sha256)
+        if self._journal is None or lacked_files(error):
+            return outcome
+        length = job.audio_seconds or None
+        raw = to_raw(
+            job.path, None, self._options, error, attempts=0, seconds=0, audio_seconds=length, columns=job.columns
+        )
+        return outcome if self._journal.has_told(raw) else Note(outcome, raw)
+
+    def _within_budget(self, job: Job) -> Union[Job, Outcome, Note]:
         """Returns the job, which is under way from now on; or an outcome if the budget has no room for it."""
         if self._budget.has_room(job.audio_seconds):
             if self._journal is not None and job.sha256 is not None:
@@ -201,4 +241,15 @@ class Intake:
             f"{job.path!r} was not started: its {job.audio_seconds:.1f} s would pass max_audio_seconds, "
             f"{self._budget.most_seconds:g} s; score it in another run"
         )
-        return Outcome(job.given, error=error, sha256=job.sha256)
+        return self._unsent(job, error)
+
+
+def _was_renamed(before: str, now: str) -> bool:
+    """Returns whether a recording of an earlier run has another path now, rather than a copy: the old path is free.
+
+    A path that is only spelt in another way, such as from another folder, is the same recording, too.
+    """
+    try:
+        return not os.path.lexists(before) or os.path.abspath(before) == os.path.abspath(now)
+    except (OSError, ValueError):
+        return True

@@ -22,8 +22,23 @@ from .ticket import Ticket
 if TYPE_CHECKING:
     from .fate import Fate
 
-# Errors that tell nothing about the recording. It gets no line in the journal for them, so the next run tries it again.
-_NOT_OF_RECORDING = (AuthenticationError, ConfigError, RateLimitedError, ScoreCancelledError)
+# Errors that end the batch, or that the batch itself has caused: their recordings have no outcome, and no line.
+_NOT_OF_RECORDING = (AuthenticationError, ConfigError, ScoreCancelledError)
+
+
+class ListedPath(str):
+    """A path from a list with columns: `score_many()` takes it as any other, and the journal keeps the columns.
+
+    Attributes:
+        columns: Names of the list's other columns → the cells of this path's row.
+    """
+
+    columns: Mapping[str, str]
+
+    def __new__(cls, path: str, columns: Optional[Mapping[str, str]] = None) -> ListedPath:
+        listed = super().__new__(cls, path)
+        listed.columns = dict(columns or {})
+        return listed
 
 
 class Job:
@@ -32,6 +47,8 @@ class Job:
     Attributes:
         given: Its path, as the caller gave it.
         path: The same as text.
+        columns: What the caller's list says of it, if its path is a `ListedPath`.
+        kin: What its line in the journal says of another one of the same content: `same_as` or `renamed_from`.
         sha256: Of its bytes when it was drawn; `None` in a batch that has neither a journal nor a budget.
         audio_seconds: How long it is, in a batch that has a budget; else 0.
         ticket: Its exchange, the last one if there were several.
@@ -46,10 +63,12 @@ class Job:
 
     def __init__(self, given: PathLike, path: str) -> None:
         self.given = given
-        self.path = path
+        self.path = str(path)
+        self.columns: Mapping[str, str] = given.columns if isinstance(given, ListedPath) else {}
+        self.kin: Mapping[str, str] = {}
         self.sha256: Optional[str] = None
         self.audio_seconds = 0.0
-        self.ticket = Ticket(path)
+        self.ticket = Ticket(self.path)
         self.fate: Optional[Fate] = None
         self.started = 0.0
         self.attempts = 0
@@ -151,19 +170,23 @@ def record(journal: Optional[Journal], options: Mapping[str, Any], jobs: Iterabl
     recorded, objects = [], []
     for job in jobs:
         done = job.ticket.done
-        if done is None or done.sha256 is None or isinstance(done.error, _NOT_OF_RECORDING):
+        if done is None or isinstance(done.error, _NOT_OF_RECORDING) or lacked_files(done.error):
             continue
         conclusion = done.result if done.result is not None else done.error
         assert conclusion is not None
+        # An HTTP 429 tells nothing about the content: without a hash, the next run tries the recording again.
+        sha256 = None if isinstance(conclusion, RateLimitedError) else done.sha256
         objects.append(
             to_raw(
                 job.path,
-                done.sha256,
+                sha256,
                 options,
                 conclusion,
                 attempts=job.attempts + done.began,
                 seconds=job.seconds + done.seconds,
                 audio_seconds=job.length,
+                columns=job.columns,
+                kin=job.kin,
             )
         )
         recorded.append(job)

@@ -23,6 +23,7 @@ class Outcome:
         seconds: How long these exchanges took together.
         from_journal: The journal had it, from an earlier run or from this one under another name; nothing was sent.
         sha256: Of the file's bytes; `None` when it couldn't be read.
+        same_as: The path of another recording of the same content, whose result or error this is.
     """
 
     path: Any
@@ -32,6 +33,7 @@ class Outcome:
     seconds: float = 0.0
     from_journal: bool = False
     sha256: Optional[str] = None
+    same_as: Optional[str] = None
 
 
 class Resumed(Outcome):
@@ -42,10 +44,10 @@ class Resumed(Outcome):
     _line: Line
 
     @classmethod
-    def of(cls, path: Any, sha256: str, line: Line) -> Resumed:
+    def of(cls, path: Any, sha256: str, line: Line, same_as: Optional[str] = None) -> Resumed:
         """Returns the outcome that a line of the journal tells; `attempts` and `seconds` are 0."""
         outcome = cls.__new__(cls)
-        vars(outcome).update(path=path, from_journal=True, sha256=sha256, _line=line)
+        vars(outcome).update(path=path, from_journal=True, sha256=sha256, same_as=same_as, _line=line)
         return outcome
 
     @property

@@ -20,7 +20,7 @@ import weakref
 from collections import deque
 from concurrent.futures import Executor
 from dataclasses import replace
-from typing import Any, Callable, Deque, Dict, Iterable, Iterator, Mapping, Optional
+from typing import Any, Callable, Deque, Dict, Iterable, Iterator, List, Mapping, Optional, Union
 
 from ..config import Config, PathLike
 from ..exceptions import BudgetError, ConnectError, JournalError, RateLimitedError
@@ -30,7 +30,7 @@ from ..mailbox import Mailbox
 from .budget import BILLABLE_UNIT_SECONDS, Budget
 from .crew import Crew, ExecutorCrew, ThreadCrew
 from .fate import Step, decide
-from .intake import Intake
+from .intake import Intake, Note
 from .job import Job, lacked_files, record
 from .options import check, checked, checked_paths, options_of_the_result
 from .outcome import BatchProgress, Outcome, Resumed
@@ -56,7 +56,7 @@ class Batch(Iterator[Outcome]):
         max_workers: int = MAX_WORKERS,
         executor: Optional[Executor] = None,
         journal: Optional[PathLike] = None,
-        retry_failed: bool = False,
+        retry_failed: Union[bool, str] = False,
         stream_retries: int = 0,
         max_audio_seconds: Optional[float] = None,
         billable_unit_seconds: float = BILLABLE_UNIT_SECONDS,
@@ -66,7 +66,7 @@ class Batch(Iterator[Outcome]):
         paths = checked_paths(audio)
         check(isinstance(executor, Executor) or executor is None, "executor must be a concurrent.futures.Executor")
         check(callable(on_progress) or on_progress is None, "on_progress must be callable")
-        check(isinstance(retry_failed, bool), "retry_failed must be True or False")
+        check(isinstance(retry_failed, bool) or retry_failed == "all", 'retry_failed must be True, False or "all"')
         self._config = config
         self._options = options_of_the_result(config)
         self._stream_retries = checked("stream_retries", stream_retries, 0, int)
@@ -78,9 +78,10 @@ class Batch(Iterator[Outcome]):
         self._on_progress = on_progress
         self._told: Optional[BatchProgress] = None  # what `on_progress` was last called with
 
-        # A recording that was drawn is in `_intake` or in one of the next three, or was yielded, or counts as given up.
+        # A recording that was drawn is in `_intake` or in one of the next four, or was yielded, or counts as given up.
         self._flying: Dict[Job, None] = {}  # as a set, in the order of their start; each until it is in the journal
         self._again: Deque[Job] = deque()  # to be sent, each as soon as its `not_before` allows
+        self._notes: List[Note] = []  # to be yielded as soon as the journal has their lines
         self._ready: Deque[Outcome] = deque()  # to be yielded
         self._given_up = 0
 
@@ -156,7 +157,7 @@ class Batch(Iterator[Outcome]):
     @property
     def unfinished(self) -> int:
         """How many recordings were taken from `audio` and have no outcome: under way, or given up at the end."""
-        return len(self._flying) + len(self._again) + self._intake.waiting + self._given_up
+        return len(self._flying) + len(self._again) + len(self._notes) + self._intake.waiting + self._given_up
 
     def __enter__(self) -> Batch:
         return self
@@ -171,6 +172,7 @@ class Batch(Iterator[Outcome]):
             self._settle()
             self._release()
             self._fill()
+            self._write_notes()
             self._report()
             if self._ready:
                 return self._ready.popleft()
@@ -240,13 +242,27 @@ class Batch(Iterator[Outcome]):
             if isinstance(found, Job):
                 self._budget.reserve(found.audio_seconds)
                 self._again.appendleft(found)
+            elif isinstance(found, Note):
+                self._notes.append(found)
+                self._write_notes()  # else the next one of the same content would stay held
             else:
                 self._yield(found)
+
+    def _write_notes(self) -> None:
+        """Writes the lines of recordings that nothing was sent for, and lets their outcomes be yielded."""
+        if self._journal is not None and self._notes:
+            self._journal.append(*(note.raw for note in self._notes))
+            for note in self._notes:
+                self._intake.let_go(note.outcome.sha256)
+                self._yield(note.outcome)
+            self._notes.clear()
 
     def _fill(self) -> None:
         """Starts what may be started; draws no more paths than that takes."""
         until = time.monotonic() + DRAW_SECONDS
         while self._may_start():
+            if self._notes and time.monotonic() > until:
+                return  # many lines are written together: each time, the disk takes milliseconds
             job = self._due()
             if job is None:
                 if not self._has_room() or self._intake.pause():
@@ -276,6 +292,8 @@ class Batch(Iterator[Outcome]):
             return found
         if isinstance(found, Exception):
             self._fatal = found
+        elif isinstance(found, Note):
+            self._notes.append(found)
         elif found is not None:
             if self._flying and not found.from_journal and lacked_files(found.error):
                 self._throttle.lower_limit(len(self._flying))
@@ -343,7 +361,7 @@ class Batch(Iterator[Outcome]):
             return
         job.not_before = time.monotonic() + fate.wait
         if fate.step is Step.FINISH:
-            self._intake.let_go(job)
+            self._intake.let_go(job.sha256)
             self._fatal = self._fatal or job.ticket.breakdown
             self._audio_seconds += job.length or 0.0
             self._yield(job.outcome())
@@ -357,7 +375,7 @@ class Batch(Iterator[Outcome]):
 
     def _give_up(self, job: Job, reason: BaseException) -> None:
         """Ends the batch because of a recording, which has no outcome."""
-        self._intake.let_go(job)
+        self._intake.let_go(job.sha256)
         self._given_up += 1
         self._fatal = self._fatal or reason
 

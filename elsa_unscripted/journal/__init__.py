@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from .entry import Entry, to_raw
-from .file import Journal, Line, read
+from .entry import Entry, copied, to_raw
+from .file import Journal, read
+from .line import Line
 
-__all__ = ["Entry", "Journal", "Line", "read", "to_raw"]
+__all__ = ["Entry", "Journal", "Line", "copied", "read", "to_raw"]

@@ -1,8 +1,9 @@
 """`Entry`: what a line of a journal says of a finished recording. From JSON for `file`, to JSON for `batch.job`.
 
-The object's keys, in this order: `v` (1), `sha256`, `options`, `outcome`, `path`, `time`, `audio_seconds`,
-`audio_seconds_sent`, `attempts`, `seconds`, `timings`, `stream_id`, `warnings`, `client`; of a result
-`sample_rate`, `channels`, `sample_width`, `statuses`; and last `result` or `error`. The token is in none of them.
+The object's keys, in this order: `v` (1), `sha256`, `options`, `outcome`, maybe `same_as` or `renamed_from`, `path`,
+maybe `columns`, `time`, `audio_seconds`, `audio_seconds_sent`, `attempts`, `seconds`, `timings`, `stream_id`,
+`warnings`, `client`; of a result `sample_rate`, `channels`, `sample_width`, `statuses`; and last `result` or `error`.
+The token is in none of them.
 """
 
 from __future__ import annotations
@@ -30,7 +31,8 @@ class Entry:
 
     Attributes:
         path: Of the recording, as it was given.
-        sha256: Of the file's bytes, 64 hexadecimal digits.
+        sha256: Of the file's bytes, 64 hexadecimal digits; `None` if nothing was learned of them: the file isn't there
+            or can't be read, it was over budget, or the server turned it away.
         options: Those of the exchange that change the result: `url`, `api_plan`, `return_json`, `extra`, `sample_rate`.
         outcome: `"success"` or `"error"`.
         time: When it was finished, UTC: `2026-11-22T11:02:42.123Z`.
@@ -40,10 +42,13 @@ class Entry:
         result: The result of a success; else `None`.
         error: The error of a failure; else `None`.
         raw: The whole object of the line.
+        columns: What the list that named the recording says of it: names of columns → cells.
+        same_as: The path of another recording of the same content, whose exchange this line tells.
+        renamed_from: The path that the recording had in an earlier run.
     """
 
     path: str
-    sha256: str
+    sha256: Optional[str]
     options: Mapping[str, Any]
     outcome: str
     time: str
@@ -53,38 +58,46 @@ class Entry:
     result: Optional[ScoreResult] = field(repr=False)
     error: Optional[ElsaError] = field(repr=False)
     raw: Mapping[str, Any] = field(repr=False)
+    columns: Mapping[str, str] = field(default_factory=dict)
+    same_as: Optional[str] = None
+    renamed_from: Optional[str] = None
 
 
 def to_raw(
     path: str,
-    sha256: str,
+    sha256: Optional[str],
     options: Mapping[str, Any],
     conclusion: Union[ScoreResult, ElsaError],
     *,
     attempts: int,
     seconds: float,
     audio_seconds: Optional[float] = None,
+    columns: Optional[Mapping[str, str]] = None,
+    kin: Optional[Mapping[str, str]] = None,
 ) -> Dict[str, Any]:
     """Returns the object that a line consists of.
 
     Args:
         path: Of the recording, as it was given.
-        sha256: Of its bytes.
+        sha256: Of its bytes; `None` if nothing was learned of them: then the next run tries the recording anew.
         options: Those that change the result.
         conclusion: The result, or the error.
         attempts: Exchanges that were begun for it.
         seconds: How long they took together.
         audio_seconds: How long it is, where that is known.
+        columns: What a list says of it.
+        kin: `same_as` or `renamed_from`: the recording of the same content that the journal had before.
     """
     result = conclusion if isinstance(conclusion, ScoreResult) else None
-    now = datetime.now(timezone.utc).isoformat(timespec="milliseconds")
     return {
         "v": VERSION,
         "sha256": sha256,
         "options": dict(options),
         "outcome": ERROR if result is None else SUCCESS,
+        **(kin or {}),
         "path": path,
-        "time": now.replace("+00:00", "Z"),
+        **({"columns": dict(columns)} if columns else {}),
+        "time": _now(),
         "audio_seconds": audio_seconds,
         "audio_seconds_sent": conclusion.audio_seconds_sent,
         "attempts": attempts,
@@ -95,6 +108,40 @@ def to_raw(
         "client": f"elsa_unscripted {__version__}",
         **(_facts(conclusion) if isinstance(conclusion, ScoreResult) else {"error": _facts_of_error(conclusion)}),
     }
+
+
+def copied(
+    raw: Mapping[str, Any], path: str, kin: Mapping[str, str], columns: Optional[Mapping[str, str]] = None
+) -> Dict[str, Any]:
+    """Returns the object of a line for another path of the same content, for which nothing was sent.
+
+    Args:
+        raw: The line that tells the exchange.
+        path: Of the other recording.
+        kin: `same_as` or `renamed_from`, and the path of the recording that the journal had before.
+        columns: What a list says of the other recording.
+    """
+    rest = {key: value for key, value in raw.items() if key not in _OF_PATH}
+    error = rest.get("error")
+    if isinstance(error, dict) and isinstance(error.get("message"), str):
+        rest["error"] = {**error, "message": error["message"].replace(repr(raw["path"]), repr(path))}
+    return {
+        **{key: raw[key] for key in ("v", "sha256", "options", "outcome")},
+        **kin,
+        "path": path,
+        **({"columns": dict(columns)} if columns else {}),
+        "time": _now(),
+        **rest,
+        "attempts": 0,
+        "seconds": 0.0,
+    }
+
+
+_OF_PATH = ("v", "sha256", "options", "outcome", "same_as", "renamed_from", "path", "columns", "time")
+
+
+def _now() -> str:
+    return datetime.now(timezone.utc).isoformat(timespec="milliseconds").replace("+00:00", "Z")
 
 
 def parse(line: bytes, name: str, *, warn: bool = True) -> Optional[Dict[str, Any]]:
@@ -127,9 +174,7 @@ def _is_entry(raw: Mapping[str, Any]) -> bool:
     sha256, outcome = raw.get("sha256"), raw.get("outcome")
     return (
         raw.get("v") == VERSION
-        and isinstance(sha256, str)
-        and len(sha256) == DIGITS
-        and not sha256.strip("0123456789abcdef")
+        and (_is_digest(sha256) or (sha256 is None and outcome == ERROR))
         and isinstance(raw.get("path"), str)
         and isinstance(raw.get("options"), dict)
         and outcome in (SUCCESS, ERROR)
@@ -137,9 +182,14 @@ def _is_entry(raw: Mapping[str, Any]) -> bool:
     )
 
 
+def _is_digest(sha256: object) -> bool:
+    return isinstance(sha256, str) and len(sha256) == DIGITS and not sha256.strip("0123456789abcdef")
+
+
 def to_entry(raw: Mapping[str, Any]) -> Entry:
     """Returns the entry of an object that `parse()` has read."""
     good = raw["outcome"] == SUCCESS
+    columns = raw.get("columns")
     return Entry(
         path=raw["path"],
         sha256=raw["sha256"],
@@ -152,6 +202,11 @@ def to_entry(raw: Mapping[str, Any]) -> Entry:
         result=_result(raw) if good else None,
         error=None if good else _error(raw["error"]),
         raw=raw,
+        columns={name: cell for name, cell in columns.items() if isinstance(cell, str)}
+        if isinstance(columns, dict)
+        else {},
+        same_as=_text(raw.get("same_as")),
+        renamed_from=_text(raw.get("renamed_from")),
     )
 
 
@@ -169,6 +224,10 @@ def _facts_of_error(error: ElsaError) -> Dict[str, Any]:
     facts = {name: value for name, value in vars(error).items() if value is not None and not name.startswith("_")}
     statuses = [dict(status) for status in error.statuses]
     return {"type": type(error).__name__, "message": str(error), **facts, "statuses": statuses}
+
+
+def _text(value: object) -> Optional[str]:
+    return value if isinstance(value, str) else None
 
 
 def _number(value: object) -> Optional[float]:

@@ -11,8 +11,7 @@ import os
 import stat
 import sys
 import weakref
-from dataclasses import dataclass
-from typing import Any, BinaryIO, Iterator, List, Mapping, Optional, Tuple, Union
+from typing import Any, BinaryIO, Iterator, List, Mapping, Optional, Sequence, Tuple, Union
 
 from ..exceptions import JournalError
 from ..files import OUT_OF_FILES, is_out_of_files
@@ -20,6 +19,7 @@ from ..log import logger
 from ..signals import raised_by_handler
 from .entry import Entry, parse, to_entry
 from .index import HEAD, Index
+from .line import Line
 
 if sys.platform == "win32":
     import msvcrt
@@ -61,34 +61,6 @@ def read(path: Union[str, os.PathLike[str]]) -> Iterator[Entry]:
             raise
         advice = OUT_OF_FILES if is_out_of_files(error) else "check the path"
         raise JournalError(f"the journal {name} can't be read ({_why(error)}); {advice}") from error
-
-
-@dataclass(frozen=True)
-class Line:
-    """A line of a journal. `entry()` parses it, and not sooner, because ten thousand lines may be a gigabyte.
-
-    Attributes:
-        good: Whether it has a result and no error.
-        new: Whether it was written since the journal was opened.
-        text: The line as it stands in the file.
-        name: What errors call the journal.
-    """
-
-    good: bool
-    new: bool
-    text: bytes
-    name: str
-
-    def entry(self) -> Entry:
-        """Returns what the line says.
-
-        Raises:
-            JournalError: It is no line of a journal any more: somebody else has written to the file.
-        """
-        raw = parse(self.text, self.name)
-        if raw is None:
-            raise JournalError(f"the journal {self.name} was changed while it was in use: nothing else may write to it")
-        return to_entry(raw)
 
 
 class Journal:
@@ -140,10 +112,25 @@ class Journal:
             raise self._failure("was changed while it was in use", "begin again; nothing else may write to it")
         return Line(place.good, place.begin >= self._begun, text, self._name)
 
+    def names(self, sha256: str, options: Mapping[str, Any], line: Line) -> Sequence[str]:
+        """Returns the paths that recordings of a content have, as far as the journal knows.
+
+        Args:
+            sha256: Of the content.
+            options: Those that change the result.
+            line: What `find()` returned for both.
+        """
+        return self._index.names(sha256, options) or [line.path]
+
+    def has_told(self, raw: Mapping[str, Any]) -> bool:
+        """Returns whether the journal says already of a path what a line without a hash is to say."""
+        path = raw["path"]
+        return path in self._index.untold and self._index.untold[path] == raw["error"].get("message")
+
     def append(self, *objects: Mapping[str, Any]) -> None:
         """Appends a line for each object, made by `to_raw()`. All are on the disk when it returns; if it raises, none.
 
-        A recording that has a result already gets no other line. After an error, or Ctrl-C, `append()` can be called
+        A path that has a result already gets no other line. After an error, or Ctrl-C, `append()` can be called
         again with the same objects.
 
         Raises:
@@ -153,8 +140,7 @@ class Journal:
         data = bytearray(self._loose_end)
         places: List[Tuple[Mapping[str, Any], int, int]] = []
         for raw in objects:
-            known = self._index.find(raw["sha256"], raw["options"], self._end)
-            if known is None or not known.good:
+            if not self._has_result(raw):
                 begin = self._end + len(data)
                 data += json.dumps(raw).encode("ascii") + b"\n"
                 places.append((raw, begin, self._end + len(data)))
@@ -176,6 +162,11 @@ class Journal:
         self._loose_end = b""
         self._end += len(data)  # from here on, the lines count
         self._writing = False
+
+    def _has_result(self, raw: Mapping[str, Any]) -> bool:
+        sha256, options = raw["sha256"], raw["options"]
+        line = None if sha256 is None else self.find(sha256, options)
+        return line is not None and line.good and raw["path"] in self.names(sha256, options, line)
 
     def close(self) -> None:
         """Unlocks and closes it. Does nothing the second time."""

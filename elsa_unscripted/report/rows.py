@@ -86,7 +86,7 @@ def read_rows(journal_path: Union[str, os.PathLike[str]], limits: Thresholds) ->
     Raises:
         JournalError: The file can't be read, or is no journal.
     """
-    found: List[Tuple[str, str, Row]] = []
+    found: List[Tuple[Optional[str], str, Row]] = []
     days: Set[str] = set()
     for entry in read(journal_path):
         found.append((entry.sha256, entry.path, _row(entry.raw, limits)))
