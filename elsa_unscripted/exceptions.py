@@ -126,7 +126,7 @@ class ConnectError(ElsaError):
     @property
     def retryable(self) -> bool:
         status = self.status_code
-        return status is None or status >= 500 or status in _TRANSIENT_STATUSES
+        return not isinstance(status, int) or status >= 500 or status in _TRANSIENT_STATUSES
 
 
 class AuthenticationError(ConnectError):

@@ -22,7 +22,7 @@ from ..audio.live import Live
 from ..audio.recording import read_file, seconds_in
 from ..config import PathLike
 from ..exceptions import AudioError, BudgetError, ConfigError, ElsaError, JournalError
-from ..journal import Journal, Line, copied, to_raw
+from ..journal import Journal, Line, Who, copied, to_raw
 from .budget import Budget
 from .job import Job, lacked_files
 from .outcome import Outcome, Resumed
@@ -199,13 +199,13 @@ class Intake:
         line = self._journal.find(job.sha256, self._options)
         if line is None:
             return None
-        names = self._journal.names(job.sha256, self._options, line)
-        same_as = names[0] if names[0] != job.path else None
+        owners = self._journal.owners(job.sha256, self._options, line)
+        same_as = next((each.path for each in owners[:1] if not job.is_by(each)), None)
         job.kin = {}
-        if job.path not in names:
-            gone = None if line.new else next((name for name in names if _was_renamed(name, job.path)), None)
+        if not any(map(job.is_by, owners)):
+            gone = None if line.new else next((each.path for each in owners if _was_renamed(each, job)), None)
+            job.kin = {"same_as": same_as or job.path} if gone is None else {"renamed_from": gone}
             same_as = same_as if gone is None else None
-            job.kin = {"same_as": names[0]} if gone is None else {"renamed_from": gone}
         if not line.new and self._is_tried_again(line):
             return None
         outcome = Resumed.of(job.given, job.sha256, line, same_as)
@@ -244,12 +244,14 @@ class Intake:
         return self._unsent(job, error)
 
 
-def _was_renamed(before: str, now: str) -> bool:
+def _was_renamed(before: Who, job: Job) -> bool:
     """Returns whether a recording of an earlier run has another path now, rather than a copy: the old path is free.
 
-    A path that is only spelt in another way, such as from another folder, is the same recording, too.
+    A path that is only spelt in another way is the same recording, too, unless a list gives both to different people.
     """
     try:
-        return not os.path.lexists(before) or os.path.abspath(before) == os.path.abspath(now)
+        if os.path.abspath(before.path) == os.path.abspath(job.path):
+            return not before.name or not job.name
+        return not os.path.lexists(before.path)
     except (OSError, ValueError):
         return True

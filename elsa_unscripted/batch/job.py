@@ -15,7 +15,7 @@ from ..exceptions import (
     StreamClosedError,
 )
 from ..files import is_out_of_files
-from ..journal import Journal, to_raw
+from ..journal import Journal, Who, name_in, to_raw
 from .outcome import Outcome
 from .ticket import Ticket
 
@@ -48,6 +48,7 @@ class Job:
         given: Its path, as the caller gave it.
         path: The same as text.
         columns: What the caller's list says of it, if its path is a `ListedPath`.
+        name: Whose it is, by these columns; else `""`.
         kin: What its line in the journal says of another one of the same content: `same_as` or `renamed_from`.
         sha256: Of its bytes when it was drawn; `None` in a batch that has neither a journal nor a budget.
         audio_seconds: How long it is, in a batch that has a budget; else 0.
@@ -65,6 +66,7 @@ class Job:
         self.given = given
         self.path = str(path)
         self.columns: Mapping[str, str] = given.columns if isinstance(given, ListedPath) else {}
+        self.name = name_in(self.columns)
         self.kin: Mapping[str, str] = {}
         self.sha256: Optional[str] = None
         self.audio_seconds = 0.0
@@ -104,6 +106,10 @@ class Job:
             return 0.0
         conclusion = done.result if done.result is not None else done.error
         return 0.0 if conclusion is None else conclusion.audio_seconds_sent
+
+    def is_by(self, owner: Who) -> bool:
+        """Returns whether it is this recording that a line of the journal is about."""
+        return self.path == owner.path and self.name in ("", owner.name)
 
     def refusals_since(self, passed: int) -> int:
         """Returns how often it was turned away since the last time that any recording passed.

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from .entry import Entry, copied, to_raw
+from .entry import Entry, Who, copied, name_in, to_raw
 from .file import Journal, read
 from .line import Line
 
-__all__ = ["Entry", "Journal", "Line", "copied", "read", "to_raw"]
+__all__ = ["Entry", "Journal", "Line", "Who", "copied", "name_in", "read", "to_raw"]

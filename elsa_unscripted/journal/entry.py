@@ -11,7 +11,7 @@ from __future__ import annotations
 import json
 from dataclasses import asdict, dataclass, field
 from datetime import datetime, timezone
-from typing import Any, Dict, Mapping, Optional, Tuple, Union
+from typing import Any, Dict, Mapping, NamedTuple, Optional, Tuple, Union
 
 from .. import exceptions
 from ..exceptions import ElsaError, JournalError
@@ -110,6 +110,39 @@ def to_raw(
     }
 
 
+class Who(NamedTuple):
+    """Whose recording a line is about: a path, and the name beside it in a list. Two pupils may have made one together.
+
+    Attributes:
+        path: Of the recording.
+        name: `""` if no list names it.
+    """
+
+    path: str
+    name: str = ""
+
+
+_NAMES = ("name", "full name", "pupil", "student", "learner", "candidate")
+_PARTS = (("first name", "last name"), ("first name", "surname"), ("given name", "family name"))
+
+
+def name_in(columns: Mapping[str, str]) -> str:
+    """Returns the name that a list's row has, in whichever column lists usually have it; `""` if there is none."""
+    cells = {column.strip().casefold().replace("_", " "): cell.strip() for column, cell in columns.items()}
+    for column in _NAMES:
+        if cells.get(column):
+            return cells[column]
+    for parts in _PARTS:
+        if all(cells.get(part) for part in parts):
+            return " ".join(cells[part] for part in parts)
+    return ""
+
+
+def who(raw: Mapping[str, Any]) -> Who:
+    """Returns whose recording the object of a line is about."""
+    return Who(raw["path"], name_in(_columns(raw)))
+
+
 def copied(
     raw: Mapping[str, Any], path: str, kin: Mapping[str, str], columns: Optional[Mapping[str, str]] = None
 ) -> Dict[str, Any]:
@@ -189,7 +222,6 @@ def _is_digest(sha256: object) -> bool:
 def to_entry(raw: Mapping[str, Any]) -> Entry:
     """Returns the entry of an object that `parse()` has read."""
     good = raw["outcome"] == SUCCESS
-    columns = raw.get("columns")
     return Entry(
         path=raw["path"],
         sha256=raw["sha256"],
@@ -202,9 +234,7 @@ def to_entry(raw: Mapping[str, Any]) -> Entry:
         result=_result(raw) if good else None,
         error=None if good else _error(raw["error"]),
         raw=raw,
-        columns={name: cell for name, cell in columns.items() if isinstance(cell, str)}
-        if isinstance(columns, dict)
-        else {},
+        columns=_columns(raw),
         same_as=_text(raw.get("same_as")),
         renamed_from=_text(raw.get("renamed_from")),
     )
@@ -224,6 +254,12 @@ def _facts_of_error(error: ElsaError) -> Dict[str, Any]:
     facts = {name: value for name, value in vars(error).items() if value is not None and not name.startswith("_")}
     statuses = [dict(status) for status in error.statuses]
     return {"type": type(error).__name__, "message": str(error), **facts, "statuses": statuses}
+
+
+def _columns(raw: Mapping[str, Any]) -> Mapping[str, str]:
+    columns = raw.get("columns")
+    found = columns if isinstance(columns, dict) else {}
+    return {name: cell for name, cell in found.items() if isinstance(cell, str)}
 
 
 def _text(value: object) -> Optional[str]:

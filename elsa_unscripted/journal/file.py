@@ -17,7 +17,7 @@ from ..exceptions import JournalError
 from ..files import OUT_OF_FILES, is_out_of_files
 from ..log import logger
 from ..signals import raised_by_handler
-from .entry import Entry, parse, to_entry
+from .entry import Entry, Who, parse, to_entry, who
 from .index import HEAD, Index
 from .line import Line
 
@@ -112,25 +112,24 @@ class Journal:
             raise self._failure("was changed while it was in use", "begin again; nothing else may write to it")
         return Line(place.good, place.begin >= self._begun, text, self._name)
 
-    def names(self, sha256: str, options: Mapping[str, Any], line: Line) -> Sequence[str]:
-        """Returns the paths that recordings of a content have, as far as the journal knows.
+    def owners(self, sha256: str, options: Mapping[str, Any], line: Line) -> Sequence[Who]:
+        """Returns whose recordings have a content, as far as the journal knows.
 
         Args:
             sha256: Of the content.
             options: Those that change the result.
             line: What `find()` returned for both.
         """
-        return self._index.names(sha256, options) or [line.path]
+        return self._index.owners(sha256, options, line.who)
 
     def has_told(self, raw: Mapping[str, Any]) -> bool:
         """Returns whether the journal says already of a path what a line without a hash is to say."""
-        path = raw["path"]
-        return path in self._index.untold and self._index.untold[path] == raw["error"].get("message")
+        return who(raw) in self._index.untold and self._index.untold[who(raw)] == raw["error"].get("message")
 
     def append(self, *objects: Mapping[str, Any]) -> None:
         """Appends a line for each object, made by `to_raw()`. All are on the disk when it returns; if it raises, none.
 
-        A path that has a result already gets no other line. After an error, or Ctrl-C, `append()` can be called
+        Whose result it holds already gets no other line. After an error, or Ctrl-C, `append()` can be called
         again with the same objects.
 
         Raises:
@@ -166,7 +165,7 @@ class Journal:
     def _has_result(self, raw: Mapping[str, Any]) -> bool:
         sha256, options = raw["sha256"], raw["options"]
         line = None if sha256 is None else self.find(sha256, options)
-        return line is not None and line.good and raw["path"] in self.names(sha256, options, line)
+        return line is not None and line.good and who(raw) in self.owners(sha256, options, line)
 
     def close(self) -> None:
         """Unlocks and closes it. Does nothing the second time."""

@@ -7,9 +7,9 @@ before `result` or `error`, the last key of a line. So a line that begins as we 
 from __future__ import annotations
 
 import json
-from typing import Any, Dict, List, Mapping, NamedTuple, Optional, Sequence, Tuple
+from typing import Any, Dict, List, Mapping, NamedTuple, Optional, Sequence, Set, Tuple
 
-from .entry import DIGITS, SUCCESS
+from .entry import DIGITS, SUCCESS, Who, who
 
 HEAD = b'{"v": 1, "sha256": "'  # how a line begins, as we write it
 BEFORE_OPTIONS = b'", "options": '
@@ -25,11 +25,18 @@ class Place(NamedTuple):
     good: bool
 
 
+class _Kin(NamedTuple):
+    """Whose recordings have the same content as another, and which paths of that content were renamed since."""
+
+    owners: List[Who]
+    gone: Set[str]
+
+
 class Index:
     """For each content and set of options, the places of the newest result and of the newest error.
 
     Attributes:
-        untold: The paths of which nothing but an error is known, not even the content; and what the error says.
+        untold: Whose recordings nothing but an error is known of, not even the content; and what the error says.
     """
 
     def __init__(self) -> None:
@@ -38,27 +45,32 @@ class Index:
         self._errors: Dict[str, Dict[bytes, Tuple[int, int]]] = {}
         # Options as they are spelled in lines → their canonical text.
         self._spellings: Dict[bytes, str] = {}
-        # Set of options and digest → the paths of that content, where there is more than one, or one was renamed.
-        self._names: Dict[Tuple[str, bytes], List[str]] = {}
-        self.untold: Dict[str, object] = {}
+        # Set of options and digest → whose that content is, too, if anybody's beside the line that `find()` finds.
+        self._kin: Dict[Tuple[str, bytes], _Kin] = {}
+        self.untold: Dict[Who, object] = {}
 
     def add(self, raw: Mapping[str, Any], begin: int, end: int) -> None:
         """Adds the line whose object is `raw`."""
         if raw["sha256"] is None:
-            self.untold[raw["path"]] = raw["error"].get("message")
+            self.untold[who(raw)] = raw["error"].get("message")
             return
         canonical = _canonical(raw["options"])
         self._spellings.setdefault(json.dumps(raw["options"]).encode("ascii"), canonical)
-        self._put(canonical, raw["sha256"], Place(begin, end, raw["outcome"] == SUCCESS))
+        place = Place(begin, end, raw["outcome"] == SUCCESS)
         same_as, renamed_from = raw.get("same_as"), raw.get("renamed_from")
-        if isinstance(same_as, str) or isinstance(renamed_from, str):
-            names = self._names.setdefault((canonical, bytes.fromhex(raw["sha256"])), [])
-            if isinstance(same_as, str) and same_as not in names:
-                names.append(same_as)
-            if renamed_from in names:
-                names.remove(renamed_from)
-            if raw["path"] not in names:
-                names.append(raw["path"])
+        if same_as is None and renamed_from is None:
+            self._put(canonical, raw["sha256"], place)
+            return
+        table = self._results if place.good else self._errors
+        if raw.get("attempts") or bytes.fromhex(raw["sha256"]) not in table.get(canonical, {}):
+            self._put(canonical, raw["sha256"], place)
+        kin = self._kin.setdefault((canonical, bytes.fromhex(raw["sha256"])), _Kin([], set()))
+        if isinstance(renamed_from, str):
+            kin.gone.add(renamed_from)
+            kin.owners[:] = [each for each in kin.owners if each.path != renamed_from]
+        kin.gone.discard(raw["path"])
+        if who(raw) not in kin.owners:
+            kin.owners.append(who(raw))
 
     def add_by_head(self, line: bytes, begin: int) -> bool:
         """Adds a line without parsing it; returns whether that could be done.
@@ -96,9 +108,17 @@ class Index:
                 return Place(begin, end, good)
         return None
 
-    def names(self, sha256: str, options: Mapping[str, Any]) -> Sequence[str]:
-        """Returns the paths of a content, in the order of the journal; none if there is only one, never renamed."""
-        return self._names.get((_canonical(options), bytes.fromhex(sha256)), ())
+    def owners(self, sha256: str, options: Mapping[str, Any], first: Who) -> Sequence[Who]:
+        """Returns whose a content is now, in the order of the journal; those whose path was renamed are left out.
+
+        Args:
+            sha256: Of the content.
+            options: Those that change the result.
+            first: Whose the line is that `find()` has found.
+        """
+        kin = self._kin.get((_canonical(options), bytes.fromhex(sha256)), _Kin([], set()))
+        known = [first, *(each for each in kin.owners if each != first)]
+        return [each for each in known if each.path not in kin.gone]
 
     def _put(self, canonical: str, sha256: str, place: Place) -> None:
         table = self._results if place.good else self._errors

@@ -9,12 +9,12 @@ from dataclasses import dataclass
 from typing import Any, Mapping
 
 from ..exceptions import JournalError
-from .entry import DIGITS, Entry, parse, to_entry
+from .entry import DIGITS, Entry, Who, name_in, parse, to_entry, who
 from .index import BEFORE_OPTIONS, HEAD
 
 _LONGEST_HEAD = 64 * 1024  # bytes: options and path; `path` parses the whole line if they take more
 _TEXT = r'"(?:[^"\\]|\\.)*"'  # of JSON
-_PATH = re.compile(rf', "outcome": "\w+"(?:, "\w+": {_TEXT})?, "path": ({_TEXT})')
+_PATH = re.compile(rf', "outcome": "\w+"(?:, "\w+": {_TEXT})?, "path": ({_TEXT}), "(time|columns)": ')
 
 
 @dataclass(frozen=True)
@@ -34,15 +34,17 @@ class Line:
     name: str
 
     @property
-    def path(self) -> str:
-        """The path that the line is about; only the head of a line that we have written is parsed for it."""
+    def who(self) -> Who:
+        """Whose recording the line is about; only the head of a line that we have written is parsed for it."""
         head = self.text[:_LONGEST_HEAD].decode("latin-1")
         with contextlib.suppress(ValueError, RecursionError):
-            _, end = json.JSONDecoder().raw_decode(head, len(HEAD) + DIGITS + len(BEFORE_OPTIONS))
+            decoder = json.JSONDecoder()
+            _, end = decoder.raw_decode(head, len(HEAD) + DIGITS + len(BEFORE_OPTIONS))
             found = _PATH.match(head, end)
             if found and head.isascii():
-                return str(json.loads(found[1]))
-        return str(self.raw()["path"])
+                columns = decoder.raw_decode(head, found.end())[0] if found[2] == "columns" else {}
+                return Who(json.loads(found[1]), name_in(columns))
+        return who(self.raw())
 
     def entry(self) -> Entry:
         """Returns what the line says; raises as `raw()` does."""

@@ -17,12 +17,13 @@
   // The table.
 
   const rows = Array.from(body.rows, (row, index) => {
-    const { name, scores = [], seconds } = data.recordings[index];
+    const { name, scores = [], columns = [] } = data.recordings[index];
     const values = { name: index, length: parseFloat(row.querySelector(".length").textContent) };
     scores.forEach(([value], skill) => { values[skill] = value; });
     values.level = row.querySelector(".level").textContent;
     values.note = row.querySelector(".note").textContent;
-    const text = [name, values.level, values.note].join("\n").toLowerCase();
+    row.querySelectorAll(".listed").forEach((cell, place) => { values[`list${place}`] = cell.textContent; });
+    const text = [name, values.level, values.note, ...columns.map(([, cell]) => cell)].join("\n").toLowerCase();
     return { row, index, values, text };
   });
 
@@ -140,9 +141,10 @@
       const reason = found.reason ? make("p", {}, "Reason: ", make("bdi", {}, found.reason)) : null;
       parts.push(make("div", { class: "notice" }, make("h2", {}, problem), make("p", {}, advice), reason));
     }
+    if (found.twin) parts.push(make("p", { class: "notice" }, "Same recording as ", make("bdi", {}, found.twin)));
     for (const warning of warnings) parts.push(make("p", { class: "notice" }, warning));
     if (scores.some(([each]) => each !== null)) parts.push(section("Skills", bars(scores)));
-    const shown = data.facts.map((name, place) => [name, facts[place]]).filter(([, fact]) => fact);
+    const shown = [...(found.columns ?? []), ...data.facts.map((name, place) => [name, facts[place]])].filter(([, fact]) => fact);
     if (shown.length) {
       parts.push(section("Details", make("dl", { class: "pairs" },
         ...shown.map(([name, fact]) => make("div", {}, make("dt", {}, name), make("dd", {}, fact))))));

@@ -7,15 +7,16 @@ long transcripts of large classes only the beginning. `class.js` makes a section
 from __future__ import annotations
 
 import os
+from collections import Counter
 from statistics import median
-from typing import Any, Dict, Iterator, List, Optional, Sequence, Tuple, Union
+from typing import Any, Dict, Iterator, List, Optional, Sequence, Set, Tuple, Union
 
 from ..results.bands import BANDS, THRESHOLDS, Thresholds, band, check_thresholds
 from ..results.facts import LEVELS, RATED, level_number, sandboxed
+from ..results.problems import PROBLEMS, RECORD_AGAIN, Problem, counted
 from . import render
 from .names import natural_order, short_names
-from .problems import PROBLEMS, RECORD_AGAIN, Problem
-from .rows import FACTS, MAX_SENTENCE, MAX_TRANSCRIPT, UNRATED, Row, read_rows, shown
+from .rows import FACTS, MAX_SENTENCE, MAX_TRANSCRIPT, UNRATED, Listed, Row, read_rows, shown
 
 __all__ = ["class_page"]
 
@@ -26,6 +27,7 @@ ABBREVIATED = {"Pronunciation": "Pron.", "Intonation": "Inton.", "Grammar": "Gra
 TRANSCRIPTS = 2_500_000  # characters of all transcripts together: half of the page
 MIN_TRANSCRIPT = 200  # characters of one transcript, however many there are
 SHOWN_NAMES = 8  # of a group; the other names are folded away
+MAX_SHOWN_COLUMNS = 2  # of a list, in the table; a recording's section has all of them
 BINS = 20  # of a histogram, each of 5 %
 
 
@@ -34,6 +36,7 @@ def class_page(
     *,
     thresholds: Thresholds = THRESHOLDS,
     title: Optional[str] = None,
+    listed: Sequence[Listed] = (),
 ) -> str:
     """Renders the journal of a batch as one HTML file that needs nothing else.
 
@@ -44,17 +47,25 @@ def class_page(
         journal_path: What `score_many(journal=…)` wrote.
         thresholds: Percent from which a score is fair, and from which it is good.
         title: Of the page; default: "Class report".
+        listed: Paths, each with what a list says of it: names of columns → cells. Whom the journal doesn't know is on
+            the page, too.
 
     Raises:
         ValueError: The thresholds make no sense.
         JournalError: The file can't be read, or is no journal.
     """
     limits = check_thresholds(thresholds)
-    found, days = read_rows(journal_path, limits)
-    named = sorted(zip(short_names([row.path for row in found]), found), key=lambda pair: natural_order(pair[0]))
+    found, days = read_rows(journal_path, limits, listed)
+    short = short_names([row.path for row in found])
+    named = sorted(
+        ((row.name or name or "unnamed", row) for name, row in zip(short, found)),
+        key=lambda pair: natural_order(pair[0]),
+    )
     names = [name for name, _ in named]
     rows = [row for _, row in named]
     room = max(MIN_TRANSCRIPT, min(MAX_TRANSCRIPT, TRANSCRIPTS // max(1, len(rows))))
+    twins = _twins(names, rows)
+    listed_columns = _shown_columns(rows)
     made_up = sum(row.by_sandbox for row in rows)
     return render.page(
         "class.html",
@@ -64,7 +75,12 @@ def class_page(
         limits=limits,
         days=days,
         skills=[(name, ABBREVIATED.get(name, name)) for name in RATED],
-        rows=list(enumerate(named)),
+        rows=[
+            (index, name, [dict(row.columns).get(column, "") for column in listed_columns], row, twins[index])
+            for index, (name, row) in enumerate(named)
+        ],
+        columns=listed_columns,
+        counts=counted(Counter(row.problem for row in rows)),
         groups=list(_groups(names, rows)),
         to_record=sum(row.problem in RECORD_AGAIN for row in rows),
         shown_names=SHOWN_NAMES,
@@ -76,9 +92,32 @@ def class_page(
             "facts": FACTS,
             "limits": limits,
             "problems": [(problem.title, f"{problem.advice} {problem.command}".strip()) for problem in PROBLEMS],
-            "recordings": [_section(name, row, room) for name, row in named],
+            "recordings": [_section(name, row, twins[index], room) for index, (name, row) in enumerate(named)],
         },
     )
+
+
+def _twins(names: Sequence[str], rows: Sequence[Row]) -> Sequence[str]:
+    """Returns, for each recording, the name of another of the same content; empty if there is none."""
+    owners: Dict[str, List[int]] = {}
+    for index, row in enumerate(rows):
+        owners.setdefault(row.content, []).append(index)
+    found = [""] * len(rows)
+    for content, places in owners.items():
+        if content and len(places) > 1:
+            for place in places:
+                found[place] = names[places[1] if place == places[0] else places[0]]
+    return found
+
+
+def _shown_columns(rows: Sequence[Row]) -> Sequence[str]:
+    """Returns the columns of the list that the table has room for: those that group recordings, a class for example."""
+    cells: Dict[str, Set[str]] = {}
+    for row in rows:
+        for column, cell in row.columns:
+            if cell and cell != row.name and cell not in row.name.split():
+                cells.setdefault(column, set()).add(cell)
+    return sorted(cells, key=lambda column: len(cells[column]))[:MAX_SHOWN_COLUMNS]
 
 
 def _groups(names: Sequence[str], rows: Sequence[Row]) -> Iterator[Tuple[Problem, str, List[Tuple[int, str, str]]]]:
@@ -118,12 +157,13 @@ def _levels(rows: Sequence[Row]) -> List[Tuple[str, int, float]]:
     return [(name, count, round(count / max(*counts, 1) * 100, 1)) for name, count in zip(LEVELS, counts)]
 
 
-def _section(name: str, row: Row, room: int) -> Dict[str, Any]:
+def _section(name: str, row: Row, twin: str, room: int) -> Dict[str, Any]:
     """Returns what `class.js` needs to make the section of a recording, without what is empty.
 
     Args:
         name: The recording's, as the page shows it.
         row: What is known of the recording.
+        twin: The name of another of the same content, if there is one.
         room: How many characters of its transcript the page holds.
     """
     cut = row.transcript if len(row.transcript) <= room else row.transcript[: room - 1] + "…"
@@ -139,6 +179,8 @@ def _section(name: str, row: Row, room: int) -> Dict[str, Any]:
         "problem": PROBLEMS.index(row.problem) if row.problem else None,
         "reason": row.reason,
         "facts": row.facts if any(row.facts) else [],
+        "columns": row.columns,
+        "twin": twin,
         "warnings": row.warnings,
         "transcript": cut,
         "marks": row.marks[: cut.count(" ") + 1].rstrip("n"),

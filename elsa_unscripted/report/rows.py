@@ -10,16 +10,17 @@ import os
 import re
 from typing import Any, Dict, List, Mapping, NamedTuple, Optional, Sequence, Set, Tuple, Union
 
-from ..journal import read
+from ..exceptions import ElsaError
+from ..journal import Entry, name_in, read
 from ..results import facts
 from ..results.assessment import Assessment, PhonemeError, Speaker
 from ..results.bands import Thresholds, band
 from ..results.facts import RATED, Measure, Rating
+from ..results.problems import NOT_BEGUN, NOT_HANDED_IN, TOO_SHORT, Problem, problem_of
 from ..results.result import ScoreResult
 from ..results.text import number, printable
-from .problems import NO_SCORE, NOT_INCLUDED, TOO_SHORT, Problem, problem_of_error
 
-__all__ = ["FACTS", "MAX_SENTENCE", "MAX_TRANSCRIPT", "UNRATED", "Row", "read_rows", "shown"]
+__all__ = ["FACTS", "MAX_SENTENCE", "MAX_TRANSCRIPT", "UNRATED", "Listed", "Row", "read_rows", "shown"]
 
 MAX_TRANSCRIPT = 6000  # characters; likewise below
 MAX_SENTENCE = 300
@@ -32,6 +33,8 @@ MAX_WEAK_WORDS = 8
 MAX_SOUND_ERRORS = 6
 MAX_EXAMPLES = 6
 LOOK_AHEAD = 8  # scored words among which the next word of the transcript is looked for
+MAX_COLUMNS = 8  # of a list
+MAX_CELL = 80  # characters of a name, or of any other cell of a list
 LONGEST_RECORDING = 1e9  # s: a line with a longer one is damaged
 
 
@@ -43,6 +46,7 @@ FACTS = (*(measure.name for measure in _measures(Speaker({}))), "Speech", "Audio
 UNRATED = tuple(Rating(name) for name in RATED)  # of a recording that has no result
 
 Spoken = Tuple[str, Optional[float]]  # a word and its score
+Listed = Tuple[str, Mapping[str, str]]  # a row of a list: a path, and what the other columns say of it
 
 
 class Row(NamedTuple):
@@ -61,6 +65,9 @@ class Row(NamedTuple):
         weak_words: The weakest words, with their scores.
         sound_errors: The most frequent ones: sound, what was heard, kind, count, examples.
         by_sandbox: Whether the sandbox made the result.
+        columns: What a list says of the recording: names of columns, and cells.
+        name: Whose it is, by that list; else empty.
+        content: Equal in recordings of the same content; empty if that isn't known.
     """
 
     path: str
@@ -75,10 +82,21 @@ class Row(NamedTuple):
     weak_words: Tuple[Tuple[str, float], ...] = ()
     sound_errors: Tuple[Tuple[Any, ...], ...] = ()
     by_sandbox: bool = False
+    columns: Tuple[Tuple[str, str], ...] = ()
+    name: str = ""
+    content: str = ""
 
 
-def read_rows(journal_path: Union[str, os.PathLike[str]], limits: Thresholds) -> Tuple[Sequence[Row], Sequence[str]]:
+def read_rows(
+    journal_path: Union[str, os.PathLike[str]], limits: Thresholds, listed: Sequence[Listed] = ()
+) -> Tuple[Sequence[Row], Sequence[str]]:
     """Reads a journal.
+
+    Args:
+        journal_path: The journal.
+        limits: Percent from which a score is fair, and from which it is good.
+        listed: A list of those who were to hand in a recording, if the journal was made without it, or with an older
+            one. Whom the journal doesn't know is a row, too.
 
     Returns:
         The rows that count, in the order of the journal; and the days on which its lines were written, in order.
@@ -86,34 +104,85 @@ def read_rows(journal_path: Union[str, os.PathLike[str]], limits: Thresholds) ->
     Raises:
         JournalError: The file can't be read, or is no journal.
     """
-    found: List[Tuple[Optional[str], str, Row]] = []
+    found: List[_Found] = []
     days: Set[str] = set()
+    columns: Dict[str, Mapping[str, str]] = {}  # by path: a later line without columns takes those of an earlier one
     for entry in read(journal_path):
-        found.append((entry.sha256, entry.path, _row(entry.raw, limits)))
+        columns[entry.path] = entry.columns or columns.get(entry.path, {})
+        row = _with_columns(_row(entry, limits), columns[entry.path])
+        found.append(_Found(entry.sha256, entry.path, name_in(columns[entry.path]), entry.renamed_from, row))
         days.update(re.findall(r"^\d{4}-\d\d-\d\d(?=T)", entry.time[:MAX_WORD], re.ASCII))
-    return _newest(found), sorted(days)
+    newest = _newest(found)
+    return (_join(newest, listed) if listed else [each.row for each in newest]), sorted(days)
 
 
-def _newest(found: Sequence[Tuple[str, str, Row]]) -> Sequence[Row]:
-    """Returns the rows that count, in order.
+class _Found(NamedTuple):
+    """A line of the journal, as far as it matters for which lines count, and its row."""
+
+    sha256: Optional[str]
+    path: str
+    name: str
+    renamed_from: Optional[str]
+    row: Row
+
+
+def _newest(found: Sequence[_Found]) -> Sequence[_Found]:
+    """Returns the lines that count, in order.
 
     Args:
-        found: Of each line, from the oldest on: the hash of the recording's content, its path, and its row.
+        found: All lines, from the oldest on.
     """
-    scored = {sha256 for sha256, _, row in found if row.problem is None}
-    newest: List[Row] = []
-    paths: Set[str] = set()
-    known: Set[Tuple[str, str]] = set()
-    for sha256, path, row in reversed(found):
-        if row.problem is not None:
-            replaced = sha256 in scored or path in paths
+    scored = {each.sha256 for each in found if each.row.problem is None}
+    with_score = {each.path for each in found if each.row.problem is None}
+    newest: List[_Found] = []
+    later: Set[Tuple[str, str]] = set()  # the path and the name of each later line; and each path without a name
+    known: Set[Tuple[Optional[str], str, str]] = set()
+    renamed: Set[Tuple[Optional[str], str]] = set()
+    for each in reversed(found):
+        who = (each.path, each.name)
+        if each.row.problem is None:
+            # Not by content alone: two pupils may have handed in the same file.
+            replaced = (each.sha256, *who) in known
+            known.add((each.sha256, *who))
+        elif each.sha256 is None:
+            replaced = who in later or each.path in with_score
         else:
-            replaced = (sha256, path) in known  # not by content alone: two pupils may have handed in the same file
-            known.add((sha256, path))
-        paths.add(path)
-        if not replaced:
-            newest.append(row)
+            replaced = who in later or each.sha256 in scored
+        if not replaced and (each.sha256, each.path) not in renamed:
+            newest.append(each)
+        later.update((who, (each.path, "")))
+        renamed.discard((each.sha256, each.path))
+        if each.renamed_from is not None:
+            renamed.add((each.sha256, each.renamed_from))
     return newest[::-1]
+
+
+def _join(found: Sequence[_Found], listed: Sequence[Listed]) -> Sequence[Row]:
+    """Returns the rows with what a list says of them; and a row for each of the list that has none."""
+    rows: List[Row] = []
+    by_path: Dict[str, List[_Found]] = {}
+    by_file: Dict[str, List[_Found]] = {}
+    for each in found:
+        by_path.setdefault(os.path.abspath(each.path), []).append(each)
+        by_file.setdefault(os.path.basename(each.path), []).append(each)
+    taken: Set[int] = set()
+    for path, columns in listed:
+        # The journal may have been made in another folder: then the file's name must do, if there is only one.
+        named = by_file.get(os.path.basename(path), []) if path else []
+        places = by_path.get(os.path.abspath(path), []) if path else []
+        places = places or (named if len({each.path for each in named}) == 1 else [])
+        mine = [each for each in places if each.name == name_in(columns)] or places
+        taken.update(map(id, mine))
+        rows += [_with_columns(each.row, columns) for each in mine]
+        if not mine:
+            problem = NOT_BEGUN if path and os.path.exists(path) else NOT_HANDED_IN
+            rows.append(_with_columns(Row(shown(path, MAX_SENTENCE), problem=problem), columns))
+    return [*(each.row for each in found if id(each) not in taken), *rows]
+
+
+def _with_columns(row: Row, columns: Mapping[str, str]) -> Row:
+    told = tuple((shown(name, MAX_WORD), shown(cell, MAX_CELL)) for name, cell in list(columns.items())[:MAX_COLUMNS])
+    return row._replace(columns=told, name=shown(name_in(columns), MAX_CELL))
 
 
 def shown(value: object, limit: int) -> str:
@@ -127,17 +196,19 @@ def shown(value: object, limit: int) -> str:
 # From a line to a row. `read()` has checked that the line is one of a journal, but not the types of all its values.
 
 
-def _row(line: Mapping[str, Any], limits: Thresholds) -> Row:
+def _row(entry: Entry, limits: Thresholds) -> Row:
+    line = entry.raw
     seconds = line.get("audio_seconds")
     if not isinstance(seconds, (int, float)) or not 0 < seconds < LONGEST_RECORDING:
         seconds = None
-    known = Row(shown(line["path"], MAX_SENTENCE) or "unnamed", seconds=seconds)
+    known = Row(shown(line["path"], MAX_SENTENCE) or "unnamed", seconds=seconds, content=entry.sha256 or "")
     if line["outcome"] == "success":
         return _scored(known, line, ScoreResult(line["result"], audio_seconds=known.seconds or 0.0), limits)
-    error = line["error"]
+    problem, error = problem_of(entry.error or ElsaError()), line["error"]
+    reason = shown(error.get("reason"), MAX_SENTENCE) or shown(error.get("message"), MAX_SENTENCE)
     return known._replace(
-        problem=problem_of_error(error),
-        reason=shown(error.get("reason"), MAX_SENTENCE) or shown(error.get("message"), MAX_SENTENCE),
+        problem=problem,
+        reason="" if problem is NOT_HANDED_IN else reason,  # it would only repeat that
         facts=_facts(line, None, Speaker({}), known.seconds),
     )
 
@@ -146,11 +217,7 @@ def _scored(known: Row, line: Mapping[str, Any], result: ScoreResult, limits: Th
     assessment = result.assessment
     speaker = next(iter(assessment.speakers if assessment else ()), None) or Speaker({})
     ratings = facts.ratings(speaker, limits)
-    problem = None
-    if assessment is None:
-        problem = NOT_INCLUDED
-    elif ratings[0].value is None:
-        problem = TOO_SHORT if facts.is_short(speaker, result) else NO_SCORE
+    problem = problem_of(result)
     # A view reads the server's object anew at each access, and a class has a million words: so read each one once.
     spoken = [(shown(word.text, MAX_WORD), word.score) for word in facts.words(speaker)[:MAX_WORDS]]
     transcript = shown(facts.transcript(speaker, assessment.transcript if assessment else None), MAX_TRANSCRIPT)
