@@ -1,20 +1,15 @@
-"""The summary at the end of a batch: counts by outcome and reason, the slowest, the bill. `batch` fills it."""
+"""The summary at the end of a batch: counts by cause, what to do next and for whom, the bill. `batch` fills it."""
 
 from __future__ import annotations
 
 import heapq
 from collections import Counter
-from typing import TYPE_CHECKING, List, Optional, Tuple
+from typing import TYPE_CHECKING, Dict, List, NamedTuple, Optional, Tuple
 
 from ..batch import BILLABLE_UNIT_SECONDS
-from ..exceptions import (
-    AuthenticationError,
-    BudgetError,
-    ConnectError,
-    ElsaError,
-    ScoringFailedError,
-    StreamClosedError,
-)
+from ..exceptions import ConnectError, ElsaError, ScoringFailedError, StreamClosedError
+from ..journal import name_in
+from ..results.problems import NOT_BEGUN, PROBLEMS, Problem, counted, problem_of
 from .meter import clock
 
 if TYPE_CHECKING:
@@ -22,68 +17,113 @@ if TYPE_CHECKING:
 
 SLOWEST = 5
 MAX_REASONS = 1000  # that are told apart: a server may give each recording a reason of its own
-SHOWN_REASONS = 15
+SHOWN_REASONS = 10  # for each thing to do next
+SHOWN_NAMES = 10  # for each reason
 MAX_REASON = 120  # characters
+
+
+class Reason(NamedTuple):
+    """Why some recordings have no score: a problem, and what the server or the error says of it."""
+
+    problem: Problem
+    detail: str = ""
 
 
 class Tally:
     """Counts outcomes.
 
     Attributes:
-        scored: Recordings that have a result.
-        earlier: Those of `scored` whose result was in the journal.
+        with_score: Recordings that have an overall score.
+        without: Recordings that have a result, but no overall score: too short ones, for example.
         missing: Recordings that have no result.
-        again: Those of `missing` that `--retry-failed` tries again.
+        again: Those of `missing` that `--retry-failed` sends again; else the journal would keep them for good.
+        left: Those of `missing` that the next run begins in any case.
         unconnected: Those of `missing` that no connection was made for, in this run.
         connected: Whether any connection was made in this run.
+        earlier: Recordings whose result was in the journal when the run began.
+        same: Recordings with the same content as another.
     """
 
     def __init__(self) -> None:
-        self.scored = 0
-        self.earlier = 0
-        self.missing = 0
-        self.again = 0
-        self.unconnected = 0
+        self.with_score = self.without = self.missing = self.again = self.left = self.unconnected = 0
+        self.earlier = self.same = 0
         self.connected = False
-        self._reasons: Counter[str] = Counter()
+        self._problems: Counter[Optional[Problem]] = Counter()
+        self._numbers: Counter[Reason] = Counter()
+        self._names: Dict[Reason, List[str]] = {}
         self._slowest: List[Tuple[float, str]] = []
+
+    @property
+    def total(self) -> int:
+        """How many recordings have an outcome."""
+        return self.with_score + self.without + self.missing
 
     def add(self, outcome: Outcome) -> None:
         """Counts an outcome."""
         error = outcome.error
+        conclusion = error if error is not None else outcome.result
+        problem = None if conclusion is None else problem_of(conclusion)
+        self._problems[problem] += 1
         if error is None:
-            self.scored += 1
-            self.earlier += outcome.from_journal
+            self.with_score += problem is None
+            self.without += problem is not None
+            self.earlier += outcome.from_journal and outcome.same_as is None
         else:
             self.missing += 1
-            self.again += not isinstance(error, (BudgetError, AuthenticationError))
-            reason = _reason(error) + (" (in the journal, not tried again)" if outcome.from_journal else "")
-            self._reasons[reason if len(self._reasons) < MAX_REASONS else type(error).__name__] += 1
+            self.again += error.retryable and problem is not NOT_BEGUN
+            self.left += problem is NOT_BEGUN
+        self.same += outcome.same_as is not None
+        if problem is not None:
+            self._note(outcome, problem)
         if not outcome.from_journal:
             self.unconnected += isinstance(error, ConnectError)
             self.connected |= outcome.attempts > 0 and not isinstance(error, ConnectError)
             if outcome.attempts:
                 self._slowest = heapq.nlargest(SLOWEST, [*self._slowest, (outcome.seconds, outcome.path)])
 
+    def _note(self, outcome: Outcome, problem: Problem) -> None:
+        reason = Reason(problem, _detail(outcome.error, outcome.path))
+        if reason not in self._numbers and len(self._numbers) >= MAX_REASONS:
+            reason = Reason(problem)
+        self._numbers[reason] += 1
+        names = self._names.setdefault(reason, [])
+        if len(names) < SHOWN_NAMES:
+            names.append(name_in(getattr(outcome.path, "columns", {})) or outcome.path)
+
     def lines(self, seconds: float, billable_seconds: float) -> List[str]:
         """Returns the summary as lines, which may hold text of the server."""
-        earlier = f", {self.earlier} of them earlier" if self.earlier else ""
-        lines = [
-            f"{_recordings(self.scored + self.missing)} in {clock(seconds)}: "
-            f"{self.scored} scored{earlier}, {self.missing} not"
-        ]
-        shown = self._reasons.most_common(SHOWN_REASONS)
-        lines += [f"{number:8}  {reason}" for reason, number in shown]
-        others = sum(self._reasons.values()) - sum(number for _, number in shown)
-        if others:
-            lines.append(f"{others:8}  other reasons; the journal has them all")
+        lines = [f"{_recordings(self.total)} in {clock(seconds)}: {counted(self._problems)}"]
+        also = [f"{self.earlier} from an earlier run"] if self.earlier else []
+        also += [f"{self.same} with the same content as another"] if self.same else []
+        if also:
+            lines.append(", ".join(also))
         if self._slowest:
             lines.append("The slowest:")
             lines += [f"{taken:8.1f} s  {path}" for taken, path in self._slowest]
         if billable_seconds:
             unit = BILLABLE_UNIT_SECONDS
             units = round(billable_seconds / unit)
-            lines.append(f"Estimate of the bill: {units} started units of {unit:g} s. ELSA documents no metering.")
+            started = "1 started unit" if units == 1 else f"{units} started units"
+            lines.append(f"Estimate of the bill: {started} of {unit:g} s. ELSA documents no metering.")
+        return [*lines, *self._next_steps()]
+
+    def _next_steps(self) -> List[str]:
+        """Returns what to do next, by cause: for each thing to do, the reasons, and the recordings behind them."""
+        lines = []
+        for action in dict.fromkeys(problem.action for problem in PROBLEMS):
+            found = [(number, reason) for reason, number in self._numbers.items() if reason.problem.action == action]
+            if not found:
+                continue
+            found.sort(key=lambda pair: (PROBLEMS.index(pair[1].problem), -pair[0]))
+            lines.append(f"{action}:")
+            for number, reason in found[:SHOWN_REASONS]:
+                names = self._names[reason]
+                more = [f"and {number - len(names)} more"] if number > len(names) else []
+                detail = f" ({reason.detail})" if reason.detail else ""
+                lines.append(f"  {number} {reason.problem.counts_as}{detail}: {', '.join([*names, *more])}")
+            rest = sum(number for number, _ in found[SHOWN_REASONS:])
+            if rest:
+                lines.append(f"  {rest} for other reasons; the journal has them all")
         return lines
 
 
@@ -91,13 +131,16 @@ def _recordings(number: int) -> str:
     return "1 recording" if number == 1 else f"{number} recordings"
 
 
-def _reason(error: ElsaError) -> str:
-    """Returns the part of an error that others may share: not its message, which names the recording or the stream."""
-    detail: Optional[str] = None
+def _detail(error: Optional[ElsaError], path: str) -> str:
+    """Returns the part of an error that others may share: what it says, without the recording's and stream's names."""
+    if error is None or getattr(error, "missing", False):
+        return ""
     if isinstance(error, ScoringFailedError):
-        detail = error.reason
-    elif isinstance(error, ConnectError) and error.status_code is not None:
-        detail = f"HTTP {error.status_code}"
+        detail = error.reason or ""
+    elif isinstance(error, ConnectError):
+        detail = "no connection" if error.status_code is None else f"HTTP {error.status_code}"
     elif isinstance(error, StreamClosedError):
         detail = f"closed with {error.code}"
-    return type(error).__name__ + (f": {detail[:MAX_REASON]}" if detail else "")
+    else:
+        detail = str(error).replace(f"{str(path)!r} ", "", 1)
+    return detail if len(detail) <= MAX_REASON else f"{detail[: MAX_REASON - 1]}…"
