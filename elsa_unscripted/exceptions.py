@@ -23,6 +23,7 @@ from __future__ import annotations
 import pickle
 from typing import Any, Mapping, Optional, Tuple, Type
 
+from .files import is_out_of_files
 from .signals import raised_by_handler
 
 __all__ = [
@@ -42,8 +43,12 @@ __all__ = [
     "StreamClosedError",
 ]
 
-_TRANSIENT_STATUSES = (408, 425, 429)  # below 500: time-out, too early, too many; all others refuse the request itself
-_REFUSING_CODES = (1002, 1003, 1007, 1008, 1009, 1010)  # RFC 6455, 7.4.1: what we sent is not accepted
+
+PASSING_STATUS_CODES = frozenset({408, 425, 429, 500, 502, 503, 504})
+"""The HTTP statuses whose cause may pass."""
+
+LASTING_CLOSE_CODES = frozenset({1002, 1003, 1007, 1008, 1009, 1010, 3000, 3003})
+"""The close codes (RFC 6455, 7.4.1, and IANA's registry) by which a peer refuses what it was sent, or who sent it."""
 
 
 class ElsaError(Exception):
@@ -58,7 +63,11 @@ class ElsaError(Exception):
         audio_seconds_sent: Seconds of audio that were sent before the error.
         possibly_billed: Whether an audio packet may have been sent, at least in part: the server may meter the stream.
         statuses: The server's messages that carry a `status`, in order of arrival.
+        retryable: Whether the same call can succeed later, without a change of the recording, the options or the
+            token. If `possibly_billed` is set as well, a stream that is sent again is metered again.
     """
+
+    _can_pass = False  # whether what errors of this kind tell of may pass by itself
 
     def __init__(self, message: str = "") -> None:
         super().__init__(message)
@@ -71,8 +80,7 @@ class ElsaError(Exception):
 
     @property
     def retryable(self) -> bool:
-        """Whether the same call can succeed later, without a change: of the recording, an option or the token."""
-        return True
+        return self._can_pass or is_out_of_files(self)
 
     def __str__(self) -> str:
         return str(self.args[0]) if self.args else ""
@@ -83,10 +91,6 @@ class ElsaError(Exception):
 
 class ConfigError(ElsaError, ValueError):
     """An option is wrong. Raised before anything is opened or sent; no token is ever in the message."""
-
-    @property
-    def retryable(self) -> bool:
-        return False
 
 
 class AudioError(ElsaError):
@@ -102,10 +106,6 @@ class AudioError(ElsaError):
     def __init__(self, message: str = "", *, missing: bool = False) -> None:
         super().__init__(message)
         self.missing = missing
-
-    @property
-    def retryable(self) -> bool:
-        return False
 
 
 class ConnectError(ElsaError):
@@ -125,8 +125,11 @@ class ConnectError(ElsaError):
 
     @property
     def retryable(self) -> bool:
-        status = self.status_code
-        return not isinstance(status, int) or status >= 500 or status in _TRANSIENT_STATUSES
+        if isinstance(self.status_code, int):
+            return self.status_code in PASSING_STATUS_CODES
+        # Refused, cut, no route, timed out, no thread: this may pass. A certificate that isn't trusted stays, and so
+        # does a server that doesn't speak WebSocket. An unknown host name may mean that there is no network just now.
+        return not _is_lasting(self.__cause__) or is_out_of_files(self)
 
 
 class AuthenticationError(ConnectError):
@@ -153,15 +156,19 @@ class StreamClosedError(ElsaError):
 
     @property
     def retryable(self) -> bool:
-        return self.code not in _REFUSING_CODES
+        return not isinstance(self.code, int) or self.code not in LASTING_CLOSE_CODES
 
 
 class ScoreTimeoutError(ElsaError, TimeoutError):
     """No verdict came within `timeout` seconds on top of the time that the audio takes."""
 
+    _can_pass = True
+
 
 class ProtocolError(ElsaError):
     """In place of a verdict, the server sent something that the protocol doesn't allow."""
+
+    _can_pass = True
 
 
 class ScoringFailedError(ElsaError):
@@ -175,10 +182,6 @@ class ScoringFailedError(ElsaError):
         super().__init__(message)
         self.reason = reason
 
-    @property
-    def retryable(self) -> bool:
-        return False
-
 
 class BadQualityError(ScoringFailedError):
     """The server's verdict is `bad_quality`: the recording can't be assessed."""
@@ -187,17 +190,24 @@ class BadQualityError(ScoringFailedError):
 class ScoreCancelledError(ElsaError):
     """`Client.cancel()` or `close()` ended this exchange."""
 
+    _can_pass = True
+
 
 class BudgetError(ElsaError):
     """The recording was not started: the batch would have sent more than `max_audio_seconds`."""
+
+    _can_pass = True  # the budget is that of a run
 
 
 class JournalError(ElsaError):
     """The journal of a batch is in use, isn't a journal, or can't be read or written; the message says which."""
 
-    @property
-    def retryable(self) -> bool:
-        return False
+
+def _is_lasting(cause: Optional[BaseException]) -> bool:
+    # By name: to import `ssl` and `websocket` here would make `import elsa_unscripted` slow.
+    names = {kind.__name__ for kind in type(cause).__mro__}
+    exact = type(cause).__name__ in ("SSLError", "SSLCertVerificationError")  # others are connections that were cut
+    return exact or bool(names & {"WebSocketException", "ImportError"})
 
 
 def _picklable(cause: Optional[BaseException]) -> Optional[BaseException]:

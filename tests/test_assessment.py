@@ -13,7 +13,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from elsa_unscripted.results import assessment as module
+from elsa_unscripted.results import view as module
 from elsa_unscripted.results.assessment import Assessment, Score, find_assessment
 
 DOCUMENTED: Dict[str, Any] = {

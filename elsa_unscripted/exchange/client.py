@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import os
 import ssl
-from typing import TYPE_CHECKING, Any, BinaryIO, Optional, Set, Union
+from typing import TYPE_CHECKING, Any, BinaryIO, Optional, Set, Union, cast
 
 from ..audio.feed import MAX_SECONDS
 from ..audio.live import LiveAudio
 from ..audio.pushed import Handed, PushedAudio
 from ..audio.recording import load
 from ..audio.unpacking import raw_format
-from ..config import Config, hide
+from ..config import Config, Options, hide
 from ..exceptions import ConfigError, ConnectError
 from ..files import OUT_OF_FILES, is_out_of_files
 from ..results.result import ScoreResult
@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from types import TracebackType
 
     from pydub import AudioSegment
+    from typing_extensions import Unpack
 
 AudioSource = Union[str, "os.PathLike[str]", bytes, bytearray, memoryview, BinaryIO, "AudioSegment", LiveAudio]
 
@@ -44,11 +45,13 @@ class Client:
         'success'
     """
 
-    def __init__(self, token: Optional[str] = None, *, config: Optional[Config] = None, **options: Any) -> None:
+    def __init__(
+        self, token: Optional[str] = None, *, config: Optional[Config] = None, **options: Unpack[Options]
+    ) -> None:
         """Makes a client.
 
         Args:
-            token: The API token; `None` takes `$ELSA_API_TOKEN`.
+            token: The API token; `None` takes `$ELSA_API_TOKEN`, which may be set later, too.
             config: All options at once, in place of `token` and `options`.
             options: What `Config` takes.
 
@@ -57,7 +60,8 @@ class Client:
         """
         # Hide the secrets: error trackers show the local variables of an error's frames.
         token = hide(token)
-        options = {**options, "proxy": hide(options["proxy"])} if "proxy" in options else options
+        if "proxy" in options:
+            options["proxy"] = cast(Any, hide(options["proxy"]))
         if config is not None and (token is not None or options):
             raise ConfigError("give either config, or token and options; dataclasses.replace() changes a config")
         try:
@@ -94,6 +98,7 @@ class Client:
         Raises:
             ElsaError: The exchange ended in any other way.
         """
+        self.config = self.config.with_token()
         account = Account(self.config)
         connector = Connector(self.config, self._tls_context, self._addresses)
         conversation = Conversation(self.config, connector, account, Callbacks(on_status, on_progress, on_event))
@@ -166,6 +171,7 @@ class Client:
         Raises:
             ElsaError: An option is wrong, or no connection could be opened.
         """
+        self.config = self.config.with_token()
         account = Account(self.config)
         connector = Connector(self.config, self._tls_context, self._addresses)
         intake: Union[PushedAudio, Handed]

@@ -20,14 +20,14 @@ FIELD_TYPES: Dict[str, type] = {
 }
 
 
-def write(path: Union[str, os.PathLike[str]], values: Mapping[str, Any]) -> None:
-    """Writes the fields of a result.
+def write(path: Union[str, os.PathLike[str]], content: Mapping[str, Any]) -> None:
+    """Writes what `ScoreResult.to_dict()` returns.
 
     Raises:
         OSError: The file can't be written.
         TypeError: JSON can't hold a value; the file is left as it was.
     """
-    whole = json.dumps({"v": FILE_VERSION, **values}, indent=1)
+    whole = json.dumps(content, indent=1)
     with open(path, "w", encoding="utf-8") as file:
         file.write(whole + "\n")
 
