@@ -24,7 +24,7 @@ GROUND = ["version", "signals", "exceptions", "log", "files", "threads", "import
 ROOMS: dict[str, list[str]] = {
     "version": [],
     "signals": [],
-    "files": [],
+    "files": ["signals"],
     "exceptions": ["signals", "files"],
     "log": ["signals"],
     "threads": ["signals"],

@@ -23,6 +23,7 @@ from ..audio.recording import read_file, seconds_in
 from ..config import PathLike
 from ..exceptions import AudioError, BudgetError, ConfigError, ElsaError, JournalError
 from ..journal import Journal, Line, Who, copied, to_raw
+from ..results.problems import BROKEN, problem_of
 from .budget import Budget
 from .job import Job, lacked_files
 from .outcome import Outcome, Resumed
@@ -212,13 +213,13 @@ class Intake:
         if not job.kin:
             return outcome
         self._under_way.add(job.sha256)  # the line of the next recording of this content depends on this one's
-        return Note(outcome, copied(line.raw(), job.path, job.kin, job.columns))
+        return Note(outcome, copied(line.raw, job.path, job.kin, job.columns))
 
     def _is_tried_again(self, line: Line) -> bool:
         if line.good or not self._retry_failed:
             return False
         error = line.entry().error
-        return self._retry_failed == "all" or (error is not None and error.retryable)
+        return self._retry_failed == "all" or (error is not None and problem_of(error) is BROKEN)
 
     def _unsent(self, job: Job, error: ElsaError) -> Union[Outcome, Note]:
         """Returns the outcome of a recording that nothing is sent of, and that the next run tries anew."""

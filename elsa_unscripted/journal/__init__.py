@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from .entry import Entry, Who, copied, name_in, to_raw
-from .file import Journal, read
-from .line import Line
+from .file import Journal, Line, read
 
 __all__ = ["Entry", "Journal", "Line", "Who", "copied", "name_in", "read", "to_raw"]

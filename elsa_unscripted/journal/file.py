@@ -11,15 +11,15 @@ import os
 import stat
 import sys
 import weakref
+from dataclasses import dataclass
 from typing import Any, BinaryIO, Iterator, List, Mapping, Optional, Sequence, Tuple, Union
 
 from ..exceptions import JournalError
-from ..files import OUT_OF_FILES, is_out_of_files
+from ..files import OUT_OF_FILES, is_out_of_files, sync_directory
 from ..log import logger
 from ..signals import raised_by_handler
 from .entry import Entry, Who, parse, to_entry, who
 from .index import HEAD, Index
-from .line import Line
 
 if sys.platform == "win32":
     import msvcrt
@@ -63,6 +63,30 @@ def read(path: Union[str, os.PathLike[str]]) -> Iterator[Entry]:
         raise JournalError(f"the journal {name} can't be read ({_why(error)}); {advice}") from error
 
 
+@dataclass(frozen=True)
+class Line:
+    """A line of a journal.
+
+    Attributes:
+        good: Whether it has a result and no error.
+        new: Whether it was written since the journal was opened.
+        raw: The object that it consists of.
+    """
+
+    good: bool
+    new: bool
+    raw: Mapping[str, Any]
+
+    @property
+    def who(self) -> Who:
+        """Whose recording it is about."""
+        return who(self.raw)
+
+    def entry(self) -> Entry:
+        """Returns what the line says."""
+        return to_entry(self.raw)
+
+
 class Journal:
     """A journal that this process writes; a context manager. All methods are for one thread.
 
@@ -101,6 +125,9 @@ class Journal:
     def find(self, sha256: str, options: Mapping[str, Any]) -> Optional[Line]:
         """Returns the newest line for this content and these options; one with a result, if there is one.
 
+        A line that was damaged is as good as none: it is passed over with a warning, and its recording can be scored
+        and appended again.
+
         Raises:
             JournalError: The journal can't be read any more.
         """
@@ -110,7 +137,15 @@ class Journal:
         text = self._text(place.begin, place.end)
         if sha256.encode("ascii") not in text:
             raise self._failure("was changed while it was in use", "begin again; nothing else may write to it")
-        return Line(place.good, place.begin >= self._begun, text, self._name)
+        # Opening the journal looked only at the beginnings of lines.
+        raw = parse(text, self._name, warn=False)
+        if raw is None:
+            logger.warning(
+                "a line of the journal %s is damaged, of %d bytes: its recording is scored again", self._name, len(text)
+            )
+            self._index.remove(sha256, options)
+            return None
+        return Line(place.good, place.begin >= self._begun, raw)
 
     def owners(self, sha256: str, options: Mapping[str, Any], line: Line) -> Sequence[Who]:
         """Returns whose recordings have a content, as far as the journal knows.
@@ -188,7 +223,7 @@ class Journal:
                 _check_regular(os.stat(self._path).st_mode, self._name)
             fd = os.open(self._path, flags, 0o666)
             if new:
-                _sync_directory(self._path)
+                sync_directory(self._path)
             return fd
         except (OSError, ValueError) as error:
             if raised_by_handler(error):
@@ -322,21 +357,6 @@ def _check_regular(mode: int, name: str) -> None:
         raise JournalError(f"the journal {name} is not a regular file: give the path of one, or of one to be made")
 
 
-def _sync_directory(path: str) -> None:
-    """Puts the name of a new file on the disk, too, where the system can do that."""
-    if os.name == "posix":
-        # Some file systems can't; and a user who may write to a directory may not be allowed to open it.
-        try:
-            fd = os.open(os.path.dirname(path), os.O_RDONLY)
-            try:
-                os.fsync(fd)
-            finally:
-                os.close(fd)
-        except OSError as error:
-            if raised_by_handler(error):
-                raise
-
-
 def _lines(file: BinaryIO, name: str) -> Iterator[Tuple[int, bytes]]:
     """Yields each line that isn't blank, and where it begins.
 
@@ -358,9 +378,13 @@ def _lines(file: BinaryIO, name: str) -> Iterator[Tuple[int, bytes]]:
 
 
 def _could_be_ours(line: bytes) -> bool:
-    """Returns whether a line begins as ours do, however early it was torn. A power cut can leave zeros in its place."""
+    """Returns whether a line begins as ours do, however early it was torn, or with one byte damaged.
+
+    A power cut can leave zeros in its place.
+    """
     rest = line[: -len(_TORN_MARK)] if line.endswith(_TORN_MARK) else line
-    return rest.startswith(HEAD) or HEAD.startswith(rest) or not rest.strip(b"\0")
+    damaged = sum(here != ours for here, ours in zip(rest, HEAD))
+    return (damaged <= 1 and len(rest) >= len(HEAD)) or HEAD.startswith(rest) or not rest.strip(b"\0")
 
 
 _open_journals: weakref.WeakSet[Journal] = weakref.WeakSet()

@@ -12,7 +12,7 @@ from typing import Any, Dict, List, Mapping, NamedTuple, Optional, Sequence, Set
 from .entry import DIGITS, SUCCESS, Who, who
 
 HEAD = b'{"v": 1, "sha256": "'  # how a line begins, as we write it
-BEFORE_OPTIONS = b'", "options": '
+_BEFORE_OPTIONS = b'", "options": '
 _BEFORE_OUTCOME = b', "outcome": "'
 _BEFORE_PATH = b'", "path": "'
 
@@ -65,7 +65,7 @@ class Index:
         if raw.get("attempts") or bytes.fromhex(raw["sha256"]) not in table.get(canonical, {}):
             self._put(canonical, raw["sha256"], place)
         kin = self._kin.setdefault((canonical, bytes.fromhex(raw["sha256"])), _Kin([], set()))
-        if isinstance(renamed_from, str):
+        if renamed_from is not None:
             kin.gone.add(renamed_from)
             kin.owners[:] = [each for each in kin.owners if each.path != renamed_from]
         kin.gone.discard(raw["path"])
@@ -79,17 +79,19 @@ class Index:
         recording whose content no other had before.
         """
         start = len(HEAD) + DIGITS
-        if not (line.startswith(HEAD) and line.startswith(BEFORE_OPTIONS, start) and line.endswith(b"}}\n")):
+        if not (line.startswith(HEAD) and line.startswith(_BEFORE_OPTIONS, start) and line.endswith(b"}}\n")):
             return False
-        start += len(BEFORE_OPTIONS)
+        digits = line[len(HEAD) : start]
+        if digits.strip(b"0123456789abcdef"):
+            return False
+        start += len(_BEFORE_OPTIONS)
         for spelling, canonical in self._spellings.items():
             if line.startswith(spelling + _BEFORE_OUTCOME, start):
-                sha256 = line[len(HEAD) : len(HEAD) + DIGITS].decode("ascii")
                 start += len(spelling) + len(_BEFORE_OUTCOME)
                 good = line.startswith(b"success", start)
                 if not line.startswith(_BEFORE_PATH, start + len("success" if good else "error")):
                     return False
-                self._put(canonical, sha256, Place(begin, begin + len(line), good))
+                self._put(canonical, digits.decode("ascii"), Place(begin, begin + len(line), good))
                 return True
         return False
 
@@ -119,6 +121,11 @@ class Index:
         kin = self._kin.get((_canonical(options), bytes.fromhex(sha256)), _Kin([], set()))
         known = [first, *(each for each in kin.owners if each != first)]
         return [each for each in known if each.path not in kin.gone]
+
+    def remove(self, sha256: str, options: Mapping[str, Any]) -> None:
+        """Forgets all lines for this content and these options."""
+        for table in (self._results, self._errors):
+            table.get(_canonical(options), {}).pop(bytes.fromhex(sha256), None)
 
     def _put(self, canonical: str, sha256: str, place: Place) -> None:
         table = self._results if place.good else self._errors

@@ -13,7 +13,7 @@ from .assessment import Speaker
 from .facts import ENOUGH_SPEECH
 from .result import ScoreResult
 
-__all__ = ["NOT_BEGUN", "NOT_HANDED_IN", "PROBLEMS", "RECORD_AGAIN", "TOO_SHORT", "Problem", "counted", "problem_of"]
+__all__ = ["BROKEN", "NOT_BEGUN", "NOT_HANDED_IN", "PROBLEMS", "RECORD_AGAIN", "TOO_SHORT", "Problem", "counted", "problem_of"]
 
 
 class Problem(NamedTuple):
@@ -107,7 +107,8 @@ def problem_of(conclusion: Union[ScoreResult, ElsaError]) -> Optional[Problem]:
         return REJECTED
     if isinstance(conclusion, (BudgetError, RateLimitedError)):
         return NOT_BEGUN
-    return BROKEN if conclusion.retryable else REFUSED
+    # An error of a later version comes back from a journal as a plain `ElsaError`: nobody knows what it says.
+    return BROKEN if conclusion.retryable or type(conclusion) is ElsaError else REFUSED
 
 
 def _problem_of_result(result: ScoreResult) -> Optional[Problem]:
