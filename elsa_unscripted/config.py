@@ -135,7 +135,7 @@ class Config:
             if isinstance(getattr(self, name), Secret):
                 object.__setattr__(self, name, getattr(self, name).value)
         if self.token is None:
-            object.__setattr__(self, "token", os.environ.get(TOKEN_VARIABLE) or None)
+            object.__setattr__(self, "token", os.environ.get(TOKEN_VARIABLE, "").strip() or None)
         if self.token is not None:
             _check_token(self)
         if self.url is None:
@@ -183,6 +183,15 @@ class Config:
     def __repr__(self) -> str:
         shown = (f"{f.name}={_masked(f.name, getattr(self, f.name))}" for f in fields(self))
         return f"Config({', '.join(shown)})"
+
+
+_LONGEST_PROPOSAL = 500  # characters
+# A scheme that is missing, misspelt or another one; then a host with a dot in it, so that a bare word is none.
+_NEARLY_URL = re.compile(
+    r"\s*(?:(?:w{1,3}s{1,3}|h?t{1,3}ps?)(?:[:;]/*|//))?(?P<host>localhost|\[[0-9A-Fa-f:]+\]|[\w-]+(?:\.[\w-]+)+)"
+    r"(?P<rest>(?:[:/?][^\s#]*)?)(?:#\S*)?\s*$",
+    re.IGNORECASE,
+)
 
 
 def is_loopback(host: Optional[str]) -> bool:
@@ -254,7 +263,9 @@ def _check_token(config: Config) -> None:
 
 def _check_url(url: Optional[str]) -> None:
     if not isinstance(url, str) or not url.isprintable() or " " in url:
-        raise ConfigError("url must be a str like wss://host/path, without spaces or control characters")
+        raise ConfigError(
+            f"url must be a str like wss://host/path, without spaces or control characters{_proposal(url)}"
+        )
     try:
         parts = urlsplit(url)
         port = parts.port
@@ -262,13 +273,30 @@ def _check_url(url: Optional[str]) -> None:
         if raised_by_handler(error):
             raise
         # The message doesn't quote the URL, which may hold a user name and a password.
-        raise ConfigError("url is malformed: use wss://host[:port]/path") from None
+        raise ConfigError(f"url is malformed: use wss://host[:port]/path{_proposal(url)}") from None
     if "@" in (parts.netloc or url):
         raise ConfigError("url must not hold a user name or password: the token goes in token=…")
     if parts.scheme not in ("ws", "wss") or not parts.hostname or port == 0 or parts.fragment:
-        raise ConfigError(f"url must be wss://host[:port]/path, not {_shown(url)}")
+        raise ConfigError(f"url must be wss://host[:port]/path, not {_shown(url)}{_proposal(url)}")
     if parts.scheme == "ws" and not is_loopback(parts.hostname):
-        raise ConfigError(f"ws:// would send the token in clear to {parts.hostname!r}: use wss://")
+        raise ConfigError(f"ws:// would send the token in clear to {parts.hostname!r}: use wss://{_proposal(url)}")
+
+
+def _proposal(url: object) -> str:
+    """Returns `; did you mean …?` with the URL that somebody may have meant; `""` if that is anybody's guess."""
+    if not isinstance(url, str) or "@" in url or len(url) > _LONGEST_PROPOSAL:
+        return ""
+    found = _NEARLY_URL.match(url)
+    if found is None:
+        return ""
+    right = f"{'ws' if is_loopback(found['host'].strip('[]')) else 'wss'}://{found['host']}{found['rest']}"
+    if right == url:
+        return ""
+    try:
+        _check_url(right)
+    except ConfigError:
+        return ""
+    return f"; did you mean {right}?"
 
 
 def _checked_extra(extra: Mapping[str, Any]) -> Mapping[str, Any]:

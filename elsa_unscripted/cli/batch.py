@@ -7,25 +7,25 @@ import contextlib
 import errno
 import os
 import re
-import shlex
 import signal
-import subprocess
 import time
 from concurrent.futures import BrokenExecutor, Executor
 from types import FrameType
 from typing import Any, Callable, Iterator, List, Optional, Sequence, Tuple, cast
 
 from ..api import score_many
-from ..batch import Batch, BatchProgress, Outcome, SlowPaths
+from ..batch import Batch, BatchProgress, ListedPath, Outcome, SlowPaths
 from ..exceptions import BudgetError, ConfigError, ConnectError, ElsaError, JournalError
+from ..files import replacing
 from . import logs
 from .inputs import Columns, Inputs
 from .meter import Meter
 from .options import exchange, number, token
+from .output import check_output
 from .statuses import INTERRUPTED, NOT_CONNECTED, REJECTED, USAGE, exit_status, explain
 from .table import Table
 from .tally import Tally
-from .terminal import PROGRAM, say
+from .terminal import PROGRAM, command, say, say_wrapped
 
 MIN_UNCONNECTED = 5  # if at least so many recordings, the first ones, get no connection, the rest isn't tried
 # What an address looks like. Checked here, because Dask takes 20 s to refuse anything else.
@@ -42,7 +42,7 @@ def run(options: argparse.Namespace) -> int:
         with contextlib.ExitStack() as stack:
             return _Run(options, stack).run()
     except ElsaError as error:
-        say(f"error: {error}")
+        say(f"error: {explain(error)}")
         return exit_status(error)
 
 
@@ -53,6 +53,7 @@ class _Run:
         self._options = options
         self._tally = Tally()
         self._columns = Columns()
+        self._listed: List[ListedPath] = []  # for the page; without --report they are not kept
         self._presses = 0  # of Ctrl-C; a SIGTERM counts, too
         self._cut_at: Optional[float] = None  # when one of them has cut off what was in flight, on the monotonic clock
         self._cut = False  # whether that has come through
@@ -67,7 +68,13 @@ class _Run:
             budget = number("--max-audio-seconds", budget, float, "a number of seconds above 0")
         if not options.paths and options.from_file is None:
             raise ConfigError(f"no recordings: give files, folders or --from-file LIST; see {PROGRAM} batch --help")
-        self._inputs = stack.enter_context(contextlib.closing(Inputs(options.paths, options.glob, options.from_file)))
+        if options.path_column is not None and options.from_file is None:
+            raise ConfigError("--path-column says where the paths are in a list: give --from-file LIST")
+        self._inputs = stack.enter_context(
+            contextlib.closing(Inputs(options.paths, options.glob, options.from_file, options.path_column))
+        )
+        if options.report is not None:
+            check_page(options.report, options.output, options.csv, options.from_file)
         on_stdin = "the list" if options.from_file == "-" else None
         given = {"token": token(options, on_stdin=on_stdin), **exchange(options)}
         self._cluster = stack.enter_context(contextlib.ExitStack())
@@ -141,15 +148,21 @@ class _Run:
         """Yields the paths to `score_many()`, in this thread; `None` while the list's next line isn't there yet."""
         try:
             for given in self._inputs:
-                if given is not None:
-                    self._columns.put(given)
-                yield None if given is None else given.path
+                if given is None or not given.columns:
+                    yield None if given is None else given.path
+                    continue
+                self._columns.put(given)
+                path = ListedPath(given.path, dict(zip(self._inputs.columns, given.columns)))
+                if self._options.report is not None:
+                    self._listed.append(path)
+                yield path
         except ConfigError as error:
             self._problem = error
 
     def _take(self, outcome: Outcome) -> None:
         self._tally.add(outcome)
-        if outcome.error is not None and not outcome.from_journal and not isinstance(outcome.error, BudgetError):
+        told = outcome.from_journal or isinstance(outcome.error, BudgetError) or not outcome.path
+        if outcome.error is not None and not told:
             self._meter.say(_line(outcome.path, outcome.error))
         columns = self._columns.take(outcome.path)
         if self._table is not None:
@@ -200,10 +213,10 @@ class _Run:
             self._lose_table(error)
 
     def _conclude(self, seconds: float) -> int:
-        """Prints the summary, and in the last line how to go on; returns the exit status."""
+        """Prints the summary, and in the last line what to do next; returns the exit status."""
         tally, options = self._tally, self._options
         status = INTERRUPTED if self._presses else self._status
-        if status is None and not tally.scored and not tally.missing:
+        if status is None and not tally.total:
             say("error: no recordings found; folders are searched for audio files, or for --glob PATTERN")
             if self._inputs.passed_over_words():
                 say(self._inputs.passed_over_words(), lead="")
@@ -211,22 +224,72 @@ class _Run:
         if status is None and tally.missing:
             unreachable = tally.unconnected and not tally.connected and not tally.earlier
             status = NOT_CONNECTED if unreachable else REJECTED
-        if not options.quiet and (tally.scored or tally.missing):
+        if status is None and tally.without and options.require_score:
+            status = REJECTED
+        page = options.report if options.report is not None and tally.total else None
+        if page is not None:
+            status = self._write_page(page) or status
+        if not options.quiet and tally.total:
             for line in tally.lines(seconds, self._batch.billable_seconds):
-                say(line, lead="")
+                say_wrapped(line)
             if self._inputs.passed_over_words():
-                say(self._inputs.passed_over_words(), lead="")
+                say_wrapped(self._inputs.passed_over_words())
             table = "" if self._table is None else f", the table in {options.csv}"
-            say(f"The results are in {options.output}{table}.", lead="")
-        cut_short = self._presses or self._status is not None
-        if cut_short or tally.missing:
-            # After a batch that was cut short, failures are repeated only if some recordings got no connection. These
-            # failures are in the journal, too, and without --retry-failed they would stay there for good.
-            retry = tally.again and not options.retry_failed and (tally.unconnected or not cut_short)
-            words, left_out = _command(options, ["--retry-failed"] if retry else [])
-            with_token = f" (give {' and '.join(left_out)} again)" if left_out else ""
-            say(f"to {'go on' if cut_short else 'try the others again'}{with_token}: {words}")
+            shown = "" if page is None else f", the page in {page}"
+            say_wrapped(f"The results are in {options.output}{table}{shown}.")
+        self._tell_how_to_go_on()
         return status or 0
+
+    def _tell_how_to_go_on(self) -> None:
+        tally, options = self._tally, self._options
+        cut_short = self._presses or self._status is not None
+        if not (cut_short or tally.missing or tally.without):
+            if options.report is None and not options.quiet:
+                say(f"next: {command('report', options.output)} makes a page of them")
+            return
+        # After a batch that was cut short, failures are repeated only if some recordings got no connection. These
+        # failures are in the journal, too, and without --retry-failed they would stay there for good.
+        retry = tally.again and (tally.unconnected or not cut_short)
+        words, left_out = _command(options, ["--retry-failed"] if retry else [])
+        with_token = f" (give {' and '.join(left_out)} again)" if left_out else ""
+        if cut_short or (tally.left and not retry):
+            what = "to go on"
+        else:
+            what = "to try the others again" if retry else "when they are recorded again"
+        say(f"{what}{with_token}: {words}")
+
+    def _write_page(self, path: str) -> int:
+        """Writes the page of the class; returns the exit status of a failure, else 0."""
+        from .. import report
+
+        listed = [(str(each), each.columns) for each in self._listed]
+        try:
+            page = report.class_page(self._options.output, listed=listed)
+            with replacing(path) as file:
+                file.write(page.encode())
+        except (OSError, ElsaError) as error:
+            reason = getattr(error, "strerror", None) or error
+            say(f"error: can't write {path!r} ({reason}); {command('report', self._options.output)} makes it")
+            return USAGE
+        return 0
+
+
+def check_page(path: str, *others: Optional[str]) -> None:
+    """Finds out before anything is sent whether the page of the class can be written.
+
+    Raises:
+        ConfigError: It can't be; or the extra is missing.
+    """
+    if path == "-":
+        raise ConfigError("--report must be a file to open in a browser; not -")
+    try:
+        from .. import report  # noqa: F401 - only to see that it is there
+    except ImportError as error:
+        raise ConfigError(str(error)) from error
+    for other in others:
+        if other is not None and os.path.abspath(other) == os.path.abspath(path):
+            raise ConfigError(f"--report would write over {other!r}; give another file")
+    check_output(path, *others, option="--report", page=True)
 
 
 def _table(options: argparse.Namespace, carried: Sequence[str]) -> Table:
@@ -283,6 +346,8 @@ def _command(options: argparse.Namespace, more: Sequence[str]) -> Tuple[str, Lis
             more = ()
             break
         name, equals, value = word.partition("=")
+        if len(name) > 3 and "--retry-failed".startswith(name):
+            continue  # it is among `more` if it helps
         secret = next((each for each in ("--token", "--proxy") if len(name) > 3 and each.startswith(name)), None)
         if secret is None:
             kept.append(word)
@@ -292,5 +357,4 @@ def _command(options: argparse.Namespace, more: Sequence[str]) -> Tuple[str, Lis
             kept += [word, *rest]
         else:
             left_out.append(secret)
-    every = [PROGRAM, *kept, *more]
-    return (subprocess.list2cmdline(every) if os.name == "nt" else shlex.join(every)), left_out
+    return command(*kept, *more), left_out

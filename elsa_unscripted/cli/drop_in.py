@@ -122,7 +122,7 @@ def log_error(error: ElsaError) -> None:
     if isinstance(error, ScoreTimeoutError):
         logging.critical("Timed out")
     if not isinstance(error, ScoringFailedError):
-        logging.error("%s", printable(explain(error)))
+        logging.error("%s", printable(explain(error, own_options=False)))
 
 
 def log_result(result: ScoreResult, seconds: float) -> None:

@@ -8,6 +8,7 @@ import fnmatch
 import itertools
 import os
 import queue
+import stat
 import sys
 import threading
 import time
@@ -15,7 +16,8 @@ from collections import Counter
 from typing import IO, Dict, Iterable, Iterator, List, NamedTuple, Optional, Sequence, Tuple, Union
 
 from ..exceptions import ConfigError
-from ..log import logger
+from ..journal import name_in
+from . import hints
 from .options import stdin
 
 # What a folder is searched for: the extensions, in lower case, of what the extra `formats` decodes. By name and not by
@@ -33,6 +35,9 @@ EXTENSIONS = frozenset(f".{name}" for name in f"{AUDIO} {FILM}".split())
 MAX_LINE = 1 << 20  # characters of a line of a list: the longest path has some thousands
 SHOWN_KINDS = 6  # of what was passed over in folders, by extension
 PATH_COLUMN = "path"  # the column that makes a list a table
+# Other names that this column often has.
+LIKELY_PATH_COLUMNS = ("file", "filename", "file name", "audio", "recording", "wav", "paths", "filepath", "file path")
+SHOWN_COLUMNS, SHOWN_CELL = 12, 40  # of a list's first line, in an error
 SEPARATORS = ",;\t"  # what spreadsheets write between columns; it depends on their language
 READER = "elsa-list"  # the name of the thread that reads a pipe
 READ_AHEAD = 64  # rows that are read ahead of a list that comes through a pipe
@@ -43,7 +48,7 @@ class Input(NamedTuple):
     """One path to score, as the command line or its list names it.
 
     Attributes:
-        path: Where the recording is.
+        path: Where the recording is; `""` if the list names somebody, and no path.
         columns: The other cells of the path's row in the list, in the order of the list's columns.
     """
 
@@ -58,6 +63,7 @@ class Inputs:
         paths: Files, and folders to search.
         globs: Patterns, one of which the name of a file in a folder must match; without any, `EXTENSIONS` decide.
         list_file: One path per line, or a CSV with a column `path`; `-` is standard input.
+        path_column: The column that has another name than `path`.
 
     Attributes:
         columns: The names of the list's columns beside `path`.
@@ -69,10 +75,15 @@ class Inputs:
             others is no error here: scoring it fails, and tells why.
     """
 
-    def __init__(self, paths: Sequence[str], globs: Sequence[str] = (), list_file: Optional[str] = None) -> None:
-        if paths and list_file is None and not any(map(os.path.exists, paths)):
-            hint = "; folders are searched with --glob" if any(mark in paths[0] for mark in "*?[") else ""
-            raise ConfigError(f"{paths[0]!r} doesn't exist{hint}")
+    def __init__(
+        self,
+        paths: Sequence[str],
+        globs: Sequence[str] = (),
+        list_file: Optional[str] = None,
+        path_column: Optional[str] = None,
+    ) -> None:
+        _check_paths(paths, alone=list_file is None)
+        self._path_column = path_column
         self._paths = paths
         self._globs = globs
         self._list_file = list_file
@@ -86,6 +97,7 @@ class Inputs:
             self._opened = self._open()
             try:
                 self.columns, self._rows = self._understand(self._opened)
+                self._check_encoding(self._opened)
             except ConfigError:
                 self.close()
                 raise
@@ -152,7 +164,7 @@ class Inputs:
         if self._may_wait():
             return None
         ends, number = time.monotonic() + COUNT_SECONDS, 0
-        with contextlib.closing(Inputs(self._paths, self._globs, self._list_file)) as again:
+        with contextlib.closing(Inputs(self._paths, self._globs, self._list_file, self._path_column)) as again:
             try:
                 for _ in again:
                     number += 1
@@ -224,47 +236,73 @@ class Inputs:
                 first = next(lines, "")
                 if not first:
                     return (), iter(())
-        for separator in SEPARATORS:
-            names = [name.strip() for name in next(csv.reader([first], delimiter=separator))]
-            if PATH_COLUMN in names:
-                return self._table(names, csv.reader(lines, delimiter=separator))
-        if str(self._list_file).lower().endswith((".csv", ".tsv")):
-            raise ConfigError(
-                f"the list {self.named} has no column {PATH_COLUMN!r}: its first line must name the columns"
-            )
-        return (), self._plain(itertools.chain([first], lines))
+            heads = {separator: _head(first, separator) for separator in SEPARATORS}
+        wanted = self._path_column or PATH_COLUMN
+        for separator, names in heads.items():
+            at = next((index for index, name in enumerate(names) if name.casefold() == wanted.casefold()), None)
+            if at is not None:
+                return self._table(names, at, csv.reader(lines, delimiter=separator))
+        if self._path_column is None and not str(self._list_file).lower().endswith((".csv", ".tsv")):
+            return (), self._plain(itertools.chain([first], lines))
+        if not _is_text(first):
+            raise _not_text(self.named)
+        names = max(heads.values(), key=len)
+        told = ", ".join(name if len(name) <= SHOWN_CELL else f"{name[:SHOWN_CELL]}…" for name in names[:SHOWN_COLUMNS])
+        likely = next((name for name in names if name.casefold() in LIKELY_PATH_COLUMNS), "NAME")
+        raise ConfigError(
+            f"the list {self.named} has no column {wanted!r} (columns found: {told}): its first line must name the "
+            f"columns; if the paths are in another one, give --path-column {likely}"
+        )
 
     def _bounded(self, source: IO[str]) -> Iterator[str]:
         """Yields the lines of a list; refuses what is none, such as a device whose only line never ends."""
         while line := source.readline(MAX_LINE):
             if "\0" in line or len(line) == MAX_LINE:
-                raise ConfigError(f"the list {self.named} isn't UTF-8 text, with a path on each line; save it as that")
+                raise _not_text(self.named)
             yield line
 
     def _plain(self, lines: Iterable[str]) -> Iterator[Input]:
         with self._reading():
             for line in lines:
-                path = line.rstrip("\r\n")
+                path = _file_name(line.rstrip("\r\n"))
+                # A file's name may be of any bytes. If there is no such file, the list is in another encoding.
+                if not _is_text(line) and not os.path.lexists(path):
+                    raise _not_text(self.named)
                 if path:
-                    yield Input(_file_name(path))
+                    yield Input(path)
 
-    def _table(self, names: List[str], rows: Iterator[List[str]]) -> Tuple[Sequence[str], Iterator[Input]]:
-        at = names.index(PATH_COLUMN)
+    def _table(self, names: List[str], at: int, rows: Iterator[List[str]]) -> Tuple[Sequence[str], Iterator[Input]]:
         width = len(names)
+        others = names[:at] + names[at + 1 :]
 
         def inputs() -> Iterator[Input]:
-            told = False
             with self._reading():
                 for row in rows:
-                    if not told and not _is_text(*names, *row):
-                        told = True
-                        logger.warning("the list %s isn't UTF-8, and comes out mangled: save it as UTF-8", self.named)
+                    if not _is_text(*names, *row):
+                        raise _not_text(self.named)
                     cells = (row + [""] * width)[:width]
                     path = cells.pop(at)
-                    if path:
+                    if path != path.strip() and not os.path.lexists(path):
+                        path = path.strip()
+                    # Who is named, and has no path, has handed in nothing.
+                    if path or name_in(dict(zip(others, cells))):
                         yield Input(_file_name(path), tuple(cells))
 
-        return names[:at] + names[at + 1 :], inputs()
+        return others, inputs()
+
+    def _check_encoding(self, lines: IO[str]) -> None:
+        """Reads a file to its end, so that a list in another encoding is refused before anything is sent."""
+        if not stat.S_ISREG(os.fstat(lines.fileno()).st_mode):
+            return  # a pipe is read as it comes
+        try:
+            for _ in self._rows:
+                pass
+        except _NotTextError:
+            raise
+        except ConfigError:
+            pass  # is told when it is reached
+        lines.seek(0)
+        self.columns, self._rows = self._understand(lines)
 
     @contextlib.contextmanager
     def _reading(self) -> Iterator[None]:
@@ -272,6 +310,33 @@ class Inputs:
             yield
         except (OSError, csv.Error) as error:
             raise ConfigError(f"can't read on in the list {self.named} ({error}); check --from-file") from error
+
+
+class _NotTextError(ConfigError):
+    """A list is in another encoding than UTF-8."""
+
+
+def _not_text(named: str) -> _NotTextError:
+    return _NotTextError(
+        f"the list {named} isn't UTF-8 text: in Excel, save it as "
+        '"CSV UTF-8 (Comma delimited)"; in other programs, choose UTF-8'
+    )
+
+
+def _check_paths(paths: Sequence[str], *, alone: bool) -> None:
+    """Refuses paths that a shell has cut, patterns that none has expanded, and, if they are all, what isn't there."""
+    cut = hints.unquoted(paths)
+    if cut is not None:
+        raise ConfigError(f"{cut.split()[0]!r} doesn't exist; {hints.quote(cut)}")
+    pattern = next(filter(hints.is_pattern, paths), None)
+    if pattern is not None:
+        raise ConfigError(f"{pattern!r} doesn't exist; if it is a pattern: {hints.batch_of(pattern)}")
+    if paths and alone and not any(map(os.path.exists, paths)):
+        raise ConfigError(f"{paths[0]!r} doesn't exist{hints.near(paths[0])}")
+
+
+def _head(line: str, separator: str) -> List[str]:
+    return [name.strip() for name in next(csv.reader([line], delimiter=separator))]
 
 
 def _file_name(text: str) -> str:

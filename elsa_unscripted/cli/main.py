@@ -42,6 +42,9 @@ def _run(words: Sequence[str]) -> int:
 
     try:
         try:
+            if not words:
+                make_parser().print_help()
+                return 0
             options = make_parser().parse_args(words, argparse.Namespace(words=words))
             status: int = options.run(options)
             return status

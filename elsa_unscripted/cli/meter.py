@@ -83,7 +83,8 @@ class Meter:
             return [*facts, "stopping"]
         if progress.waiting > 0:
             return [*facts, f"rate limited, waiting {progress.waiting:.0f} s"]
-        facts.append(f"{progress.audio_seconds / max(seconds, 1e-9):.1f} audio h/h")
+        pace = progress.audio_seconds / max(seconds, 1e-9)
+        facts.append(f"{pace:.{0 if pace >= 3 else 1}f}× real time")
         # The pace is that of the recordings that were scored or failed: those from the journal took no time.
         left = 0 if self._total is None else self._total - _finished(progress)
         if left > 0 and progress.audio_seconds:

@@ -30,7 +30,8 @@ def token(options: argparse.Namespace, *, on_stdin: Optional[str] = None) -> str
     elif options.token is not None:
         found, place = options.token, "--token"
     else:
-        found, place = os.environ.get(TOKEN_VARIABLE, ""), f"${TOKEN_VARIABLE}"
+        # Stripped like one from a file: `export ELSA_API_TOKEN="$(cat token.txt)"` may leave a "\r" there.
+        found, place = os.environ.get(TOKEN_VARIABLE, "").strip(), f"${TOKEN_VARIABLE}"
     if not found:
         raise ConfigError(f"no token in {place}: set ${TOKEN_VARIABLE}, or give --token-file FILE")
     return found
@@ -50,6 +51,9 @@ def exchange(options: argparse.Namespace) -> Dict[str, Any]:
     }
     if options.timeout is not None:
         given["timeout"] = number("--timeout", options.timeout, float, "a number of seconds above 0")
+    if options.connect_timeout is not None:
+        seconds = number("--connect-timeout", options.connect_timeout, float, "a number of seconds above 0")
+        given["connect_timeout"] = seconds
     if options.sample_rate is not None:
         given["sample_rate"] = number("--sample-rate", options.sample_rate, int, "a whole number of Hz above 0")
     return given

@@ -8,11 +8,13 @@ from __future__ import annotations
 import argparse
 import functools
 import re
-from typing import NoReturn
+import sys
+from typing import Any, NoReturn, Sequence
 
 from ..results.bands import THRESHOLDS
+from .hints import did_you_mean, quote, unquoted
 from .statuses import EXIT_STATUSES, USAGE
-from .terminal import PROGRAM, say
+from .terminal import PROGRAM, command, say
 
 TOKEN_EPILOG = """\
 The token is taken from --token-file or --token, else from $ELSA_API_TOKEN.
@@ -31,39 +33,43 @@ examples:
 
 SHOW_EPILOG = """\
 examples:
-  elsa-unscripted score speech.wav --format json -o result.json
+  elsa-unscripted score speech.wav --format saved -o result.json
   elsa-unscripted show result.json
+  elsa-unscripted score speech.wav --format saved | elsa-unscripted show - -v
 """
 
 REPORT_EPILOG = """\
 The page is one file that needs nothing else: no network, no other file.
 
 examples:
-  elsa-unscripted report result.json --audio speech.wav
+  elsa-unscripted report result.json --audio speech.wav --open
   elsa-unscripted report scores.jsonl -o class.html --title "Class 4b"
+  elsa-unscripted report scores.jsonl --list pupils.csv
 """
 
 BATCH_EPILOG = """\
 A folder is searched for audio files, folders in it too. A list has one path on
-each line; or it is a CSV whose first line names a column "path", and --csv has
-its other columns as well.
+each line; or it is a CSV whose first line names a column "path", and table and
+page have its other columns as well: who is named "name" and has no recording
+has handed in nothing.
 
 The journal, -o, gets a line for each recording. The same command goes on from
-it: what has its result there is not sent again, nor what failed, unless you
-say --retry-failed.
+it: what has its result there is not sent again, nor what failed. With
+--retry-failed, what failed is sent again if it may succeed without a change;
+with --retry-failed=all, an unchanged bad recording as well, and is paid again.
 
 Ctrl-C, or SIGTERM: those in flight finish. A second one: stop now.
 
 examples:
   elsa-unscripted batch answers/ --token-file token.txt --csv scores.csv
   find . -name '*.mp3' | elsa-unscripted batch --from-file - --jobs 50
-  elsa-unscripted batch --from-file pupils.csv --max-audio-seconds 3600
+  elsa-unscripted batch --from-file pupils.csv --report class.html
 
 exit status:
   0    every recording has its result
   2    wrong usage, a bad option, no recordings, or a file that can't be
        written: the journal is in use, for example
-  3    some recordings have no result
+  3    some recordings have no result; with --require-score, or no score
   4    the token was refused, or no connection could be made
   130  interrupted by Ctrl-C or SIGTERM
 """
@@ -82,6 +88,7 @@ def make_parser() -> argparse.ArgumentParser:
         epilog=EXIT_STATUSES,
         formatter_class=_LAYOUT,
     )
+    parser.set_defaults(surplus=None)
     parser.add_argument("--version", action=_Version, nargs=0, help="print the version and exit")
     commands = parser.add_subparsers(title="commands", metavar="COMMAND", required=True)
     _add_score(commands)
@@ -96,13 +103,77 @@ def make_parser() -> argparse.ArgumentParser:
 _LAYOUT = functools.partial(argparse.RawDescriptionHelpFormatter, max_help_position=26)
 
 
+_ALL_FAILED = "--*all-failed*"  # nobody types that
+
+
 class _Parser(argparse.ArgumentParser):
+    words: Sequence[str] = ()  # of the command line, as far as they are for this parser
+
+    def parse_known_args(self, args: Any = None, namespace: Any = None) -> Any:
+        self.words = list(sys.argv[1:] if args is None else args)
+        words = [re.sub(r"^--retry(-f\w*)?=all$", _ALL_FAILED, word) for word in self.words]
+        return super().parse_known_args(words, namespace)
+
+    def parse_args(self, args: Any = None, namespace: Any = None) -> Any:
+        options = super().parse_args(args, namespace)
+        if options.surplus is not None:  # only now: an option that is misspelt is told first
+            self._chosen().error(options.surplus)
+        return options
+
     def error(self, message: str) -> NoReturn:
-        """Says what is wrong in one line, in place of the whole usage."""
-        if re.match(r"unrecognized arguments: [^-]", message):
-            message += "; paths stand together, before the options or behind them"
-        say(f"error: {message}; see {self.prog} --help")
+        """Says what is wrong in one line, in place of the whole usage, and what may have been meant."""
+        program = self._chosen().prog if message.startswith("unrecognized") else self.prog
+        say(f"error: {self._explained(message)}; see {program} --help")
         self.exit(USAGE)
+
+    def _explained(self, message: str) -> str:
+        stray = re.match(r"unrecognized arguments: (.*)", message, re.DOTALL)
+        choice = _INVALID_CHOICE.match(message)
+        if choice is not None:
+            known = re.findall(r"[\w-]+", choice["known"])
+            hint = did_you_mean(choice["word"], known) or f"; choose from {', '.join(known)}"
+            what = "unknown command" if choice["name"] == "COMMAND" else f"{choice['name']} can't be"
+            return f"{what} {choice['word']!r}{hint}"
+        if stray is None:
+            return re.sub(r"(--retry-failed): ignored explicit argument", r"\1 takes nothing, or =all, not", message)
+        parser = self._chosen()
+        if stray[1].startswith("-"):
+            option = stray[1].split()[0].partition("=")[0]
+            known = [each for each in parser._option_string_actions if each != _ALL_FAILED]
+            return f"unknown option {option}{did_you_mean(option, known)}"
+        more = "paths stand together, before the options or behind them"
+        return f"{message}; {more}" if parser.prog.endswith(" batch") else f"{message}; {_several(parser.prog, ())}"
+
+    def _chosen(self) -> argparse.ArgumentParser:
+        """Returns the parser of the subcommand that was given, or else this one."""
+        for action in self._actions:
+            if isinstance(action, argparse._SubParsersAction):
+                return next((action.choices[word] for word in self.words if word in action.choices), self)
+        return self
+
+
+_ALL_FAILED = "--*all-failed*"  # nobody types that
+_INVALID_CHOICE = re.compile(
+    r"argument (?P<name>.*?): invalid choice: (['\"])(?P<word>.*?)\2(, maybe you meant .*?\?)? "
+    r"\(choose from (?P<known>.*)\)$",
+    re.DOTALL,
+)
+
+
+class _One(argparse.Action):
+    """Takes one path, and tells who gives several what to do: they may be one whose spaces weren't quoted."""
+
+    def __call__(self, parser: argparse.ArgumentParser, options: argparse.Namespace, values: Any, *_: object) -> None:
+        if len(values) > 1:
+            cut = unquoted(values)
+            options.surplus = quote(cut) if cut is not None else _several(parser.prog, values)
+        setattr(options, self.dest, values[0])
+
+
+def _several(program: str, paths: Sequence[str]) -> str:
+    if program.endswith(" score"):
+        return f"score takes one recording; for several: {command('batch', *(paths or ['PATH', '...']))}"
+    return f"{program.rpartition(' ')[2]} takes one file"
 
 
 class _Version(argparse.Action):
@@ -126,18 +197,22 @@ def _add_score(commands: argparse._SubParsersAction[_Parser]) -> None:
     parser.add_argument(
         "audio",
         metavar="AUDIO",
+        nargs="+",
+        action=_One,
         help="a WAV file; with the extra 'formats' also mp3, flac, m4a, ogg, webm; - reads it from standard input",
     )
     _add_shared(parser)
     output = parser.add_argument_group("the output")
     output.add_argument(
         "--format",
-        choices=("summary", "json"),
+        choices=("summary", "json", "saved"),
         metavar="FORM",
         default="summary",
-        help="summary, for people, or json, what the server sent, exactly; default: %(default)s",
+        help="summary, for people; json, what the server sent, exactly; or saved, all that is known of the result, for "
+        "show and report; default: %(default)s",
     )
     output.add_argument("-o", "--output", metavar="FILE", help="write the result there, not to standard output")
+    _add_require_score(output)
     output.add_argument("--no-progress", action="store_true", help="no progress bar; only terminals get one anyway")
     loudness = output.add_mutually_exclusive_group()
     loudness.add_argument("-q", "--quiet", action="store_true", help="nothing but the result and errors")
@@ -156,6 +231,7 @@ def _add_batch(commands: argparse._SubParsersAction[_Parser]) -> None:
     parser.set_defaults(run=_batch)
     parser.add_argument("paths", metavar="PATH", nargs="*", help="a recording, or a folder of recordings")
     parser.add_argument("--from-file", metavar="LIST", help="a list of more recordings; - reads it from standard input")
+    parser.add_argument("--path-column", metavar="NAME", help="the list's column that has the paths; default: path")
     parser.add_argument(
         "--glob",
         metavar="PATTERN",
@@ -165,7 +241,14 @@ def _add_batch(commands: argparse._SubParsersAction[_Parser]) -> None:
     )
     work = parser.add_argument_group("the work")
     work.add_argument("--jobs", metavar="N", default="16", help="recordings at a time, at most; default: %(default)s")
-    work.add_argument("--retry-failed", action="store_true", help="try again what failed, by the journal")
+    work.add_argument(
+        "--retry-failed",
+        action="store_true",
+        help="try again what failed, by the journal, and may succeed as it is; --retry-failed=all: the others, too",
+    )
+    # What `_Parser.parse_known_args()` makes of --retry-failed=all: an option can't have a value only sometimes, since
+    # a path behind it would be taken for one.
+    work.add_argument(_ALL_FAILED, dest="retry_failed", action="store_const", const="all", help=argparse.SUPPRESS)
     work.add_argument(
         "--max-audio-seconds", metavar="N", help="begin no recording that would take the sum of this run beyond N"
     )
@@ -178,11 +261,19 @@ def _add_batch(commands: argparse._SubParsersAction[_Parser]) -> None:
         "-o", "--output", metavar="FILE", default="scores.jsonl", help="the journal; default: %(default)s"
     )
     output.add_argument("--csv", metavar="FILE", help="write a table, too: one row for each recording")
+    output.add_argument("--report", metavar="PAGE.html", help="write a page of the class, too (extra 'report')")
+    _add_require_score(output)
     output.add_argument("--no-progress", action="store_true", help="no bar, nor a line a minute without a terminal")
     loudness = output.add_mutually_exclusive_group()
     loudness.add_argument("-q", "--quiet", action="store_true", help="nothing but errors, and how to go on")
     loudness.add_argument(
         "-v", "--verbose", action="store_true", help="log all exchanges, without a bar; clearest with --jobs 1"
+    )
+
+
+def _add_require_score(output: argparse._ArgumentGroup) -> None:
+    output.add_argument(
+        "--require-score", action="store_true", help="exit with 3 if there is no score: the speech was too short"
     )
 
 
@@ -218,6 +309,7 @@ def _add_shared(parser: argparse.ArgumentParser) -> None:
         metavar="S",
         help="seconds for the server's answers, beside the time that the audio takes; default: 150",
     )
+    exchange.add_argument("--connect-timeout", metavar="S", help="seconds for all attempts to connect; default: 10")
     exchange.add_argument(
         "--sample-rate",
         metavar="HZ",
@@ -240,7 +332,14 @@ def _add_show(commands: argparse._SubParsersAction[_Parser]) -> None:
         formatter_class=_LAYOUT,
     )
     parser.set_defaults(run=_show)
-    parser.add_argument("result", metavar="RESULT.json", help="a file of ScoreResult.save() or of score --format json")
+    parser.add_argument(
+        "result",
+        metavar="RESULT.json",
+        nargs="+",
+        action=_One,
+        help="a file of ScoreResult.save(), or of score --format saved or json; - reads standard input",
+    )
+    parser.add_argument("-v", "--verbose", action="store_true", help="also links, stream and timing")
 
 
 def _add_report(commands: argparse._SubParsersAction[_Parser]) -> None:
@@ -256,7 +355,10 @@ def _add_report(commands: argparse._SubParsersAction[_Parser]) -> None:
     parser.add_argument(
         "source",
         metavar="FILE",
-        help="a file of ScoreResult.save() or of score --format json, or the journal of a batch",
+        nargs="+",
+        action=_One,
+        help="a file of ScoreResult.save(), or of score --format saved or json, or the journal of a batch; - reads "
+        "standard input",
     )
     parser.add_argument("--audio", metavar="A.wav", help="the recording, to be seen and heard in the page of a result")
     parser.add_argument("-o", "--output", metavar="PAGE.html", help="default: the name of FILE, with .html")
@@ -267,6 +369,11 @@ def _add_report(commands: argparse._SubParsersAction[_Parser]) -> None:
         help="percent from which a score is fair, and from which it is good; default: %(default)s",
     )
     parser.add_argument("--title", metavar="T", help="the title of the page")
+    parser.add_argument(
+        "--list", metavar="LIST.csv", help="who was to hand in a recording, with names, for a journal made without it"
+    )
+    parser.add_argument("--path-column", metavar="NAME", help="the list's column that has the paths; default: path")
+    parser.add_argument("--open", action="store_true", help="open the page in a browser")
 
 
 def _add_sandbox(commands: argparse._SubParsersAction[_Parser]) -> None:

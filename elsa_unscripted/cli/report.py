@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 import argparse
+import contextlib
 import json
 import os
+import pathlib
 import sys
-from typing import Tuple
+from typing import Dict, List, Optional, Tuple
 
 from ..exceptions import ConfigError, ElsaError
 from ..files import replacing
 from ..results.bands import check_thresholds
+from .inputs import Inputs
 from .output import check_output
-from .result import load_result
+from .result import load_result, readable
 from .statuses import USAGE, exit_status, explain
 from .terminal import give_up, say
 
@@ -21,9 +24,11 @@ MAX_LINE = 64 * 2**20  # bytes of a journal's line to look at: it holds one verd
 
 def run(options: argparse.Namespace) -> int:
     """Carries out the subcommand; returns the exit status."""
-    output = options.output or f"{os.path.splitext(options.source)[0]}.html"
+    stem = "report" if options.source == "-" else os.path.splitext(options.source)[0]
+    output = options.output or f"{stem}.html"
     try:
-        page = _page(options, output)
+        with readable(options.source) as path:
+            page = _page(options, path, output)
     except ImportError as error:
         say(f"error: {error}")
         return USAGE
@@ -36,7 +41,17 @@ def run(options: argparse.Namespace) -> int:
     except OSError as error:
         say(f"error: can't write {output!r} ({error.strerror}); give another -o")
         return USAGE
-    return _tell(output)
+    return _tell(output) or (_open(output) if options.open else 0)
+
+
+def _open(output: str) -> int:
+    """Opens the page in a browser; returns the exit status."""
+    import webbrowser
+
+    if webbrowser.open(pathlib.Path(os.path.abspath(output)).as_uri()):
+        return 0
+    say(f"error: no browser could be started; open {output!r} yourself")
+    return USAGE
 
 
 def _tell(output: str) -> int:
@@ -56,19 +71,32 @@ def _tell(output: str) -> int:
     return 0
 
 
-def _page(options: argparse.Namespace, output: str) -> str:
+def _page(options: argparse.Namespace, source: str, output: str) -> str:
     from .. import report
 
     thresholds = _thresholds(options.thresholds)
     if output == "-":
         raise ConfigError("-o must be a file to open in a browser; not -")
-    check_output(output, options.source, options.audio, page=True)
-    if not _is_journal(options.source):
-        result = load_result(options.source)
+    check_output(output, source, options.audio, options.list, page=True)
+    if not _is_journal(source):
+        if options.list is not None:
+            raise ConfigError(f"{source!r} is a single result: --list goes with the journal of a batch")
+        result = load_result(source)
         return report.result_page(result, audio=options.audio, thresholds=thresholds, title=options.title)
     if options.audio is not None:
-        raise ConfigError(f"{options.source!r} is a journal of many recordings: --audio goes with a single result")
-    return report.class_page(options.source, thresholds=thresholds, title=options.title)
+        raise ConfigError(f"{source!r} is a journal of many recordings: --audio goes with a single result")
+    listed = [] if options.list is None else _listed(options.list, options.path_column)
+    return report.class_page(source, thresholds=thresholds, title=options.title, listed=listed)
+
+
+def _listed(path: str, path_column: Optional[str]) -> List[Tuple[str, Dict[str, str]]]:
+    """Returns the rows of a list: paths, each with the other cells by column."""
+    try:
+        with contextlib.closing(Inputs((), (), path, path_column)) as inputs:
+            rows = [(row.path, dict(zip(inputs.columns, row.columns))) for row in inputs if row is not None]
+    except ConfigError as error:
+        raise ConfigError(str(error).replace("--from-file", "--list")) from error
+    return rows
 
 
 def _thresholds(text: str) -> Tuple[float, float]:

@@ -8,15 +8,44 @@ import json
 import os
 import shutil
 import sys
-from typing import Any
+import tempfile
+from typing import Any, Iterator
 
-from ..exceptions import ConfigError
+from ..exceptions import ConfigError, ElsaError
 from ..results.result import ScoreResult
+from .options import stdin
 from .statuses import USAGE
 from .summary import summarize
 from .terminal import give_up, say
 
 READABLE_WIDTH = 100  # columns of a summary, however wide the terminal is
+
+
+@contextlib.contextmanager
+def readable(path: str) -> Iterator[str]:
+    """Gives the path of a file to read; for `-`, of a copy of standard input, which is called that in errors.
+
+    Raises:
+        ConfigError: Standard input is a terminal, or can't be read.
+    """
+    if path != "-":
+        yield path
+        return
+    source = stdin()
+    if source.isatty():
+        raise ConfigError("standard input is a terminal: give a file, or pipe one into this command")
+    with tempfile.TemporaryDirectory(prefix="elsa-") as folder:
+        copy = os.path.join(folder, "stdin")
+        try:
+            with open(copy, "wb") as file:
+                shutil.copyfileobj(source, file)
+        except OSError as error:
+            raise ConfigError(f"can't read standard input ({error.strerror})") from error
+        try:
+            yield copy
+        except ElsaError as error:
+            error.args = (str(error).replace(repr(copy), "standard input"),)
+            raise
 
 
 def load_result(path: str) -> ScoreResult:
@@ -44,16 +73,16 @@ def _load_verdict(path: str) -> ScoreResult:
         raise ConfigError(f"{path!r} is the journal of a batch: elsa-unscripted report makes a page of it")
     if isinstance(first, dict) and isinstance(first.get("status"), str) and end == len(text):
         return ScoreResult(first, text)
-    raise ConfigError(f"{path!r} is no result: give a file of ScoreResult.save() or of score --format json")
+    raise ConfigError(f"{path!r} is no result: give a file of ScoreResult.save(), or of score --format saved")
 
 
-def print_result(result: ScoreResult, form: str) -> int:
+def print_result(result: ScoreResult, form: str, *, verbose: bool = False) -> int:
     """Prints a result; returns the exit status.
 
     It goes to standard output; if that fails, to standard error, because it was paid for.
     """
     try:
-        _write(sys.stdout, result, form)
+        _write(sys.stdout, result, form, verbose)
     except BrokenPipeError:
         link = f"; the result is also at {result.result_link}" if result.result_link else ""
         say(f"nobody reads standard output any more{link}")
@@ -63,29 +92,40 @@ def print_result(result: ScoreResult, form: str) -> int:
         if sys.stdout is not None:
             give_up(sys.stdout)
         with contextlib.suppress(OSError):
-            _write(sys.stderr, result, form)
+            _write(sys.stderr, result, form, verbose)
         return USAGE
     return 0
 
 
-def formatted(result: ScoreResult, form: str, terminal: bool, encoding: str) -> bytes:
-    """Returns a result as bytes for a file or a terminal: its `summary`, or the server's `json` exactly."""
+def formatted(result: ScoreResult, form: str, terminal: bool, encoding: str, verbose: bool = False) -> bytes:
+    """Returns a result as bytes for a file or a terminal.
+
+    Args:
+        result: The result.
+        form: `summary`; `json`, the server's, exactly; or `saved`, as `ScoreResult.save()` writes it.
+        terminal: Whether it is for a terminal.
+        encoding: Of the summary.
+        verbose: Whether the summary has links, stream and timing.
+    """
+    if form == "saved":
+        return json.dumps(result.to_dict(), indent=1).encode("ascii") + b"\n"
     if form == "json":
         return (_for_terminal(result.text) if terminal else result.text).encode("utf-8") + b"\n"
     text = summarize(
         result,
         width=min(shutil.get_terminal_size().columns, READABLE_WIDTH) if terminal else 80,
         color=terminal and not os.environ.get("NO_COLOR") and os.environ.get("TERM") != "dumb",
+        verbose=verbose,
         ascii_only=not encoding.lower().replace("-", "").startswith("utf"),
     )
     return (text.rstrip("\n") + "\n").encode(encoding, "backslashreplace")
 
 
-def _write(stream: Any, result: ScoreResult, form: str) -> None:
+def _write(stream: Any, result: ScoreResult, form: str, verbose: bool) -> None:
     if stream is None:
         raise OSError(errno.EBADF, os.strerror(errno.EBADF))
     stream.flush()
-    stream.buffer.write(formatted(result, form, stream.isatty(), _encoding(stream)))
+    stream.buffer.write(formatted(result, form, stream.isatty(), _encoding(stream), verbose))
     stream.buffer.flush()
 
 

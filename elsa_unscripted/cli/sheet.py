@@ -53,7 +53,7 @@ class Sheet(NamedTuple):
 
     def row(self, label: str, *paragraphs: str) -> List[str]:
         """Wraps text to the right of a label."""
-        lines = [line for text in paragraphs for line in _wrap(text, self.body)]
+        lines = [line for text in paragraphs for line in wrap(text, self.body)]
         # Only the label has a mark before it: so a colour that begins on one line of the text goes on in the next.
         starts = [f"{DIM}{label:<{LABEL_WIDTH}}{PLAIN}"] + [" " * LABEL_WIDTH] * len(lines)
         return [start + line for start, line in zip(starts, lines)]
@@ -103,7 +103,8 @@ def chunks(text: str, limit: int) -> Iterator[str]:
     yield text[start:]
 
 
-def _wrap(text: str, limit: int) -> Iterator[str]:
+def wrap(text: str, limit: int) -> Iterator[str]:
+    """Wraps text at spaces into lines of at most `limit` cells; a word that is longer is continued on the next."""
     line = ""
     for word in text.split(" "):
         candidate = f"{line} {word}" if line else word

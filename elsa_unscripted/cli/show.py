@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 
 from ..exceptions import ConfigError
-from .result import load_result, print_result
+from .result import load_result, print_result, readable
 from .statuses import exit_status
 from .terminal import say
 
@@ -13,8 +13,9 @@ from .terminal import say
 def run(options: argparse.Namespace) -> int:
     """Carries out the subcommand; returns the exit status."""
     try:
-        result = load_result(options.result)
+        with readable(options.result) as path:
+            result = load_result(path)
     except ConfigError as error:
         say(f"error: {error}")
         return exit_status(error)
-    return print_result(result, "summary")
+    return print_result(result, "summary", verbose=options.verbose)

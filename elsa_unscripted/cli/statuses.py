@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+import re
+from typing import TYPE_CHECKING, Match
 
 if TYPE_CHECKING:
     from ..exceptions import ElsaError
@@ -43,9 +44,47 @@ def exit_status(error: BaseException) -> int:
     raise error
 
 
-def explain(error: ElsaError) -> str:
-    """Returns what an error says, and how much may be billed. The text may hold text of the server."""
+# What messages call an option of `Client` → the option of `elsa-unscripted`.
+_OPTIONS = {
+    "api_plan": "--plan",
+    "ca_bundle": "--ca-bundle",
+    "connect_timeout": "--connect-timeout",
+    "extra": "--set",
+    "max_audio_seconds": "--max-audio-seconds",
+    "max_workers": "--jobs",
+    "proxy": "--proxy",
+    "retry_failed": "--retry-failed",
+    "sample_rate": "--sample-rate",
+    "speed": "--speed",
+    "timeout": "--timeout",
+    "token": "--token-file FILE",
+    "url": "--url",
+}
+# Where a message names an option: at its beginning, behind a verb that says what to do with it, or by a name that is no
+# word. The server's text may hold the other names as words.
+_NAMED = re.compile(
+    r"^(?P<first>url|extra|speed|timeout|proxy)\b(?= (?:must|is|can't|holds))"
+    r"|(?P<verb>\b(?:raise|lower|set|check|pass|give|in) )(?:the )?(?P<word>url|timeout|token|proxy|speed)\b(?:=…)?"
+    r"|\b(?P<name>api_plan|ca_bundle|connect_timeout|max_audio_seconds|max_workers|retry_failed|sample_rate)\b"
+)
+
+
+def explain(error: ElsaError, *, own_options: bool = True) -> str:
+    """Returns what an error says, and how much may be billed. The text may hold text of the server.
+
+    Args:
+        error: The error.
+        own_options: Whether to name options as `elsa-unscripted` has them; the drop-in has others.
+    """
+    text = _NAMED.sub(_option, str(error)) if own_options else str(error)
     if not error.possibly_billed:
-        return str(error)
+        return text
     stream = f"; stream {error.stream_id}" if error.stream_id else ""
-    return f"{error} [{error.audio_seconds_sent:.1f} s were sent and may be billed{stream}]"
+    return f"{text} [{error.audio_seconds_sent:.1f} s were sent and may be billed{stream}]"
+
+
+def _option(found: Match[str]) -> str:
+    word = found["first"] or found["word"] or found["name"]
+    if found["word"] == "token" and "=…" not in found[0]:
+        return found[0]  # the token itself, not the option
+    return (found["verb"] or "") + _OPTIONS[word]

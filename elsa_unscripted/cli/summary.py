@@ -11,6 +11,7 @@ from typing import Dict, Iterator, List, Optional, Sequence, Tuple
 from ..results import facts
 from ..results.assessment import Assessment, Speaker, Word
 from ..results.facts import Measure, Rating
+from ..results.problems import NOT_INCLUDED, TOO_SHORT, problem_of
 from ..results.result import ScoreResult
 from ..results.text import find_words, number, percent
 from .sheet import (
@@ -27,7 +28,9 @@ from .sheet import (
     cells,
     chunks,
     pad,
+    wrap,
 )
+from .terminal import PROGRAM
 
 __all__ = ["summarize"]
 
@@ -42,7 +45,9 @@ SHORTER = {"stream opened": "stream", "end of stream": "audio sent"}  # names of
 Section = Sequence[str]
 
 
-def summarize(result: ScoreResult, *, width: int = 80, color: bool = False, ascii_only: bool = False) -> str:
+def summarize(
+    result: ScoreResult, *, width: int = 80, color: bool = False, ascii_only: bool = False, verbose: bool = False
+) -> str:
     """Renders a result as lines of text, without a line break at the end.
 
     Args:
@@ -50,13 +55,14 @@ def summarize(result: ScoreResult, *, width: int = 80, color: bool = False, asci
         width: Columns of the terminal; 40 at least.
         color: Whether to use ANSI colours. Nothing is told by colour alone.
         ascii_only: Whether to keep to ASCII, for a C locale; other characters become `\\xe9` and the like.
+        verbose: Whether to add the links, the stream and the timing.
     """
     sheet = Sheet(max(width, MIN_WIDTH), ascii_only)
-    text = "\n\n".join("\n".join(section) for section in _sections(sheet, result) if section)
+    text = "\n\n".join("\n".join(section) for section in _sections(sheet, result, verbose) if section)
     return sheet.finish(text, color=color)
 
 
-def _sections(sheet: Sheet, result: ScoreResult) -> Iterator[Section]:
+def _sections(sheet: Sheet, result: ScoreResult, verbose: bool) -> Iterator[Section]:
     assessment = result.assessment
     yield _sandbox(sheet, result)
     if assessment is None:
@@ -64,7 +70,21 @@ def _sections(sheet: Sheet, result: ScoreResult) -> Iterator[Section]:
     else:
         yield from _assessment(sheet, assessment, result)
     yield _quality(sheet, result, assessment)
-    yield _exchange(sheet, result)
+    if verbose:
+        yield _exchange(sheet, result)
+    yield sheet.row("Next", _next_step(result))
+
+
+def _next_step(result: ScoreResult) -> str:
+    """Returns what to do next, in a sentence or two."""
+    problem = problem_of(result)
+    if problem is None:
+        return f"For a page of a result, save it: {PROGRAM} score AUDIO --format saved -o FILE, then {PROGRAM} report FILE."
+    if problem is NOT_INCLUDED:
+        return "Score again with --plan premium, which has the assessment."
+    return (
+        "Record again, and speak for longer." if problem is TOO_SHORT else "Listen to the recording, then record again."
+    )
 
 
 def _assessment(sheet: Sheet, assessment: Assessment, result: ScoreResult) -> Iterator[Section]:
@@ -73,7 +93,7 @@ def _assessment(sheet: Sheet, assessment: Assessment, result: ScoreResult) -> It
         yield _nothing_scored(sheet, f"{facts.NO_SPEAKER} {facts.reason(result)}")
     for speaker in speakers:
         if len(speakers) > 1:
-            yield sheet.row("Speaker", f"{STRONG}{sheet.piece(speaker.speaker_id or 'unnamed', sheet.body)}{PLAIN}")
+            yield sheet.row("Speaker", f"{STRONG}{sheet.paragraph(speaker.speaker_id or 'unnamed')}{PLAIN}")
         yield from _scores(sheet, speaker, result)
         yield _measures(sheet, speaker, result.audio_seconds)
         yield _transcript(sheet, speaker, assessment.transcript if len(speakers) == 1 else None)
@@ -96,7 +116,7 @@ def _scores(sheet: Sheet, speaker: Speaker, result: ScoreResult) -> Iterator[Sec
     if not speaker.scores.any_scored:
         yield _nothing_scored(sheet, reason if facts.is_short(speaker, result) else f"{facts.NO_SCORE} {reason}")
         return
-    parts = (_percent(overall.value), sheet.piece(overall.level, 6), sheet.piece(overall.word, sheet.body - 18))
+    parts = (_percent(overall.value), sheet.piece(overall.level, 6), sheet.piece(overall.word, sheet.body))
     yield sheet.row("Overall", STRONG + "  ".join(filter(None, parts)) + PLAIN)
     level_width = max(cells(sheet.piece(skill.level, 6)) for skill in skills)
     bars = [line for skill in skills for line in sheet.row(skill.name, _bar(sheet, skill, level_width))]
@@ -120,7 +140,9 @@ def _bar(sheet: Sheet, skill: Rating, level_width: int) -> str:
     full = round(min(max(skill.value, 0.0), 100.0) / 100 * size)
     level = pad(sheet.piece(skill.level, 6), level_width)
     row = f"{COLORS[skill.band]}{'█' * full}{DIM}{'░' * (size - full)}{PLAIN} {_percent(skill.value):>8}  {level}"
-    return f"{row}  {sheet.piece(skill.word, sheet.body - cells(row) - 2)}".rstrip(" ")
+    word = sheet.piece(skill.word, sheet.body)
+    # On a narrow terminal there may be no room for the server's word, which is never cut.
+    return f"{row}  {word}".rstrip(" ") if cells(row) + 2 + cells(word) <= sheet.body else row.rstrip(" ")
 
 
 def _measures(sheet: Sheet, speaker: Speaker, audio_seconds: float) -> Section:
@@ -183,9 +205,13 @@ def _sound_errors(sheet: Sheet, speaker: Speaker) -> Section:
     sound_width, type_width, times_width = (max(cells(row[column]) for row in rows) for column in range(3))
     lines = []
     for sound, kind, times, examples in rows:
-        start = f"{pad(sound, sound_width)}  {pad(kind, type_width)}  {times:>{times_width}}"
-        shown = sheet.piece(examples, sheet.body - cells(start) - 2)
-        lines.append(f"{start}  {DIM}{shown}{PLAIN}" if shown else start.rstrip(" "))
+        start = f"{pad(sound, sound_width)}  {pad(kind, type_width)}  {times:>{times_width}}".rstrip(" ")
+        room = sheet.body - cells(start) - 2
+        shown = sheet.paragraph(examples)
+        if shown and cells(shown) <= room:
+            lines.append(f"{start}  {DIM}{shown}{PLAIN}")
+        else:  # below, with an indent
+            lines += [start, *(f"  {DIM}{each}{PLAIN}" for each in wrap(shown, sheet.body - 2) if each)]
     if len(found) > len(rows):
         lines.append(f"{DIM}and {len(found) - len(rows)} more{PLAIN}")
     return sheet.row("Sound errors", *lines)
@@ -209,7 +235,7 @@ def _exchange(sheet: Sheet, result: ScoreResult) -> Section:
         if link:
             lines += _link(sheet, label, link)
     if result.stream_id:
-        lines += sheet.row("Stream", sheet.piece(result.stream_id, sheet.body))
+        lines += sheet.row("Stream", sheet.paragraph(result.stream_id))
     moments = [(SHORTER.get(name, name), seconds) for name, seconds in facts.moments(result)]
     timings = ", ".join(f"{name} {seconds:.2f}{TIE}s" for name, seconds in moments)
     return lines + (sheet.row("Timing", timings) if timings else [])

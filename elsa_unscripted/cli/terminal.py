@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import shutil
 import sys
 from typing import TYPE_CHECKING, Any, NoReturn, TextIO
 
@@ -27,6 +28,30 @@ def say(text: str, lead: str = f"{PROGRAM}: ") -> None:
     # Nobody may be there to read it: that must not change the exit status.
     with contextlib.suppress(OSError):
         print(line, file=sys.stderr, flush=True)
+
+
+def say_wrapped(line: str) -> None:
+    """Prints a line for people, to stderr, wrapped at the width of the terminal, if it is one; no word is cut."""
+    if sys.stderr is None or not sys.stderr.isatty():
+        say(line, lead="")
+        return
+    import textwrap
+
+    width = max(shutil.get_terminal_size().columns, 20)
+    indent = " " * (len(line) - len(line.lstrip(" ")) + 2)
+    for part in textwrap.wrap(
+        line, width, subsequent_indent=indent, break_long_words=False, break_on_hyphens=False, drop_whitespace=True
+    ):
+        say(part, lead="")
+
+
+def command(*words: str) -> str:
+    """Returns a command of this program as it is typed, for people to copy."""
+    import shlex
+    import subprocess
+
+    every = [PROGRAM, *words]
+    return subprocess.list2cmdline(every) if os.name == "nt" else shlex.join(every)
 
 
 def make_bar(**options: Any) -> tqdm[NoReturn]:

@@ -11,8 +11,9 @@ import queue
 import ssl
 import time
 from typing import Callable, Iterator, Optional
+from urllib.parse import urlsplit
 
-from ..config import Config
+from ..config import DEFAULT_URL, Config
 from ..deadline import Deadline
 from ..exceptions import ConfigError, ConnectError
 from ..log import logger
@@ -166,6 +167,7 @@ class Connector:
                 return event
             wait = wait_before_retry(event.error, attempt)
             if wait is None or wait >= self._deadline.remaining() or attempt >= self._config.connect_retries:
+                _name_url(event.error, str(self._config.url))
                 return event
             logger.info("%s; trying again in %.1f s", event.error, wait)
             with contextlib.suppress(queue.Empty):
@@ -208,3 +210,14 @@ class Connector:
         except queue.Empty:
             message = f"timed out connecting, after {self._config.connect_timeout:g} s"
             return Closed(error=ConnectError(f"{message}; check the network, or raise connect_timeout"))
+
+
+def _name_url(error: ConnectError, url: str) -> None:
+    """Adds the URL to an error that means that it may be wrong; without its query, which may hold a secret."""
+    if error.status_code not in (400, 404):
+        return
+    parts = urlsplit(url)
+    asked = f"{parts.scheme}://{parts.netloc}{parts.path}"
+    usual = urlsplit(DEFAULT_URL).path
+    hint = "" if parts.path.strip("/") else f"; did you mean {asked.rstrip('/')}{usual}?"
+    error.args = (f"{error} ({asked}{hint})",)

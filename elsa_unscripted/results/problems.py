@@ -13,7 +13,17 @@ from .assessment import Speaker
 from .facts import ENOUGH_SPEECH
 from .result import ScoreResult
 
-__all__ = ["BROKEN", "NOT_BEGUN", "NOT_HANDED_IN", "PROBLEMS", "RECORD_AGAIN", "TOO_SHORT", "Problem", "counted", "problem_of"]
+__all__ = [
+    "BROKEN",
+    "NOT_BEGUN",
+    "NOT_HANDED_IN",
+    "PROBLEMS",
+    "RECORD_AGAIN",
+    "TOO_SHORT",
+    "Problem",
+    "counted",
+    "problem_of",
+]
 
 
 class Problem(NamedTuple):

@@ -1,0 +1,59 @@
+"""What somebody may have meant: a name that is nearly right, a path that wasn't quoted, a pattern. For all commands."""
+
+from __future__ import annotations
+
+import os
+from typing import Iterable, Optional, Sequence
+
+PATTERN = "*?["
+CLOSE = 0.6  # how alike two words must be, from 0 to 1
+LOOKED_AT = 10_000  # names of a folder
+
+
+def did_you_mean(word: str, known: Iterable[str]) -> str:
+    """Returns `; did you mean …?` with the known word that is most like the given one; `""` if none is."""
+    import difflib  # late: most commands need no hint
+
+    lower = {each.lower(): each for each in known}
+    found = difflib.get_close_matches(word.lower(), lower, 1, CLOSE)
+    return f"; did you mean {lower[found[0]]}?" if found else ""
+
+
+def unquoted(words: Sequence[str]) -> Optional[str]:
+    """Returns the path with spaces that a shell has cut into some of these words; `None` if there is none."""
+    for start, word in enumerate(words):
+        if os.path.lexists(word):
+            continue
+        for end in range(start + 2, len(words) + 1):
+            path = " ".join(words[start:end])
+            if os.path.lexists(path):
+                return path
+    return None
+
+
+def quote(path: str) -> str:
+    """Returns the advice to quote a path that a shell has cut."""
+    return f"quote it: '{path}' exists"
+
+
+def is_pattern(path: str) -> bool:
+    """Returns whether a path is a pattern that no shell has expanded."""
+    return any(mark in path for mark in PATTERN) and not os.path.lexists(path)
+
+
+def batch_of(pattern: str) -> str:
+    """Returns the options of `batch` that mean the same as a pattern that no shell has expanded."""
+    folder, name = os.path.split(pattern)
+    return f"elsa-unscripted batch {folder or '.'} --glob '{name}'"
+
+
+def near(path: str) -> str:
+    """Returns `; did you mean …?` with the file of the same folder whose name is most like a missing one's."""
+    folder, name = os.path.split(path)
+    try:
+        with os.scandir(folder or ".") as entries:
+            names = [entry.name for entry, _ in zip(entries, range(LOOKED_AT))]
+    except (OSError, ValueError):
+        return ""
+    hint = did_you_mean(name, names)
+    return hint.replace("did you mean ", f"did you mean {os.path.join(folder, '')}") if hint and folder else hint
