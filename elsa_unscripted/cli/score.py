@@ -4,22 +4,24 @@ from __future__ import annotations
 
 import argparse
 import contextlib
+import os
 import sys
 import traceback
 from typing import Any, BinaryIO, Iterator, Optional, Tuple
 
-from ..exceptions import ConfigError, ElsaError
+from ..exceptions import AudioError, ConfigError, ElsaError
 from ..exchange.client import Client
 from ..exchange.conversation import OnProgress, OnStatus
 from ..files import replacing
+from ..results.problems import problem_of
 from ..results.result import ScoreResult
 from ..results.text import printable
-from . import logs
+from . import hints, logs
 from .options import exchange, stdin, token
 from .output import check_output
 from .result import formatted, print_result
-from .statuses import USAGE, exit_status, explain
-from .terminal import make_bar, say
+from .statuses import REJECTED, USAGE, exit_status, explain
+from .terminal import command, make_bar, say
 
 STATUS_WIDTH = 30  # columns beside the bar; tqdm cuts off what the terminal has no room for
 BAR = f"{{n:5.1f}} of {{total:.1f}} s |{{bar:24}}| {{percentage:3.0f}} %  {{desc:.{STATUS_WIDTH}}}"
@@ -31,6 +33,7 @@ def run(options: argparse.Namespace) -> int:
         try:
             if options.output not in (None, "-"):
                 check_output(options.output, options.audio, options.token_file, options.ca_bundle)
+            _check_path(options.audio)
             source = _stdin_audio() if options.audio == "-" else options.audio
             on_stdin = "the audio" if options.audio == "-" else None
             client = Client(token(options, on_stdin=on_stdin), **exchange(options))
@@ -45,7 +48,34 @@ def run(options: argparse.Namespace) -> int:
     if not options.quiet and (options.format != "summary" or options.output is not None):
         for warning in result.warnings:
             say(f"warning: {warning}")
-    return _deliver(result, options)
+    status = _deliver(result, options)
+    if options.require_score and problem_of(result) is not None:
+        say("error: there is no score, and --require-score was given")
+        return status or REJECTED
+    if status == 0 and options.output not in (None, "-") and options.format != "summary" and not options.quiet:
+        _tell_next(options)
+    return status
+
+
+def _tell_next(options: argparse.Namespace) -> None:
+    """Says on a terminal what can be done with a result that is in a file now."""
+    if sys.stderr is not None and sys.stderr.isatty():
+        audio = [] if options.audio == "-" else ["--audio", options.audio]
+        say(f"next: {command('report', options.output, *audio, '--open')}")
+
+
+def _check_path(path: str) -> None:
+    """Tells what was meant by a folder, a pattern, and a name that is nearly right."""
+    if path == "-":
+        return
+    if os.path.isdir(path):
+        raise AudioError(f"{path!r} is a directory; for all recordings in it: {command('batch', path)}")
+    if not os.path.lexists(path):
+        if hints.is_pattern(path):
+            raise AudioError(f"no such file: {path!r}; if it is a pattern: {hints.batch_of(path)}", missing=True)
+        near = hints.near(path)
+        if near:
+            raise AudioError(f"no such file: {path!r}{near}", missing=True)
 
 
 def _stdin_audio() -> BinaryIO:
@@ -61,13 +91,13 @@ def _stdin_audio() -> BinaryIO:
 def _deliver(result: ScoreResult, options: argparse.Namespace) -> int:
     """Writes the result where it was asked for; if that fails, to standard output, because it was paid for."""
     if options.output in (None, "-"):
-        return print_result(result, options.format)
+        return print_result(result, options.format, verbose=options.verbose)
     try:
         with replacing(options.output) as file:
-            file.write(formatted(result, options.format, False, "utf-8"))
+            file.write(formatted(result, options.format, False, "utf-8", options.verbose))
     except OSError as error:
         say(f"error: can't write {options.output!r} ({error.strerror}); the result goes to standard output")
-        print_result(result, options.format)
+        print_result(result, options.format, verbose=options.verbose)
         return USAGE
     return 0
 

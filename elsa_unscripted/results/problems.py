@@ -17,6 +17,7 @@ __all__ = [
     "BROKEN",
     "NOT_BEGUN",
     "NOT_HANDED_IN",
+    "NOT_INCLUDED",
     "PROBLEMS",
     "RECORD_AGAIN",
     "TOO_SHORT",
