@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import dataclasses
 import unicodedata
 from typing import Any, Dict, Optional
 
@@ -93,10 +94,15 @@ Sound errors   θ → t  substitution  12 x  think, three
 
 Quality        recording good, assessment ok
                ! the file ends early
-
+"""
+PAGE_TEXT = """
+Next           A page: elsa-unscripted report FILE, of a result that was saved
+               with score --format saved -o FILE."""
+VERBOSE_TEXT = """
 Result link    https://elsa.example/r/1
 Stream         3f9c2d
-Timing         connected 0.12 s, verdict 27.90 s"""
+Timing         connected 0.12 s, verdict 27.90 s
+"""
 NULL_TEXT = """\
 Overall        not scored
                There was not enough speech. The metrics need more than about
@@ -106,13 +112,15 @@ Overall        not scored
 Length         4 s of audio
 
 Quality        ! partial assessment: too_short (more than about 20 s of speech
-               needed)"""
+               needed)
+
+Next           Record again, and speak for longer."""
 ABSENT_TEXT = """\
 Assessment     none
                The server sent no assessment. The documented one comes with the
                premium plan, and with return_json on.
 
-Result link    https://elsa.example/r/1"""
+Next           Score again with --plan premium, which has the assessment."""
 
 
 def full(**assessment: Any) -> ScoreResult:
@@ -159,7 +167,7 @@ def only_speaker(**fields: Any) -> ScoreResult:
 
 def test_full_result() -> None:
     """A full result shows the overall score first, then skills, equivalents, transcript, errors, quality, timings."""
-    assert summarize(full()) == FULL_TEXT
+    assert summarize(full()) == FULL_TEXT + PAGE_TEXT
 
 
 @pytest.mark.parametrize("speaker", [{}, {"metrics": None}, {"metrics": {"general_scores": {"elsa": {}}}}])
@@ -296,7 +304,7 @@ def test_color_adds_only_escape_sequences() -> None:
     assert "\x1b[31m[think]\x1b[0m" in colored
     for code in (0, 1, 2, 31, 32, 33):
         colored = colored.replace(f"\x1b[{code}m", "")
-    assert colored == FULL_TEXT
+    assert colored == FULL_TEXT + PAGE_TEXT
 
 
 def test_a_word_is_told_once() -> None:
@@ -332,8 +340,28 @@ def test_long_lists_are_cut_short() -> None:
 def test_long_link_is_whole() -> None:
     """A link longer than a line is there to the last character, without an indent."""
     link = "https://elsa.example/" + "x" * 200
-    lines = summarize(ScoreResult({"result_link": link})).split("\n")
-    assert "".join(lines[-3:]) == link
+    lines = summarize(ScoreResult({"result_link": link}), verbose=True).split("\n")
+    assert "".join(lines[-5:-2]) == link
+
+
+def test_links_stream_and_timing_are_for_who_asks() -> None:
+    """With `verbose` they stand before the last line; without it, no one of them is there."""
+    assert summarize(full(), verbose=True) == FULL_TEXT + VERBOSE_TEXT + PAGE_TEXT
+    assert "3f9c2d" not in summarize(full())
+
+
+def test_nothing_is_cut_on_a_narrow_terminal() -> None:
+    """On 40 columns an id, an example and a link are wrapped, never cut; no line is wider."""
+    speaker = copy.deepcopy(FULL["assessment"]["speakers"][0])
+    error = speaker["feedbacks"]["pronunciation"]["top_errors"][1]["errors"][0]
+    error["examples"] = [{"text": word} for word in ("thoroughly", "unthinkable", "northernmost", "thousandth")]
+    result = dataclasses.replace(full(speakers=[speaker, speaker]), stream_id="3cbdec35-4a99-4a1f-8d0e-0f6a7e0c5b1d")
+    text = summarize(result, width=40, verbose=True)
+    assert max(map(len, text.splitlines())) <= 40
+    assert "…" not in text
+    for whole in ("thoroughly", "unthinkable", "northernmost", "thousandth", "substitution"):
+        assert whole in text
+    assert "3cbdec35-4a99-4a1f-8d0e-0f6a7e0c5b1d" in "".join(line.strip() for line in text.splitlines())
 
 
 @pytest.mark.parametrize(

@@ -65,7 +65,8 @@ _OPTIONS = {
 _NAMED = re.compile(
     r"^(?P<first>url|extra|speed|timeout|proxy)\b(?= (?:must|is|can't|holds))"
     r"|(?P<verb>\b(?:raise|lower|set|check|pass|give|in) )(?:the )?(?P<word>url|timeout|token|proxy|speed)\b(?:=…)?"
-    r"|\b(?P<name>api_plan|ca_bundle|connect_timeout|max_audio_seconds|max_workers|retry_failed|sample_rate)\b"
+    r"|(?<!hold )(?<!or )\b"
+    r"(?P<name>api_plan|ca_bundle|connect_timeout|max_audio_seconds|max_workers|retry_failed|sample_rate)\b"
 )
 
 

@@ -79,12 +79,10 @@ def _next_step(result: ScoreResult) -> str:
     """Returns what to do next, in a sentence or two."""
     problem = problem_of(result)
     if problem is None:
-        return f"For a page of a result, save it: {PROGRAM} score AUDIO --format saved -o FILE, then {PROGRAM} report FILE."
+        return f"A page: {PROGRAM} report FILE, of a result that was saved with score --format saved -o FILE."
     if problem is NOT_INCLUDED:
         return "Score again with --plan premium, which has the assessment."
-    return (
-        "Record again, and speak for longer." if problem is TOO_SHORT else "Listen to the recording, then record again."
-    )
+    return f"Record again, {'and speak for longer' if problem is TOO_SHORT else 'after listening to this one'}."
 
 
 def _assessment(sheet: Sheet, assessment: Assessment, result: ScoreResult) -> Iterator[Section]:
