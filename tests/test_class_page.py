@@ -102,6 +102,77 @@ def test_two_may_have_handed_in_one_file(tmp_path: Path) -> None:
     assert ["scores" in each for each in found] == [True, True, False, False]
 
 
+def test_a_renamed_recording_is_one(tmp_path: Path) -> None:
+    """A recording that was renamed between two runs is shown once, under its newest name, whatever became of it."""
+    lines = [scored("Ana", 81.0), failed("Ben", "BadQualityError"), scored("Cem", None)]
+    for index, name in enumerate(("Ana", "Ben", "Cem")):
+        for number in (1, 2):
+            before = f"recordings/7b/{name}{number - 1 or ''}.wav"
+            path = f"recordings/7b/{name}{number}.wav"
+            lines.append({**lines[index], "path": path, "renamed_from": before, "attempts": 0})
+    assert [each["name"] for each in data(made(tmp_path, lines))["recordings"]] == ["Ana2", "Ben2", "Cem2"]
+
+
+def test_twins_name_each_other(tmp_path: Path) -> None:
+    """Recordings of the same content are rows of their own, and each says which other one it is."""
+    ana = scored("Ana", None)
+    ben = {**ana, "path": "recordings/7b/Ben.wav", "same_as": ana["path"], "attempts": 0}
+    page = made(tmp_path, [ana, ben, scored("Cem", 50.0)])
+    assert [each.get("twin") for each in data(page)["recordings"]] == ["Ben", "Ana", None]
+    assert "same recording as <bdi>Ben</bdi>" in page.read_text(encoding="utf-8")
+
+
+def missing(name: str, **fields: Any) -> dict[str, Any]:
+    """The line of a path that isn't there."""
+    return {**failed(name, "AudioError", "no such file", missing=True), "sha256": None, **fields}
+
+
+def test_a_lists_names_and_groups_are_shown(tmp_path: Path) -> None:
+    """The journal's columns name rows and groups; who has handed in nothing is the first thing to do."""
+    lines = [scored("1", 81.0, columns={"Name": "Zoë", "class": "7b"}), failed("2", "BadQualityError")]
+    lines[1]["columns"] = {"Name": "Ana", "class": "7a"}
+    lines.append(missing("3", columns={"Name": "Max", "class": "7a"}))
+    page = made(tmp_path, lines)
+    found = data(page)["recordings"]
+    assert [each["name"] for each in found] == ["Ana", "Max", "Zoë"]
+    assert found[2]["columns"] == [["Name", "Zoë"], ["class", "7b"]]
+    text = page.read_text(encoding="utf-8")
+    assert re.findall(r'class="listed"><bdi>(\w+)', text) == ["7a", "7a", "7b"]
+    assert text.index("What to do next") < text.index("<h3>Not handed in ") < text.index("<h3>Bad recording quality ")
+    assert "1 with a score, 1 not handed in, 1 of bad quality" in text
+
+
+def test_a_list_may_come_later(tmp_path: Path) -> None:
+    """With a list, the page of a journal made without it has its names, and those that the journal doesn't know."""
+    lines = [scored("1", 81.0), scored("2", 50.0), scored("other", 60.0)]
+    journal = write(tmp_path / "scores.jsonl", lines)
+    listed = [("7b/1.wav", {"name": "Zoë"}), ("recordings/7b/2.wav", {"name": "Ana"}), ("3.wav", {"name": "Max"})]
+    page = tmp_path / "class.html"
+    page.write_text(class_page(journal, listed=[*listed, ("", {"name": "Bo"})]), encoding="utf-8")
+    found = {each["name"]: each for each in data(page)["recordings"]}
+    assert sorted(found) == ["Ana", "Bo", "Max", "Zoë", "recordings/7b/other.wav"]
+    assert {name for name, each in found.items() if "problem" in each} == {"Bo", "Max"}
+    assert "3 with a score, 2 not handed in" in page.read_text(encoding="utf-8")
+
+
+def test_who_is_missing_at_last_keeps_the_score(tmp_path: Path) -> None:
+    """A path that isn't there any more, or was handed in since, is no row of its own."""
+    late = [missing("Ben"), scored("Ben", 50.0)]
+    found = data(made(tmp_path, [scored("Ana", 81.0), *late, missing("Ana"), missing("Cem"), missing("Cem")]))
+    assert [(each["name"], "problem" in each) for each in found["recordings"]] == [
+        ("Ana", False),
+        ("Ben", False),
+        ("Cem", True),
+    ]
+
+
+def test_two_may_have_made_one_recording(tmp_path: Path) -> None:
+    """Where a list gives one path to two people, each has a row."""
+    ana = scored("pair", 81.0, columns={"name": "Ana"})
+    ben = {**ana, "columns": {"name": "Ben"}, "same_as": ana["path"], "attempts": 0}
+    assert [each["name"] for each in data(made(tmp_path, [ana, ben]))["recordings"]] == ["Ana", "Ben"]
+
+
 @pytest.mark.parametrize(
     ("entry", "problem", "again"),
     [
@@ -114,6 +185,11 @@ def test_two_may_have_handed_in_one_file(tmp_path: Path) -> None:
         (failed("A", "AudioError", "the file is empty"), "Not readable as audio", True),
         (failed("A", "StreamClosedError"), "Not scored yet", False),
         (failed("A", "OfALaterVersionError"), "Not scored yet", False),
+        (failed("A", "AudioError", missing=True), "Not handed in", False),
+        (failed("A", "ConnectError", status_code=503), "Not scored yet", False),
+        (failed("A", "ConnectError", status_code=404), "Refused by the server", False),
+        (failed("A", "BudgetError"), "Not begun yet", False),
+        (failed("A", "RateLimitedError"), "Not begun yet", False),
     ],
 )
 def test_who_needs_a_new_recording_and_why(tmp_path: Path, entry: dict[str, Any], problem: str, again: bool) -> None:

@@ -115,16 +115,16 @@ class Tally:
             if not found:
                 continue
             found.sort(key=lambda pair: (PROBLEMS.index(pair[1].problem), -pair[0]))
-            lines.append(f"{action}:")
+            lines.append(f"  {action}:")
             for number, reason in found[:SHOWN_REASONS]:
-                names = self._names[reason]
+                names = sorted(self._names[reason])
                 more = [f"and {number - len(names)} more"] if number > len(names) else []
                 detail = f" ({reason.detail})" if reason.detail else ""
-                lines.append(f"  {number} {reason.problem.counts_as}{detail}: {', '.join([*names, *more])}")
+                lines.append(f"    {number} {reason.problem.counts_as}{detail}: {', '.join([*names, *more])}")
             rest = sum(number for number, _ in found[SHOWN_REASONS:])
             if rest:
-                lines.append(f"  {rest} for other reasons; the journal has them all")
-        return lines
+                lines.append(f"    {rest} for other reasons; the journal has them all")
+        return ["What to do next:", *lines] if lines else []
 
 
 def _recordings(number: int) -> str:

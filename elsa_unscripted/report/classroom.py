@@ -80,7 +80,7 @@ def class_page(
             for index, (name, row) in enumerate(named)
         ],
         columns=listed_columns,
-        counts=counted(Counter(row.problem for row in rows)),
+        summary=counted(Counter(row.problem for row in rows)),
         groups=list(_groups(names, rows)),
         to_record=sum(row.problem in RECORD_AGAIN for row in rows),
         shown_names=SHOWN_NAMES,

@@ -167,11 +167,14 @@ def _join(found: Sequence[_Found], listed: Sequence[Listed]) -> Sequence[Row]:
         by_file.setdefault(os.path.basename(each.path), []).append(each)
     taken: Set[int] = set()
     for path, columns in listed:
-        # The journal may have been made in another folder: then the file's name must do, if there is only one.
-        named = by_file.get(os.path.basename(path), []) if path else []
-        places = by_path.get(os.path.abspath(path), []) if path else []
-        places = places or (named if len({each.path for each in named}) == 1 else [])
-        mine = [each for each in places if each.name == name_in(columns)] or places
+        name = name_in(columns)
+        if path:
+            # The journal may have been made in another folder: then the file's name must do, if there is only one.
+            named = by_file.get(os.path.basename(path), [])
+            places = by_path.get(os.path.abspath(path)) or (named if len({each.path for each in named}) == 1 else [])
+            mine = [each for each in places if each.name == name] or places
+        else:
+            mine = [each for each in found if not each.path and each.name == name]
         taken.update(map(id, mine))
         rows += [_with_columns(each.row, columns) for each in mine]
         if not mine:
