@@ -127,20 +127,19 @@ def test_a_folder_is_scored(sandbox: Sandbox, folder: Path) -> None:
     assert (status, out) == (0, b"")
     assert results(folder) == every(folder)
     assert sandbox.handshakes == RECORDINGS
-    assert f"{RECORDINGS} recordings in 0:0" in err
-    assert f"{RECORDINGS} scored, 0 not" in err
-    assert "The results are in" in last_line(Finished(status, out, err))
+    assert re.search(rf"^{RECORDINGS} recordings in 0:0\d: 0 with a score, {RECORDINGS} too short$", err, re.MULTILINE)
+    assert "The results are in" in err
 
 
 def test_the_summary_counts(sandbox: Sandbox, folder: Path) -> None:
-    """At the end stand outcomes by reason, the five slowest, and an estimate of the bill that is called one."""
+    """At the end stand counts by cause, the five slowest, what to do next, and an estimate of the bill."""
     (folder / "empty.wav").touch()
     (folder / "text.wav").write_text("no audio at all")
     status, _, err = batch(sandbox, folder)
     assert status == 3
     assert f"{RECORDINGS + 2} recordings in 0:0" in err
-    assert f"{RECORDINGS} scored, 2 not" in err
-    assert re.search(r"^       2  AudioError$", err, re.MULTILINE)
+    assert f"0 with a score, {RECORDINGS} too short, 2 unreadable" in err
+    assert re.search(r"^    1 unreadable \(holds no audio: it is empty; .*\): .*empty\.wav$", err, re.MULTILINE)
     assert len(re.findall(r"^ +\d+\.\d s  .*\.wav$", err, re.MULTILINE)) == 5
     assert f"Estimate of the bill: {RECORDINGS} started units of 15 s" in err
 
@@ -171,7 +170,7 @@ def test_reasons_are_the_servers(folder: Path) -> None:
     with Sandbox(f"failed={EVIL}") as sandbox:
         status, _, err = batch(sandbox, folder)
     assert status == 3
-    assert re.search(rf"^       {RECORDINGS}  ScoringFailedError: \\x1b\[2J", err, re.MULTILINE)
+    assert re.search(rf"^    {RECORDINGS} turned down \(\\x1b\[2J", err, re.MULTILINE)
     assert all(char.isprintable() or char == "\n" for char in err)
     assert "\nelsa-unscripted: all is well" not in err
 
@@ -182,22 +181,36 @@ def test_it_goes_on_from_the_journal(sandbox: Sandbox, folder: Path) -> None:
     (folder / "new.wav").write_bytes(recording(RECORDINGS))
     status, _, err = batch(sandbox, folder)
     assert (status, sandbox.handshakes) == (0, RECORDINGS + 1)
-    assert f"{RECORDINGS + 1} scored, {RECORDINGS} of them earlier, 0 not" in err
+    assert f"{RECORDINGS + 1} too short\n{RECORDINGS} from an earlier run\n" in err
+    assert "1 started unit of 15 s" in err
     assert results(folder) == every(folder)
 
 
 def test_failed_ones_wait_for_the_word(folder: Path) -> None:
     """What failed is told and counted again, but sent again only with `--retry-failed`, as the last line says."""
-    with Sandbox("failed=too loud") as sandbox:
+    with Sandbox("close=1011") as sandbox:
         outcome = batch(sandbox, folder)
         again = batch(sandbox, folder)
         assert (outcome.status, again.status, sandbox.handshakes) == (3, 3, RECORDINGS)
-    assert f"{RECORDINGS}  ScoringFailedError: too loud (in the journal" in again.err
+    assert f"{RECORDINGS} not scored yet (closed with 1011): " in again.err
     words = going_on(again)
     assert words[-1] == "--retry-failed"
     with Sandbox(port=int(re.findall(r":(\d+)/", " ".join(words))[0])) as sandbox:
         assert run(*words, ELSA_API_TOKEN=TOKEN).status == 0
     assert results(folder) == every(folder)
+
+
+def test_nobody_is_told_to_pay_twice(folder: Path) -> None:
+    """A bad recording is to be made again: `--retry-failed` doesn't send it as it is, `--retry-failed=all` does."""
+    with Sandbox("failed=too loud") as sandbox:
+        outcome = batch(sandbox, folder)
+        assert "--retry-failed" not in outcome.err
+        assert going_on(outcome)[:3] == going_on(batch(sandbox, folder, "--retry-failed"))[:3]
+        assert sandbox.handshakes == RECORDINGS
+        paid = batch(sandbox, folder, "--retry-failed=all")
+        assert sandbox.handshakes == 2 * RECORDINGS
+    assert "--retry-failed" not in last_line(paid)
+    assert "Record again:\n    6 turned down (too loud): " in paid.err
 
 
 def test_the_config_is_as_the_options_say(sandbox: Sandbox, folder: Path) -> None:
@@ -236,7 +249,7 @@ def test_a_budget_is_kept(sandbox: Sandbox, folder: Path) -> None:
     """`--max-audio-seconds` starts no recording beyond it: they are counted, not listed, and the status says so."""
     outcome = batch(sandbox, folder, "--max-audio-seconds", str(SECONDS * 2.5))
     assert (outcome.status, sandbox.handshakes) == (3, 2)
-    assert f"{RECORDINGS - 2}  BudgetError" in outcome.err
+    assert f"{RECORDINGS - 2} not begun yet" in outcome.err
     assert "error:" not in outcome.err
     assert run(*going_on(outcome), ELSA_API_TOKEN=TOKEN).status == 3
     assert len(results(folder)) == 4
@@ -281,12 +294,31 @@ def test_a_table_has_the_failed_ones_too(sandbox: Sandbox, folder: Path) -> None
 
 
 def test_a_list_in_another_encoding_is_told(sandbox: Sandbox, folder: Path) -> None:
-    """A spreadsheet's table that isn't UTF-8 is scored, and a warning tells once why its names are wrong."""
-    rows = ["path,pupil", *(f"{path},Zoë" for path in sorted(folder.iterdir()))]
+    """A spreadsheet's table that isn't UTF-8 is refused before anything is sent; the right one has Excel's name."""
+    rows = ["path,pupil", *(f"{path},Zoe" for path in sorted(folder.iterdir())), "last.wav,Zoë"]
     (folder.parent / "list.csv").write_text("\n".join(rows), encoding="cp1252")
     status, _, err = batch(sandbox, folder, "--from-file", str(folder.parent / "list.csv"))
-    assert (status, results(folder)) == (0, every(folder))
-    assert err.count("save it as UTF-8") == 1
+    assert (status, err.count("\n"), sandbox.handshakes) == (2, 1, 0)
+    assert "CSV UTF-8" in err
+
+
+def test_a_list_makes_a_page(sandbox: Sandbox, folder: Path) -> None:
+    """`--report` writes the page at the end, with the list's names; who has handed in nothing is told by name."""
+    (folder / "5.wav").write_bytes((folder / "0.wav").read_bytes())
+    rows = ["Name;Path;Class", *(f"Pupil {n};{folder / str(n)}.wav;7b" for n in range(RECORDINGS + 2)), "Max;;7a"]
+    (folder.parent / "list.csv").write_text("\n".join(rows), encoding="utf-8-sig")
+    page = folder.parent / "class.html"
+    outcome = batch(sandbox, folder, "--from-file", str(folder.parent / "list.csv"), "--report", str(page))
+    assert (outcome.status, sandbox.handshakes) == (3, RECORDINGS - 1)
+    assert f"0 with a score, 3 not handed in, {RECORDINGS} too short\n1 with the same content as another" in outcome.err
+    assert "  Ask for the recordings, or mend the list:\n    3 not handed in: Max, Pupil 6, Pupil 7\n" in outcome.err
+    text = page.read_text(encoding="utf-8")
+    assert f"0 with a score, 3 not handed in, {RECORDINGS} too short" in text
+    assert "same recording as <bdi>Pupil 0</bdi>" in text
+    assert len(journal(folder)) == RECORDINGS + 3
+    # The page is also made of the journal alone: it has the list's columns.
+    again = run(*COMMAND, "report", str(folder.parent / "scores.jsonl"), "-o", str(page))
+    assert (again.status, page.read_text(encoding="utf-8")) == (0, text)
 
 
 def test_a_list_comes_from_stdin(sandbox: Sandbox, folder: Path) -> None:
@@ -399,7 +431,7 @@ def test_the_journal_is_one_runs(folder: Path) -> None:
         (["--jobs", "many"], "--jobs"),
         (["--max-audio-seconds", "-1"], "--max-audio-seconds"),
         (["--speed", "0"], "--speed"),
-        (["--sample-rate", "1" + 400 * "0"], "sample_rate"),
+        (["--sample-rate", "1" + 400 * "0"], "--sample-rate"),
         (["--url", "http://127.0.0.1/"], "url"),
         (["--set", "key"], "--set"),
         (["--plan", "gold"], "--plan"),
@@ -469,6 +501,9 @@ def test_the_command_to_repeat_keeps_odd_names(sandbox: Sandbox, folder: Path) -
     package = os.path.dirname(os.path.dirname(elsa_unscripted.__file__))
     outcome = run(*there, ELSA_API_TOKEN=TOKEN, PYTHONPATH=package)
     assert (outcome.status, results(folder).count("0.wav")) == (3, 1)
+    assert going_on(outcome)[-3:] == ["--", "-1.wav", "0.wav"]
+    (folder / "0.wav").write_bytes(recording(7))
+    outcome = run(*there, ELSA_API_TOKEN="sandbox:close=1011", PYTHONPATH=package)
     assert going_on(outcome)[-4:] == ["--retry-failed", "--", "-1.wav", "0.wav"]
 
 
@@ -549,7 +584,7 @@ def test_a_bar_is_shown_on_a_terminal(folder: Path) -> None:
     bars = [line for line in shown if "|" in line]
     assert max(map(len, bars)) <= 80
     assert any(
-        re.fullmatch(r"[1-5] of 6 \|█+.* *\| 1 failed, [12] in flight, \d+\.\d audio h/h, \d:\d\d left", bar)
+        re.fullmatch(r"[1-5] of 6 \|█+.* *\| 1 failed, [12] in flight, \d+(\.\d)?× real time, \d:\d\d left", bar)
         for bar in bars
     )
     assert any(bar.startswith("6 of 6 |") for bar in bars)
@@ -598,7 +633,7 @@ def test_lines_come_once_a_while(capsys: pytest.CaptureFixture[str]) -> None:
         meter.show(BatchProgress(succeeded=9, failed=1), last=True)
     lines = capsys.readouterr().err.splitlines()
     assert 3 <= len(lines) <= 4
-    assert lines[0].startswith("elsa-unscripted: 3 of 10 done, 1 failed, 4 in flight, 0.0 audio h/h")
+    assert lines[0].startswith("elsa-unscripted: 3 of 10 done, 1 failed, 4 in flight, 0.0× real time")
     assert lines[-1].startswith("elsa-unscripted: 10 of 10 done, 1 failed, 0 in flight")
 
 
@@ -617,15 +652,31 @@ def test_reasons_are_what_errors_have_in_common() -> None:
     errors += [ScoringFailedError(f"f{number}", reason=f"reason {number}") for number in range(30)]
     for error in errors:
         tally.add(elsa_unscripted.Outcome("x.wav", error=error))
-    lines = [line.split(maxsplit=1) for line in tally.lines(1.0, 0.0)[1:]]
-    assert lines[:4] == [
-        ["2", "ConnectError: HTTP 503"],
-        ["1", "StreamClosedError: closed with 1011"],
-        ["1", "BudgetError"],
-        ["1", "AudioError"],
+    lines = tally.lines(1.0, 0.0)
+    counts = "0 with a score, 1 unreadable, 30 turned down, 3 not scored yet, 1 not begun yet"
+    assert lines[:2] == [f"35 recordings in 0:01: {counts}", "What to do next:"]
+    assert lines[2:5] == [
+        "  Record again:",
+        "    1 unreadable (e): x.wav",
+        "    1 turned down (reason 0): x.wav",
     ]
-    assert lines[-1] == ["19", "other reasons; the journal has them all"]
-    assert sum(int(number) for number, _ in lines) == len(errors)
+    assert lines[13:] == [
+        "    21 for other reasons; the journal has them all",
+        "  Wait, and try again with --retry-failed:",
+        "    2 not scored yet (HTTP 503): x.wav, x.wav",
+        "    1 not scored yet (closed with 1011): x.wav",
+        "  Run the batch again:",
+        "    1 not begun yet (over budget): x.wav",
+    ]
+
+
+def test_ten_names_are_enough() -> None:
+    """Of each reason ten recordings are named, and the number of the others; all are in the journal."""
+    tally = Tally()
+    for number in range(13):
+        tally.add(elsa_unscripted.Outcome(f"{number:02}.wav", error=AudioError("no such file", missing=True)))
+    names = ", ".join(f"{number:02}.wav" for number in range(10))
+    assert tally.lines(1.0, 0.0)[-1] == f"    13 not handed in: {names}, and 3 more"
 
 
 def test_quiet_leaves_errors(sandbox: Sandbox, folder: Path) -> None:

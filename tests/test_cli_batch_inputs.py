@@ -143,8 +143,13 @@ def test_a_path_that_does_not_exist_is_told_at_once(tmp_path: Path) -> None:
     """A wrong path is an error before anything is sent; for a pattern that no shell has expanded there is a hint."""
     with pytest.raises(ConfigError, match=r"missing\.wav' doesn't exist$"):
         found(tmp_path / "missing.wav")
-    with pytest.raises(ConfigError, match="--glob"):
+    make(tmp_path, "speech.wav", "Ivan Petrov.wav")
+    with pytest.raises(ConfigError, match=r"batch .* --glob '\*\.wav'"):
         found(tmp_path / "*.wav")
+    with pytest.raises(ConfigError, match=r"did you mean .*speech\.wav\?$"):
+        found(tmp_path / "speach.wav")
+    with pytest.raises(ConfigError, match=r"quote it: '.*Ivan Petrov\.wav' exists"):
+        found(tmp_path / "speech.wav", tmp_path / "Ivan", Path("Petrov.wav"))
 
 
 # Lists.
@@ -200,7 +205,15 @@ def test_an_empty_list_has_nothing(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("name", "content", "named"),
     [
-        ("pupils.csv", b"file,pupil\na.wav,Zo\n", "no column 'path'"),
+        (
+            "pupils.csv",
+            b"file,pupil\na.wav,Zo\n",
+            r"no column 'path' \(columns found: file, pupil\).*--path-column file",
+        ),
+        ("pupils.csv", "path,pupil\na.wav,Zo\nb.wav,Zoë\n".encode("cp1252"), "CSV UTF-8"),
+        ("pupils.txt", "Path;Zoë\na.wav,Zo\n".encode("cp1252"), "CSV UTF-8"),
+        ("pupils.csv", "path,pupil\na.wav,Zo\n".encode("utf-16"), "CSV UTF-8"),
+        ("pupils.csv", "path\na.wav\nZoë.wav\n".encode("cp1252"), "CSV UTF-8"),
         ("list.txt", "a.wav\nb.wav\n".encode("utf-16"), "UTF-8"),
     ],
 )
@@ -241,6 +254,36 @@ print(sys.getfilesystemencoding(), *(os.path.exists(each.path) for each in Input
         plain: dict[str, Any] = {"LC_ALL": "C", "PYTHONUTF8": "0", "PYTHONCOERCECLOCALE": "0"}
         for variables, encoding in ((plain, b"ascii"), ({}, b"utf-8")):
             assert run(*command, **variables) == (0, encoding + b" True\n", "")
+
+
+def test_a_plain_list_in_another_encoding_is_refused(tmp_path: Path) -> None:
+    """Where others of its paths are there, one that isn't UTF-8 and isn't there would be a pupil who is lost."""
+    make(tmp_path, "a.wav")
+    with pytest.raises(ConfigError, match="CSV UTF-8"):
+        listed(tmp_path, "a.wav\nZoë.wav\n".encode("cp1252"))
+
+
+@pytest.mark.parametrize("head", ["Pupil;PATH", "Pupil; Path ", "Pupil\tpath"])
+def test_a_columns_name_is_known_in_any_case(tmp_path: Path, head: str) -> None:
+    """Excel's users write `Path`: capitals and spaces don't matter."""
+    separator = "\t" if "\t" in head else ";"
+    assert listed(tmp_path, f"{head}\nBo{separator}a.wav\n".encode()) == [Input("a.wav", ("Bo",))]
+
+
+def test_another_column_can_have_the_paths(tmp_path: Path) -> None:
+    """`--path-column` names it, in any case; one that isn't there is told with those that are, in any kind of file."""
+    (tmp_path / "list.txt").write_text("Name;Datei\nBo;a.wav\n")
+    with contextlib.closing(Inputs([], (), str(tmp_path / "list.txt"), "datei")) as inputs:
+        assert list(inputs) == [Input("a.wav", ("Bo",))]
+        assert inputs.columns == ["Name"]
+    with pytest.raises(ConfigError, match=r"no column 'file' \(columns found: Name, Datei\)"):
+        Inputs([], (), str(tmp_path / "list.txt"), "file")
+
+
+def test_who_is_named_without_a_path_is_there(tmp_path: Path) -> None:
+    """A row with a name and no path is somebody who has handed in nothing; other rows without a path are none."""
+    content = b"name,path,note\nBo,a.wav,\nMax,,ill\n,,total 2\n"
+    assert listed(tmp_path, content) == [Input("a.wav", ("Bo", "")), Input("", ("Max", "ill"))]
 
 
 def test_a_list_that_is_missing_is_refused(tmp_path: Path) -> None:

@@ -243,7 +243,8 @@ class _Run:
     def _tell_how_to_go_on(self) -> None:
         tally, options = self._tally, self._options
         cut_short = self._presses or self._status is not None
-        if not (cut_short or tally.missing or tally.without):
+        wanting = tally.without and not (options.quiet and not options.require_score)
+        if not (cut_short or tally.missing or wanting):
             if options.report is None and not options.quiet:
                 say(f"next: {command('report', options.output)} makes a page of them")
             return

@@ -264,12 +264,9 @@ class Inputs:
     def _plain(self, lines: Iterable[str]) -> Iterator[Input]:
         with self._reading():
             for line in lines:
-                path = _file_name(line.rstrip("\r\n"))
-                # A file's name may be of any bytes. If there is no such file, the list is in another encoding.
-                if not _is_text(line) and not os.path.lexists(path):
-                    raise _not_text(self.named)
+                path = line.rstrip("\r\n")
                 if path:
-                    yield Input(path)
+                    yield Input(_file_name(path))
 
     def _table(self, names: List[str], at: int, rows: Iterator[List[str]]) -> Tuple[Sequence[str], Iterator[Input]]:
         width = len(names)
@@ -278,15 +275,15 @@ class Inputs:
         def inputs() -> Iterator[Input]:
             with self._reading():
                 for row in rows:
-                    if not _is_text(*names, *row):
-                        raise _not_text(self.named)
                     cells = (row + [""] * width)[:width]
-                    path = cells.pop(at)
+                    path = _file_name(cells.pop(at))
                     if path != path.strip() and not os.path.lexists(path):
                         path = path.strip()
+                    if not _is_text(*names, *cells) or _is_garbled(path):
+                        raise _not_text(self.named)
                     # Who is named, and has no path, has handed in nothing.
                     if path or name_in(dict(zip(others, cells))):
-                        yield Input(_file_name(path), tuple(cells))
+                        yield Input(path, tuple(cells))
 
         return others, inputs()
 
@@ -294,13 +291,17 @@ class Inputs:
         """Reads a file to its end, so that a list in another encoding is refused before anything is sent."""
         if not stat.S_ISREG(os.fstat(lines.fileno()).st_mode):
             return  # a pipe is read as it comes
+        garbled = exists = False
         try:
-            for _ in self._rows:
-                pass
+            for row in self._rows:
+                garbled = garbled or _is_garbled(row.path)
+                exists = exists or os.path.lexists(row.path)
         except _NotTextError:
             raise
         except ConfigError:
             pass  # is told when it is reached
+        if garbled and exists:  # if nothing is there, the paths may be meant for another folder
+            raise _not_text(self.named)
         lines.seek(0)
         self.columns, self._rows = self._understand(lines)
 
@@ -344,6 +345,11 @@ def _file_name(text: str) -> str:
     if sys.getfilesystemencoding() == "utf-8":
         return text
     return os.fsdecode(text.encode("utf-8", "surrogateescape"))
+
+
+def _is_garbled(path: str) -> bool:
+    """Returns whether a path was read from another encoding than UTF-8: a file's name may be of any bytes, if it is."""
+    return not path.isprintable() and "\udc80" <= max(path, default="") <= "\udcff" and not os.path.lexists(path)
 
 
 def _is_text(*cells: str) -> bool:

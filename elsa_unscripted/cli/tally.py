@@ -7,7 +7,7 @@ from collections import Counter
 from typing import TYPE_CHECKING, Dict, List, NamedTuple, Optional, Tuple
 
 from ..batch import BILLABLE_UNIT_SECONDS
-from ..exceptions import ConnectError, ElsaError, ScoringFailedError, StreamClosedError
+from ..exceptions import BudgetError, ConnectError, ElsaError, ScoringFailedError, StreamClosedError
 from ..journal import name_in
 from ..results.problems import NOT_BEGUN, PROBLEMS, Problem, counted, problem_of
 from .meter import clock
@@ -135,7 +135,9 @@ def _detail(error: Optional[ElsaError], path: str) -> str:
     """Returns the part of an error that others may share: what it says, without the recording's and stream's names."""
     if error is None or getattr(error, "missing", False):
         return ""
-    if isinstance(error, ScoringFailedError):
+    if isinstance(error, BudgetError):
+        detail = "over budget"
+    elif isinstance(error, ScoringFailedError):
         detail = error.reason or ""
     elif isinstance(error, ConnectError):
         detail = "no connection" if error.status_code is None else f"HTTP {error.status_code}"
