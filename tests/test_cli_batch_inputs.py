@@ -109,6 +109,8 @@ def test_what_is_passed_over_is_told(tmp_path: Path) -> None:
         assert inputs.passed_over == {"hidden": 1, "linked folder": 1, "no plain file": 1}
     with contextlib.closing(Inputs([str(tmp_path / "a.wav")])) as inputs:
         assert (len(list(inputs)), inputs.passed_over_words()) == (1, "")
+    with contextlib.closing(Inputs([str(tmp_path / "b")], own=[str(tmp_path / "b" / "c.pdf")])) as inputs:
+        assert (list(inputs), inputs.passed_over) == ([], {".txt": 1})
 
 
 def test_links_lead_in_no_circle(tmp_path: Path) -> None:
@@ -208,7 +210,7 @@ def test_an_empty_list_has_nothing(tmp_path: Path) -> None:
         (
             "pupils.csv",
             b"file,pupil\na.wav,Zo\n",
-            r"no column 'path' \(columns found: file, pupil\).*--path-column file",
+            r"\(columns found: file, pupil\).*--path-column file",
         ),
         ("pupils.csv", "path,pupil\na.wav,Zo\nb.wav,Zoë\n".encode("cp1252"), "CSV UTF-8"),
         ("pupils.txt", "Path;Zoë\na.wav,Zo\n".encode("cp1252"), "CSV UTF-8"),

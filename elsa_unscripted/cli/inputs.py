@@ -35,7 +35,6 @@ EXTENSIONS = frozenset(f".{name}" for name in f"{AUDIO} {FILM}".split())
 MAX_LINE = 1 << 20  # characters of a line of a list: the longest path has some thousands
 SHOWN_KINDS = 6  # of what was passed over in folders, by extension
 PATH_COLUMN = "path"  # the column that makes a list a table
-# Other names that this column often has.
 LIKELY_PATH_COLUMNS = ("file", "filename", "file name", "audio", "recording", "wav", "paths", "filepath", "file path")
 SHOWN_COLUMNS, SHOWN_CELL = 12, 40  # of a list's first line, in an error
 SEPARATORS = ",;\t"  # what spreadsheets write between columns; it depends on their language
@@ -64,6 +63,7 @@ class Inputs:
         globs: Patterns, one of which the name of a file in a folder must match; without any, `EXTENSIONS` decide.
         list_file: One path per line, or a CSV with a column `path`; `-` is standard input.
         path_column: The column that has another name than `path`.
+        own: Files of the batch itself, which don't count as passed over when they are in a folder: the journal.
 
     Attributes:
         columns: The names of the list's columns beside `path`.
@@ -81,12 +81,15 @@ class Inputs:
         globs: Sequence[str] = (),
         list_file: Optional[str] = None,
         path_column: Optional[str] = None,
+        *,
+        own: Sequence[str] = (),
     ) -> None:
         _check_paths(paths, alone=list_file is None)
         self._path_column = path_column
         self._paths = paths
         self._globs = globs
         self._list_file = list_file
+        self._own = {os.path.abspath(path) for path in own}
         self.named = "standard input" if list_file == "-" else repr(list_file)
         self.columns: Sequence[str] = ()
         self.passed_over: Counter[str] = Counter()
@@ -195,7 +198,8 @@ class Inputs:
             elif _leads_to_folder(entry):  # such links aren't followed: they may lead in a circle
                 self.passed_over["linked folder"] += 1
             elif not self._is_wanted(entry.name):
-                if not self._globs:  # else the user has chosen
+                # With a pattern, the user has chosen.
+                if not self._globs and os.path.abspath(entry.path) not in self._own:
                     self.passed_over[os.path.splitext(entry.name)[1].lower() or "without an extension"] += 1
             elif _is_file(entry):
                 yield entry.path
@@ -236,7 +240,10 @@ class Inputs:
                 first = next(lines, "")
                 if not first:
                     return (), iter(())
-            heads = {separator: _head(first, separator) for separator in SEPARATORS}
+            heads = {
+                separator: [name.strip() for name in next(csv.reader([first], delimiter=separator))]
+                for separator in SEPARATORS
+            }
         wanted = self._path_column or PATH_COLUMN
         for separator, names in heads.items():
             at = next((index for index, name in enumerate(names) if name.casefold() == wanted.casefold()), None)
@@ -247,7 +254,7 @@ class Inputs:
         if not _is_text(first):
             raise _not_text(self.named)
         names = max(heads.values(), key=len)
-        told = ", ".join(name if len(name) <= SHOWN_CELL else f"{name[:SHOWN_CELL]}…" for name in names[:SHOWN_COLUMNS])
+        told = ", ".join(name[:SHOWN_CELL] for name in names[:SHOWN_COLUMNS])
         likely = next((name for name in names if name.casefold() in LIKELY_PATH_COLUMNS), "NAME")
         raise ConfigError(
             f"the list {self.named} has no column {wanted!r} (columns found: {told}): its first line must name the "
@@ -296,10 +303,9 @@ class Inputs:
             for row in self._rows:
                 garbled = garbled or _is_garbled(row.path)
                 exists = exists or os.path.lexists(row.path)
-        except _NotTextError:
-            raise
-        except ConfigError:
-            pass  # is told when it is reached
+        except ConfigError as error:  # any other is told when it is reached
+            if isinstance(error, _NotTextError):
+                raise
         if garbled and exists:  # if nothing is there, the paths may be meant for another folder
             raise _not_text(self.named)
         lines.seek(0)
@@ -334,10 +340,6 @@ def _check_paths(paths: Sequence[str], *, alone: bool) -> None:
         raise ConfigError(f"{pattern!r} doesn't exist; if it is a pattern: {hints.batch_of(pattern)}")
     if paths and alone and not any(map(os.path.exists, paths)):
         raise ConfigError(f"{paths[0]!r} doesn't exist{hints.near(paths[0])}")
-
-
-def _head(line: str, separator: str) -> List[str]:
-    return [name.strip() for name in next(csv.reader([line], delimiter=separator))]
 
 
 def _file_name(text: str) -> str:

@@ -7,14 +7,12 @@ from __future__ import annotations
 
 import argparse
 import functools
-import re
-import sys
-from typing import Any, NoReturn, Sequence
+from typing import NoReturn
 
 from ..results.bands import THRESHOLDS
-from .hints import did_you_mean, quote, unquoted
-from .statuses import EXIT_STATUSES, USAGE
-from .terminal import PROGRAM, command, say
+from .statuses import EXIT_STATUSES
+from .terminal import PROGRAM
+from .usage import ALL_FAILED, One, Parser
 
 TOKEN_EPILOG = """\
 The token is taken from --token-file or --token, else from $ELSA_API_TOKEN.
@@ -76,13 +74,14 @@ exit status:
 
 SANDBOX_EPILOG = """\
 Any token is accepted. The token sandbox:NAME[=VALUE] chooses a scenario for
-one exchange, whatever --scenario says.
+one exchange, whatever --scenario says; sandbox:greeting-off=NAME[=VALUE] does
+so without the greeting.
 """
 
 
 def make_parser() -> argparse.ArgumentParser:
     """Returns the parser of all subcommands; each sets `run` to the function that carries it out."""
-    parser = _Parser(
+    parser = Parser(
         prog=PROGRAM,
         description="Score unscripted English speech with ELSA's streaming API.",
         epilog=EXIT_STATUSES,
@@ -103,79 +102,6 @@ def make_parser() -> argparse.ArgumentParser:
 _LAYOUT = functools.partial(argparse.RawDescriptionHelpFormatter, max_help_position=26)
 
 
-_ALL_FAILED = "--*all-failed*"  # nobody types that
-
-
-class _Parser(argparse.ArgumentParser):
-    words: Sequence[str] = ()  # of the command line, as far as they are for this parser
-
-    def parse_known_args(self, args: Any = None, namespace: Any = None) -> Any:
-        self.words = list(sys.argv[1:] if args is None else args)
-        words = [re.sub(r"^--retry(-f\w*)?=all$", _ALL_FAILED, word) for word in self.words]
-        return super().parse_known_args(words, namespace)
-
-    def parse_args(self, args: Any = None, namespace: Any = None) -> Any:
-        options = super().parse_args(args, namespace)
-        if options.surplus is not None:  # only now: an option that is misspelt is told first
-            self._chosen().error(options.surplus)
-        return options
-
-    def error(self, message: str) -> NoReturn:
-        """Says what is wrong in one line, in place of the whole usage, and what may have been meant."""
-        program = self._chosen().prog if message.startswith("unrecognized") else self.prog
-        say(f"error: {self._explained(message)}; see {program} --help")
-        self.exit(USAGE)
-
-    def _explained(self, message: str) -> str:
-        stray = re.match(r"unrecognized arguments: (.*)", message, re.DOTALL)
-        choice = _INVALID_CHOICE.match(message)
-        if choice is not None:
-            known = re.findall(r"[\w-]+", choice["known"])
-            hint = did_you_mean(choice["word"], known) or f"; choose from {', '.join(known)}"
-            what = "unknown command" if choice["name"] == "COMMAND" else f"{choice['name']} can't be"
-            return f"{what} {choice['word']!r}{hint}"
-        if stray is None:
-            return re.sub(r"(--retry-failed): ignored explicit argument", r"\1 takes nothing, or =all, not", message)
-        parser = self._chosen()
-        if stray[1].startswith("-"):
-            option = stray[1].split()[0].partition("=")[0]
-            known = [each for each in parser._option_string_actions if each != _ALL_FAILED]
-            return f"unknown option {option}{did_you_mean(option, known)}"
-        more = "paths stand together, before the options or behind them"
-        return f"{message}; {more}" if parser.prog.endswith(" batch") else f"{message}; {_several(parser.prog, ())}"
-
-    def _chosen(self) -> argparse.ArgumentParser:
-        """Returns the parser of the subcommand that was given, or else this one."""
-        for action in self._actions:
-            if isinstance(action, argparse._SubParsersAction):
-                return next((action.choices[word] for word in self.words if word in action.choices), self)
-        return self
-
-
-_ALL_FAILED = "--*all-failed*"  # nobody types that
-_INVALID_CHOICE = re.compile(
-    r"argument (?P<name>.*?): invalid choice: (['\"])(?P<word>.*?)\2(, maybe you meant .*?\?)? "
-    r"\(choose from (?P<known>.*)\)$",
-    re.DOTALL,
-)
-
-
-class _One(argparse.Action):
-    """Takes one path, and tells who gives several what to do: they may be one whose spaces weren't quoted."""
-
-    def __call__(self, parser: argparse.ArgumentParser, options: argparse.Namespace, values: Any, *_: object) -> None:
-        if len(values) > 1:
-            cut = unquoted(values)
-            options.surplus = quote(cut) if cut is not None else _several(parser.prog, values)
-        setattr(options, self.dest, values[0])
-
-
-def _several(program: str, paths: Sequence[str]) -> str:
-    if program.endswith(" score"):
-        return f"score takes one recording; for several: {command('batch', *(paths or ['PATH', '...']))}"
-    return f"{program.rpartition(' ')[2]} takes one file"
-
-
 class _Version(argparse.Action):
     def __call__(self, parser: argparse.ArgumentParser, *_: object) -> NoReturn:
         from ..version import __version__
@@ -184,7 +110,7 @@ class _Version(argparse.Action):
         parser.exit()
 
 
-def _add_score(commands: argparse._SubParsersAction[_Parser]) -> None:
+def _add_score(commands: argparse._SubParsersAction[Parser]) -> None:
     parser = commands.add_parser(
         "score",
         usage=f"{PROGRAM} score AUDIO [options]",
@@ -198,7 +124,7 @@ def _add_score(commands: argparse._SubParsersAction[_Parser]) -> None:
         "audio",
         metavar="AUDIO",
         nargs="+",
-        action=_One,
+        action=One,
         help="a WAV file; with the extra 'formats' also mp3, flac, m4a, ogg, webm; - reads it from standard input",
     )
     _add_shared(parser)
@@ -219,7 +145,7 @@ def _add_score(commands: argparse._SubParsersAction[_Parser]) -> None:
     loudness.add_argument("-v", "--verbose", action="store_true", help="log the exchange, and trace errors")
 
 
-def _add_batch(commands: argparse._SubParsersAction[_Parser]) -> None:
+def _add_batch(commands: argparse._SubParsersAction[Parser]) -> None:
     parser = commands.add_parser(
         "batch",
         usage=f"{PROGRAM} batch [PATH ...] [options]",
@@ -246,9 +172,9 @@ def _add_batch(commands: argparse._SubParsersAction[_Parser]) -> None:
         action="store_true",
         help="try again what failed, by the journal, and may succeed as it is; --retry-failed=all: the others, too",
     )
-    # What `_Parser.parse_known_args()` makes of --retry-failed=all: an option can't have a value only sometimes, since
+    # What `Parser.parse_known_args()` makes of --retry-failed=all: an option can't have a value only sometimes, since
     # a path behind it would be taken for one.
-    work.add_argument(_ALL_FAILED, dest="retry_failed", action="store_const", const="all", help=argparse.SUPPRESS)
+    work.add_argument(ALL_FAILED, dest="retry_failed", action="store_const", const="all", help=argparse.SUPPRESS)
     work.add_argument(
         "--max-audio-seconds", metavar="N", help="begin no recording that would take the sum of this run beyond N"
     )
@@ -322,7 +248,7 @@ def _add_shared(parser: argparse.ArgumentParser) -> None:
     exchange.add_argument("--ca-bundle", metavar="FILE", help="certificates to trust in place of the system's")
 
 
-def _add_show(commands: argparse._SubParsersAction[_Parser]) -> None:
+def _add_show(commands: argparse._SubParsersAction[Parser]) -> None:
     parser = commands.add_parser(
         "show",
         usage=f"{PROGRAM} show RESULT.json",
@@ -336,13 +262,13 @@ def _add_show(commands: argparse._SubParsersAction[_Parser]) -> None:
         "result",
         metavar="RESULT.json",
         nargs="+",
-        action=_One,
+        action=One,
         help="a file of ScoreResult.save(), or of score --format saved or json; - reads standard input",
     )
     parser.add_argument("-v", "--verbose", action="store_true", help="also links, stream and timing")
 
 
-def _add_report(commands: argparse._SubParsersAction[_Parser]) -> None:
+def _add_report(commands: argparse._SubParsersAction[Parser]) -> None:
     parser = commands.add_parser(
         "report",
         usage=f"{PROGRAM} report RESULT.json|JOURNAL.jsonl [options]",
@@ -356,7 +282,7 @@ def _add_report(commands: argparse._SubParsersAction[_Parser]) -> None:
         "source",
         metavar="FILE",
         nargs="+",
-        action=_One,
+        action=One,
         help="a file of ScoreResult.save(), or of score --format saved or json, or the journal of a batch; - reads "
         "standard input",
     )
@@ -376,7 +302,7 @@ def _add_report(commands: argparse._SubParsersAction[_Parser]) -> None:
     parser.add_argument("--open", action="store_true", help="open the page in a browser")
 
 
-def _add_sandbox(commands: argparse._SubParsersAction[_Parser]) -> None:
+def _add_sandbox(commands: argparse._SubParsersAction[Parser]) -> None:
     parser = commands.add_parser(
         "sandbox",
         usage=f"{PROGRAM} sandbox [options]",
@@ -392,6 +318,11 @@ def _add_sandbox(commands: argparse._SubParsersAction[_Parser]) -> None:
     parser.add_argument("--port", type=_port, default=8765, help="0 takes a free one; default: %(default)s")
     parser.add_argument(
         "--scenario", metavar="NAME[=V]", default="success", help="what the server does; default: %(default)s"
+    )
+    parser.add_argument(
+        "--no-greeting",
+        action="store_true",
+        help="send no greeting, whatever the scenario: the vendor's script hangs up on it",
     )
     parser.add_argument("--list", action="store_true", help="explain the scenarios and exit")
 

@@ -90,9 +90,17 @@ class Tally:
         if len(names) < SHOWN_NAMES:
             names.append(name_in(getattr(outcome.path, "columns", {})) or outcome.path)
 
-    def lines(self, seconds: float, billable_seconds: float) -> List[str]:
-        """Returns the summary as lines, which may hold text of the server."""
-        lines = [f"{_recordings(self.total)} in {clock(seconds)}: {counted(self._problems)}"]
+    def lines(self, seconds: float, billable_seconds: float, left: Optional[int] = 0) -> List[str]:
+        """Returns the summary as lines, which may hold text of the server.
+
+        Args:
+            seconds: How long the batch took.
+            billable_seconds: The estimate of the bill.
+            left: Recordings that have no outcome, as the batch was cut short; `None` if nobody knows how many.
+        """
+        rest = "" if left == 0 else ", the others of the list left" if left is None else f", {left} left"
+        total = _recordings(self.total + (left or 0))
+        lines = [f"{total} in {clock(seconds)}: {counted(self._problems)}{rest}"]
         also = [f"{self.earlier} from an earlier run"] if self.earlier else []
         also += [f"{self.same} with the same content as another"] if self.same else []
         if also:
