@@ -6,7 +6,7 @@ import os
 from typing import Iterable, Optional, Sequence
 
 PATTERN = "*?["
-CLOSE = 0.6  # how alike two words must be, from 0 to 1
+CLOSE = 0.7  # how alike two words must be, from 0 to 1
 LOOKED_AT = 10_000  # names of a folder
 
 
