@@ -89,6 +89,7 @@ def _answers(tmp_path: Path) -> Path:
         ("score answers/a.wav --frobnicate", 2, "unknown option --frobnicate; see elsa-unscripted score --help"),
         ("batch answers --retryfailed", 2, "did you mean --retry-failed?"),
         ("sandbox --scenaro success", 2, "did you mean --scenario?"),
+        ("sandbox --scenario sucess", 2, "did you mean success?"),
         ("score answers/a.wav --plan premum", 2, "--plan can't be 'premum'; did you mean premium?"),
         ("score answers/a.wav --plan gold", 2, "--plan can't be 'gold'; choose from standard, premium"),
         ("score answers/a.wav --format text", 2, "choose from summary, json, saved"),

@@ -273,7 +273,7 @@ def _add_report(commands: argparse._SubParsersAction[Parser]) -> None:
         "report",
         usage=f"{PROGRAM} report RESULT.json|JOURNAL.jsonl [options]",
         help="make an HTML page of a saved result, or of a batch",
-        description="Make an HTML page of a saved result, or of the journal of a batch (extra 'report').",
+        description="Make an HTML page of a saved result, or of a batch (extra 'report').",
         epilog=REPORT_EPILOG,
         formatter_class=_LAYOUT,
     )

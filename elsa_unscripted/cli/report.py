@@ -41,17 +41,18 @@ def run(options: argparse.Namespace) -> int:
     except OSError as error:
         say(f"error: can't write {output!r} ({error.strerror}); give another -o")
         return USAGE
-    return _tell(output) or (_open(output) if options.open else 0)
+    status = _tell(output)
+    if status == 0 and options.open:
+        _open(output)
+    return status
 
 
-def _open(output: str) -> int:
-    """Opens the page in a browser; returns the exit status."""
+def _open(output: str) -> None:
+    """Opens the page in a browser; if there is none, says so: the page is made all the same."""
     import webbrowser
 
-    if webbrowser.open(pathlib.Path(os.path.abspath(output)).as_uri()):
-        return 0
-    say(f"error: no browser could be started; open {output!r} yourself")
-    return USAGE
+    if not webbrowser.open(pathlib.Path(os.path.abspath(output)).as_uri()):
+        say(f"no browser could be started; open {output!r} yourself")
 
 
 def _tell(output: str) -> int:

@@ -12,6 +12,7 @@ import time
 from typing import TYPE_CHECKING, Mapping
 
 from ..results.text import printable
+from .hints import did_you_mean
 from .statuses import USAGE
 from .terminal import say
 
@@ -41,7 +42,8 @@ def run(options: argparse.Namespace) -> int:
             on_exchange=_tell,
         )
     except ValueError as error:
-        say(f"error: {error}")
+        name = options.scenario.partition("=")[0]
+        say(f"error: {error}{'' if name in SCENARIOS else did_you_mean(name, SCENARIOS)}")
         return USAGE
     try:
         sandbox.start()
