@@ -20,7 +20,8 @@ ROOT = pathlib.Path(elsa_unscripted.__file__).parent
 
 GROUND = ["version", "signals", "exceptions", "log", "files", "threads", "imports", "deadline", "mailbox", "config"]
 
-# DESIGN.md's table, top to bottom. A folder is one room; within it, modules may import each other, but not in a circle.
+# Which room may import which, top to bottom. A folder is one room; within it, modules may import each other, but not in
+# a circle.
 ROOMS: dict[str, list[str]] = {
     "version": [],
     "signals": [],

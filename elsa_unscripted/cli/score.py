@@ -1,4 +1,4 @@
-"""`elsa-unscripted score`: one recording, with a progress bar; the result on standard output."""
+"""`elsa-unscripted score`: one recording, or what comes through a pipe; the result on standard output."""
 
 from __future__ import annotations
 
@@ -7,24 +7,28 @@ import contextlib
 import os
 import sys
 import traceback
-from typing import Any, BinaryIO, Iterator, Optional, Tuple
+from typing import Any, Callable, Dict, Iterator, NamedTuple, Optional
 
-from ..exceptions import AudioError, ConfigError, ElsaError
+from ..exceptions import AudioError, ElsaError
 from ..exchange.client import Client
-from ..exchange.conversation import OnProgress, OnStatus
+from ..exchange.protocol import AudioSent
 from ..files import replacing
 from ..results.problems import problem_of
 from ..results.result import ScoreResult
 from ..results.text import printable
 from . import hints, logs
-from .options import exchange, stdin, token
+from .audio import find_audio
+from .options import exchange, token
 from .output import check_output
 from .result import formatted, print_result
 from .statuses import REJECTED, USAGE, exit_status, explain
 from .terminal import command, make_bar, say
 
+STDIN = ("-", "/dev/stdin", "/dev/fd/0")  # what standard input is called
+
 STATUS_WIDTH = 30  # columns beside the bar; tqdm cuts off what the terminal has no room for
 BAR = f"{{n:5.1f}} of {{total:.1f}} s |{{bar:24}}| {{percentage:3.0f}} %  {{desc:.{STATUS_WIDTH}}}"
+BAR_WITHOUT_END = f"{{n:5.1f}} s sent  {{desc:.{STATUS_WIDTH}}}"  # of audio that comes through a pipe
 
 
 def run(options: argparse.Namespace) -> int:
@@ -34,11 +38,12 @@ def run(options: argparse.Namespace) -> int:
             if options.output not in (None, "-"):
                 check_output(options.output, options.audio, options.token_file, options.ca_bundle)
             _check_path(options.audio)
-            source = _stdin_audio() if options.audio == "-" else options.audio
-            on_stdin = "the audio" if options.audio == "-" else None
-            client = Client(token(options, on_stdin=on_stdin), **exchange(options))
-            with client, _progress(options) as (on_status, on_progress):
-                result = client.score(source, on_status=on_status, on_progress=on_progress)
+            with contextlib.ExitStack() as stack:
+                audio = find_audio(options, stack)
+                on_stdin = "the audio" if options.audio in STDIN else None
+                client = stack.enter_context(Client(token(options, on_stdin=on_stdin), **exchange(options)))
+                shown = stack.enter_context(_progress(options))
+                result = client.score(audio(shown.tell), **shown.callbacks)
         except ElsaError as error:
             if options.verbose:
                 _trace()
@@ -78,13 +83,6 @@ def _check_path(path: str) -> None:
             raise AudioError(f"no such file: {path!r}{near}", missing=True)
 
 
-def _stdin_audio() -> BinaryIO:
-    source = stdin()
-    if source.isatty():
-        raise ConfigError("standard input is a terminal, not a recording: give a file, or < FILE")
-    return source
-
-
 # The result.
 
 
@@ -105,12 +103,24 @@ def _deliver(result: ScoreResult, options: argparse.Namespace) -> int:
 # What the terminal shows meanwhile.
 
 
+class _Shown(NamedTuple):
+    """What shows how far an exchange is.
+
+    Attributes:
+        tell: Shows a few words on what is being waited for.
+        callbacks: For `Client.score()`.
+    """
+
+    tell: Callable[[str], object]
+    callbacks: Dict[str, Callable[..., object]]
+
+
 @contextlib.contextmanager
-def _progress(options: argparse.Namespace) -> Iterator[Tuple[Optional[OnStatus], Optional[OnProgress]]]:
+def _progress(options: argparse.Namespace) -> Iterator[_Shown]:
     """Shows a bar of the audio seconds sent, and the latest status beside it."""
     terminal = sys.stderr is not None and sys.stderr.isatty()
     if options.no_progress or options.quiet or options.verbose or not terminal:
-        yield None, None
+        yield _Shown(lambda _: None, {})
         return
     # Until the first packet there are only words: nothing can be measured yet.
     with make_bar(desc="connecting", bar_format="{desc}") as bar:
@@ -118,16 +128,20 @@ def _progress(options: argparse.Namespace) -> Iterator[Tuple[Optional[OnStatus],
         def on_status(status: Any) -> None:
             bar.set_description_str(printable(status.message or status.status))
 
-        def on_progress(sent: float, total: float) -> None:
-            begins = bar.total is None
-            bar.bar_format, bar.total = BAR, total
+        def on_progress(sent: float, total: Optional[float]) -> None:
+            begins = bar.bar_format == "{desc}"
+            bar.bar_format, bar.total = BAR_WITHOUT_END if total is None else BAR, total
             bar.update(sent - bar.n)
-            if sent >= total:
-                bar.set_description_str("waiting for the verdict")
-            elif begins:
+            if begins:
                 bar.refresh()
 
-        yield on_status, on_progress
+        def on_event(event: object) -> None:
+            if isinstance(event, AudioSent):
+                bar.set_description_str("waiting for the verdict")
+
+        yield _Shown(
+            bar.set_description_str, {"on_status": on_status, "on_progress": on_progress, "on_event": on_event}
+        )
 
 
 def _trace() -> None:
