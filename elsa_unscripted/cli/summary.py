@@ -70,6 +70,8 @@ def _sections(sheet: Sheet, result: ScoreResult, verbose: bool) -> Iterator[Sect
     else:
         yield from _assessment(sheet, assessment, result)
     yield _quality(sheet, result, assessment)
+    ended_by = facts.ended_by(result)
+    yield sheet.row("Ended by", _tied(ended_by)) if ended_by else ()
     if verbose:
         yield _exchange(sheet, result)
     yield sheet.row("Next", _next_step(result))
@@ -232,9 +234,6 @@ def _exchange(sheet: Sheet, result: ScoreResult) -> Section:
     for label, link in (("Result link", result.result_link), ("Audio link", result.audio_link)):
         if link:
             lines += _link(sheet, label, link)
-    ended_by = facts.ended_by(result)
-    if ended_by:
-        lines += sheet.row("Ended by", _tied(ended_by))
     if result.stream_id:
         lines += sheet.row("Stream", sheet.paragraph(result.stream_id))
     moments = [(SHORTER.get(name, name), seconds) for name, seconds in facts.moments(result)]
