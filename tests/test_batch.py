@@ -466,6 +466,21 @@ def test_a_list_has_its_columns_in_the_journal(tmp_path: Path, journal: Path) ->
     assert pickle.loads(pickle.dumps(given[0])).columns == given[0].columns
 
 
+def test_a_list_may_give_one_path_to_two(tmp_path: Path, journal: Path) -> None:
+    """Who has made a recording together is there twice, and paid for once; a list that comes later gives names."""
+    (path,) = recordings(tmp_path, 1)
+    pair = [ListedPath(path, {"name": name}) for name in ("Ana", "Ben")]
+    with Sandbox() as sandbox:
+        list(batch([path], sandbox, journal=journal))
+        for _ in range(2):
+            outcomes = list(batch(pair, sandbox, journal=journal))
+            assert [outcome.path.columns["name"] for outcome in outcomes if outcome.result] == ["Ana", "Ben"]
+        list(batch([path], sandbox, journal=journal))
+        assert len(sandbox.exchanges) == 1
+    told = [(entry.columns.get("name"), entry.renamed_from, entry.same_as) for entry in read(journal)]
+    assert told == [(None, None, None), ("Ana", path, None), ("Ben", None, path)]
+
+
 def test_the_second_of_two_goes_on_alone(tmp_path: Path, journal: Path) -> None:
     """A recording that waited for another of the same content is sent itself when that came to nothing."""
     (path,) = recordings(tmp_path, 1)

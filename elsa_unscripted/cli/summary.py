@@ -202,10 +202,11 @@ def _sound_errors(sheet: Sheet, speaker: Speaker) -> Section:
         rows.append((sheet.piece(phoneme or "?", 6) + heard, sheet.piece(error.type, 14), times, examples))
     if not rows:
         return ()
-    sound_width, type_width, times_width = (max(cells(row[column]) for row in rows) for column in range(3))
+    widths = [max(cells(row[column]) for row in rows) for column in range(3)]
+    gap = "  " if sum(widths) + 4 <= sheet.body else " "  # on a narrow terminal
     lines = []
     for sound, kind, times, examples in rows:
-        start = f"{pad(sound, sound_width)}  {pad(kind, type_width)}  {times:>{times_width}}".rstrip(" ")
+        start = gap.join((pad(sound, widths[0]), pad(kind, widths[1]), f"{times:>{widths[2]}}")).rstrip(" ")
         room = sheet.body - cells(start) - 2
         shown = sheet.paragraph(examples)
         if shown and cells(shown) <= room:

@@ -26,10 +26,10 @@ class Place(NamedTuple):
 
 
 class _Kin(NamedTuple):
-    """Whose recordings have the same content as another, and which paths of that content were renamed since."""
+    """Whose recordings have the same content as another, and whose of that content have another path or name since."""
 
     owners: List[Who]
-    gone: Set[str]
+    gone: Set[Who]
 
 
 class Index:
@@ -65,12 +65,13 @@ class Index:
         if raw.get("attempts") or bytes.fromhex(raw["sha256"]) not in table.get(canonical, {}):
             self._put(canonical, raw["sha256"], place)
         kin = self._kin.setdefault((canonical, bytes.fromhex(raw["sha256"])), _Kin([], set()))
+        owner = who(raw)
         if renamed_from is not None:
-            kin.gone.add(renamed_from)
-            kin.owners[:] = [each for each in kin.owners if each.path != renamed_from]
-        kin.gone.discard(raw["path"])
-        if who(raw) not in kin.owners:
-            kin.owners.append(who(raw))
+            # One without a name may also have got one now.
+            kin.gone.update({Who(renamed_from), Who(renamed_from, owner.name)})
+        kin.gone.discard(owner)
+        if owner not in kin.owners:
+            kin.owners.append(owner)
 
     def add_by_head(self, line: bytes, begin: int) -> bool:
         """Adds a line without parsing it; returns whether that could be done.
@@ -120,7 +121,7 @@ class Index:
         """
         kin = self._kin.get((_canonical(options), bytes.fromhex(sha256)), _Kin([], set()))
         known = [first, *(each for each in kin.owners if each != first)]
-        return [each for each in known if each.path not in kin.gone]
+        return [each for each in known if each not in kin.gone]
 
     def remove(self, sha256: str, options: Mapping[str, Any]) -> None:
         """Forgets all lines for this content and these options."""

@@ -172,10 +172,11 @@ def _join(found: Sequence[_Found], listed: Sequence[Listed]) -> Sequence[Row]:
             # The journal may have been made in another folder: then the file's name must do, if there is only one.
             named = by_file.get(os.path.basename(path), [])
             places = by_path.get(os.path.abspath(path)) or (named if len({each.path for each in named}) == 1 else [])
-            mine = [each for each in places if each.name == name] or places
+            mine = [each for each in places if each.name == name]
+            mine = mine or [each for each in places if not each.name] or list(places[-1:])
         else:
-            mine = [each for each in found if not each.path and each.name == name]
-        taken.update(map(id, mine))
+            mine = places = [each for each in found if not each.path and each.name == name]
+        taken.update(map(id, places))  # also those that the list now has under another name
         rows += [_with_columns(each.row, columns) for each in mine]
         if not mine:
             problem = NOT_BEGUN if path and os.path.exists(path) else NOT_HANDED_IN
