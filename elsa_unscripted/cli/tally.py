@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import heapq
 from collections import Counter
-from typing import TYPE_CHECKING, Dict, List, NamedTuple, Optional, Tuple
+from typing import TYPE_CHECKING, Dict, List, NamedTuple, Optional, Sequence, Tuple
 
 from ..batch import BILLABLE_UNIT_SECONDS
 from ..exceptions import BudgetError, ConnectError, ElsaError, ScoringFailedError, StreamClosedError
@@ -51,6 +51,7 @@ class Tally:
         self._problems: Counter[Optional[Problem]] = Counter()
         self._numbers: Counter[Reason] = Counter()
         self._names: Dict[Reason, List[str]] = {}
+        self._copies: List[str] = []
         self._slowest: List[Tuple[float, str]] = []
 
     @property
@@ -72,7 +73,10 @@ class Tally:
             self.missing += 1
             self.again += error.retryable and problem is not NOT_BEGUN
             self.left += problem is NOT_BEGUN
-        self.same += outcome.same_as is not None
+        if outcome.same_as is not None:
+            self.same += 1
+            if len(self._copies) < SHOWN_NAMES:
+                self._copies.append(_name(outcome))
         if problem is not None:
             self._note(outcome, problem)
         if not outcome.from_journal:
@@ -88,7 +92,7 @@ class Tally:
         self._numbers[reason] += 1
         names = self._names.setdefault(reason, [])
         if len(names) < SHOWN_NAMES:
-            names.append(name_in(getattr(outcome.path, "columns", {})) or outcome.path)
+            names.append(_name(outcome))
 
     def lines(self, seconds: float, billable_seconds: float, left: Optional[int] = 0) -> List[str]:
         """Returns the summary as lines, which may hold text of the server.
@@ -101,10 +105,10 @@ class Tally:
         rest = "" if left == 0 else ", the others of the list left" if left is None else f", {left} left"
         total = _recordings(self.total + (left or 0))
         lines = [f"{total} in {clock(seconds)}: {counted(self._problems)}{rest}"]
-        also = [f"{self.earlier} from an earlier run"] if self.earlier else []
-        also += [f"{self.same} with the same content as another"] if self.same else []
-        if also:
-            lines.append(", ".join(also))
+        if self.earlier:
+            lines.append(f"{self.earlier} from an earlier run")
+        if self.same:
+            lines.append(f"{self.same} with the same content as another: {_listed(self._copies, self.same)}")
         if self._slowest:
             lines.append("The slowest:")
             lines += [f"{taken:8.1f} s  {path}" for taken, path in self._slowest]
@@ -125,14 +129,23 @@ class Tally:
             found.sort(key=lambda pair: (PROBLEMS.index(pair[1].problem), -pair[0]))
             lines.append(f"  {action}:")
             for number, reason in found[:SHOWN_REASONS]:
-                names = sorted(self._names[reason])
-                more = [f"and {number - len(names)} more"] if number > len(names) else []
                 detail = f" ({reason.detail})" if reason.detail else ""
-                lines.append(f"    {number} {reason.problem.counts_as}{detail}: {', '.join([*names, *more])}")
+                names = _listed(self._names[reason], number)
+                lines.append(f"    {number} {reason.problem.counts_as}{detail}: {names}")
             rest = sum(number for number, _ in found[SHOWN_REASONS:])
             if rest:
                 lines.append(f"    {rest} for other reasons; the journal has them all")
         return ["What to do next:", *lines] if lines else []
+
+
+def _name(outcome: Outcome) -> str:
+    return name_in(getattr(outcome.path, "columns", {})) or str(outcome.path)
+
+
+def _listed(names: Sequence[str], number: int) -> str:
+    """Returns names, in their order, and how many more there are of a number of recordings."""
+    more = [f"and {number - len(names)} more"] if number > len(names) else []
+    return ", ".join([*sorted(names), *more])
 
 
 def _recordings(number: int) -> str:
