@@ -186,7 +186,8 @@ class LiveAudio(Live):
         """
         used, self._used = self._used, True
         if used:
-            raise AudioError("a live source serves once, and this LiveAudio has been used: make a new one")
+            kind = type(self).__name__
+            raise AudioError(f"a live source serves once, and this {kind} has been used: make a new one")
 
     def start(self, chunk_seconds: float, sample_rate: Optional[int]) -> None:
         """Begins to draw from the source. Called by `Client.score()`.
