@@ -94,6 +94,11 @@ class Live:
         """The option `max_seconds`; infinity for no bound."""
         return math.inf if self._max_seconds is None else self._max_seconds
 
+    @property
+    def failure(self) -> Optional[AudioError]:
+        """Why the source has failed, if it has and `packets()` hasn't raised that yet; else `None`."""
+        return None
+
     def note_sent(self, packet: Packet) -> None:
         """Writes a packet that was sent to `save`; called in the thread that sends."""
         if self._copy is not None:
@@ -209,6 +214,11 @@ class LiveAudio(Live):
         except NoThreadError as error:
             self._thread = None
             raise AudioError(str(error)) from error.__cause__
+
+    @property
+    def failure(self) -> Optional[AudioError]:
+        """Why the source has failed, if it has and `packets()` hasn't raised that yet; else `None`."""
+        return self._failure
 
     def packets(self, chunk_seconds: float) -> Iterator[Packet]:
         """Yields packets as they come, in the thread that sends; waits for them.

@@ -11,7 +11,6 @@ from __future__ import annotations
 
 import array
 import atexit
-import contextlib
 import math
 import os
 import queue
@@ -78,6 +77,7 @@ class _Block(NamedTuple):
     """A tenth of a second of audio, as PortAudio gave it."""
 
     pcm: bytes
+    came: float  # when, on the monotonic clock
     after_gap: bool  # whether audio was lost just before it
     at: float  # when its first frame was recorded, in s on the stream's clock; 0 if the sound system doesn't tell
 
@@ -129,6 +129,7 @@ class Microphone(LiveAudio):
         self.device: Optional[str] = None
         # From PortAudio's thread; `None` only wakes the source's thread.
         self._blocks: Mailbox[Union[_Block, _Gone, None]] = Mailbox()
+        self._stream: Optional[_Stream] = None
         self._latest = b""  # the PCM of the last block; empty while nothing is recorded
         self._stopped_at: Optional[float] = None  # when `stop()` was called, on the monotonic clock
         self._has_sound = False  # whether a sample was other than zero
@@ -234,18 +235,26 @@ class Microphone(LiveAudio):
 
     # In the source's thread.
 
+    def _run(self, sample_rate: Optional[int]) -> None:
+        try:
+            super()._run(sample_rate)
+        finally:
+            # Only now, when others have been told of the end, or of the failure: it may take a minute.
+            stream, self._stream = self._stream, None
+            if stream is not None:
+                stream.close()
+
     def _capture(self) -> Generator[bytes, None, None]:
         """Records; yields a WAV as it comes."""
-        sounddevice = _load()
-        with contextlib.closing(_Stream(sounddevice, self._wanted, self._rate, self._blocks)) as stream:
-            yield header(stream.sample_rate, 1, 2, 0)  # of unknown length
-            # Only now, when whoever has taken the header can send that audio.
-            self.device = stream.name
-            self._arrival.put(None)
-            try:
-                yield from self._listen(stream)
-            finally:
-                self._latest = b""
+        self._stream = stream = _Stream(_load(), self._wanted, self._rate, self._blocks)
+        yield header(stream.sample_rate, 1, 2, 0)  # of unknown length
+        # Only now, when whoever has taken the header can send that audio.
+        self.device = stream.name
+        self._arrival.put(None)
+        try:
+            yield from self._listen(stream)
+        finally:
+            self._latest = b""
 
     def _listen(self, stream: _Stream) -> Iterator[bytes]:
         frames = 0
@@ -282,23 +291,23 @@ class Microphone(LiveAudio):
         """
         while not self._closed:
             stopped_at = self._stopped_at
-            wait = SILENT_SECONDS if stopped_at is None else stopped_at + lag - time.monotonic()
-            if wait <= 0:
-                return
+            last = math.inf if stopped_at is None else stopped_at + lag  # when the last block comes
             try:
-                block = self._blocks.get(wait)
+                block = self._blocks.get(min(max(last - time.monotonic(), 0.0), SILENT_SECONDS))
             except queue.Empty:
-                if stopped_at is None:
-                    raise AudioError(
-                        f"{self._name} gave no audio for {SILENT_SECONDS:g} s: does the sound server hang, or is the "
-                        "device unplugged?"
-                    ) from None
-                return
+                if last < math.inf:
+                    return
+                raise AudioError(
+                    f"{self._name} gave no audio for {SILENT_SECONDS:g} s: does the sound server hang, or was the "
+                    "device unplugged?"
+                ) from None
             if isinstance(block, _Gone):
-                if stopped_at is None:
-                    raise AudioError(f"{self._name} has gone away: it was unplugged, or the sound server has ended")
-                return
+                if last < math.inf:
+                    return
+                raise AudioError(f"{self._name} has gone away: it was unplugged, or the sound server has ended")
             if block is not None:
+                if block.came > last:
+                    return
                 yield block
 
 
@@ -347,7 +356,7 @@ class _Stream:
 
         # Called in PortAudio's thread. They must not log: `logging` would register that thread as one of Python's.
         def take(data: Any, _frames: int, times: Any, status: Any) -> None:
-            blocks.put(_Block(bytes(data), bool(status.input_overflow), times.inputBufferAdcTime))
+            blocks.put(_Block(bytes(data), time.monotonic(), bool(status.input_overflow), times.inputBufferAdcTime))
 
         def note_end() -> None:
             blocks.put(_Gone())
