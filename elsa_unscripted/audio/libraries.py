@@ -9,7 +9,7 @@ from typing import Any
 
 from ..exceptions import AudioError
 from ..files import is_out_of_files
-from ..imports import another_module, importing, not_imported
+from ..imports import another_module, imported, importing, not_imported
 from ..signals import raised_by_handler
 
 __all__ = ["INSTALL", "import_audio_segment", "import_pyav", "import_sounddevice", "is_audio_segment"]
@@ -27,12 +27,7 @@ def import_audio_segment() -> Any:
     # On import, pydub warns if there is no ffmpeg, which WAV doesn't need, and Python warns of pydub's old syntax. The
     # warning filters belong to the whole process: change them for this import only, in one thread at a time.
     try:
-        with importing():
-            if "pydub" not in sys.modules:
-                with warnings.catch_warnings():
-                    warnings.simplefilter("ignore")
-                    importlib.import_module("pydub")
-            import pydub
+        pydub = importing(_pydub)
     except Exception as error:  # a module of the same name may raise anything
         if raised_by_handler(error):
             raise
@@ -41,6 +36,14 @@ def import_audio_segment() -> Any:
     if not hasattr(kind, "from_file"):
         raise AudioError(another_module(pydub, "pydub"))
     return kind
+
+
+def _pydub() -> Any:
+    if "pydub" not in sys.modules:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            importlib.import_module("pydub")
+    return sys.modules["pydub"]
 
 
 def is_audio_segment(source: object) -> bool:
@@ -56,8 +59,7 @@ def import_pyav() -> Any:
         AudioError: PyAV is installed but can't be imported, or another module has its name.
     """
     try:
-        with importing():
-            import av
+        av = imported("av")
     except Exception as error:  # a module of the same name may raise anything
         if raised_by_handler(error):
             raise
@@ -78,8 +80,7 @@ def import_sounddevice() -> Any:
         AudioError: It isn't installed, or can't be imported; PortAudio is missing; or another module has its name.
     """
     try:
-        with importing():
-            import sounddevice
+        sounddevice = imported("sounddevice")
     except Exception as error:  # a module of the same name may raise anything
         if raised_by_handler(error):
             raise

@@ -23,7 +23,6 @@ from ..deadline import Deadline
 from ..exceptions import AudioError, ConfigError
 from ..mailbox import Mailbox
 from ..signals import raised_by_handler
-from ..threads import held
 from .feed import BUFFER_SECONDS, MAX_SECONDS
 from .libraries import import_sounddevice
 from .live import LiveAudio
@@ -49,7 +48,7 @@ _MOST_NAMED = 20  # devices in a message
 # PortAudio's numbers of errors.
 _INVALID_SAMPLE_RATE, _INVALID_CHANNELS, _UNAVAILABLE = -9997, -9998, -9985
 
-_portaudio = threading.Lock()  # PortAudio's functions may be called by one thread at a time
+_portaudio = threading.Lock()  # PortAudio may be called by one thread at a time; never taken in the main thread
 _loaded_in: Optional[int] = None  # the process that loaded PortAudio
 
 
@@ -361,7 +360,7 @@ class _Stream:
         def note_end() -> None:
             blocks.put(_Gone())
 
-        with held(_portaudio):
+        with _portaudio:
             info = _find(sounddevice, device)
             self.name = str(info["name"])
             self._stream = self._open(sounddevice, info, sample_rate, callback=take, finished_callback=note_end)
@@ -376,7 +375,7 @@ class _Stream:
     def close(self) -> None:
         """Closes the device."""
         # Not stop(): it would wait for audio, which a device that hangs doesn't give.
-        with held(_portaudio):
+        with _portaudio:
             self._stream.abort()
             self._stream.close()
 
