@@ -25,6 +25,7 @@ if TYPE_CHECKING:
 
 DRAW_SECONDS = 0.1  # s between two drawings; a microphone gives a block as often
 RANGE = 60  # dB, from an empty bar to a full one: speech is in its upper half
+WIDE = 60  # columns from which there is room for advice
 LONGEST_BAR = 24  # columns
 REST = 32  # columns of a line that aren't the bar's, with room for ^C, as terminals show Ctrl-C
 LEAVE_SECONDS = 2.0  # s for the thread to end: for a terminal that takes no more at the moment
@@ -53,6 +54,7 @@ class LevelMeter:
         self._bar: Optional[tqdm[NoReturn]] = make_bar(total=RANGE, bar_format="{desc}") if bar else None
         self._enter = Enter()
         self._over = False
+        self._shows_end = False  # whether the meter shows that the speech has ended
         # A daemon: a terminal that is stopped, by Ctrl-S, may keep it from ending.
         self._thread = threading.Thread(target=self._run, name="elsa-level", daemon=True)
         with contextlib.suppress(NoThreadError):  # then nothing is shown, and Enter does nothing
@@ -91,9 +93,10 @@ class LevelMeter:
                 self._warn()
                 self._draw()
                 if self._enter.wait(DRAW_SECONDS) and not self._over:
-                    self._cross_out_enter()
+                    self._go_back()
                     self.stop("Enter")
             if self._bar is not None:
+                self._wipe()
                 self._bar.close()
 
     def _beginning(self) -> str:
@@ -126,15 +129,23 @@ class LevelMeter:
         columns = shutil.get_terminal_size().columns
         bar.n = round(min(max(level, -RANGE), 0.0)) + RANGE
         decibels = f"{level:3.0f} dB" if level > -RANGE else " quiet"
-        if self._has_ended:  # the spaces are for the ^C that the terminal has shown, if it was Ctrl-C
-            bar.bar_format = f"{clock(seconds)}  waiting for the verdict, Ctrl-C gives up".ljust(columns - 1)
+        if self._has_ended:
+            if not self._shows_end:
+                self._shows_end = True
+                self._wipe()
+            advice = ", Ctrl-C gives up" if columns >= WIDE else ""
+            bar.bar_format = f"{clock(seconds)}  waiting for the verdict{advice}"
         else:
             end = "Enter ends it" if self._enter.is_watched else "Ctrl-C ends it"
             width = min(max(columns - REST, 1), LONGEST_BAR)
             bar.bar_format = f"{clock(seconds)} |{{bar:{width}}}| {decibels}  {end}"
         bar.refresh()
 
-    def _cross_out_enter(self) -> None:
+    def _go_back(self) -> None:
         """Goes back to the meter's line: the terminal has shown Enter, by going to the next one."""
         if self._bar is not None and self._enter.is_terminal and os.name != "nt" and os.environ.get("TERM") != "dumb":
             sys.stderr.write("\x1b[A")
+
+    def _wipe(self) -> None:
+        """Empties the meter's line, in which the terminal may have shown Ctrl-C as ^C: tqdm doesn't know of that."""
+        sys.stderr.write(f"\r{' ' * (shutil.get_terminal_size().columns - 1)}\r")
