@@ -13,6 +13,7 @@ import shutil
 import signal
 import socket
 import subprocess
+import sys
 import tempfile
 import threading
 import time
@@ -24,9 +25,13 @@ from typing import Any, Callable, Optional
 
 import pytest
 from commands import PATIENCE
+from recordings import SPEECH
+
+from elsa_unscripted.audio import microphone
 
 RATE = 16000  # Hz of the virtual microphone
 SECOND = 2 * RATE  # bytes
+BLOCK = SECOND // 10  # bytes, as much as `Microphone` asks for at once
 PIECE = 640  # bytes, 20 ms
 
 
@@ -83,6 +88,24 @@ class VirtualMicrophone:
         finally:
             os.close(fifo)
 
+    @contextlib.contextmanager
+    def speaking(self) -> Iterator[None]:
+        """Lets somebody speak all the time, whether anybody records or not."""
+        over = threading.Event()
+
+        def speak() -> None:
+            while not over.is_set():
+                with contextlib.suppress(BlockingIOError):  # nobody records
+                    self.say(SPEECH[:BLOCK])
+
+        thread = threading.Thread(target=speak)
+        thread.start()
+        try:
+            yield
+        finally:
+            over.set()
+            thread.join(PATIENCE)
+
     def hang(self) -> None:
         """Stops the sound server as a debugger does: it neither answers nor ends."""
         self.process.send_signal(signal.SIGSTOP)
@@ -96,13 +119,13 @@ class VirtualMicrophone:
 @contextlib.contextmanager
 def virtual_microphone() -> Iterator[VirtualMicrophone]:
     folder = Path(tempfile.mkdtemp(prefix="mic-"))  # short: the path of a socket may have 107 characters
-    microphone = VirtualMicrophone(folder)
+    made = VirtualMicrophone(folder)
     try:
-        yield microphone
+        yield made
     finally:
         with contextlib.suppress(ProcessLookupError):
-            microphone.process.send_signal(signal.SIGCONT)
-        microphone.kill()
+            made.process.send_signal(signal.SIGCONT)
+        made.kill()
         shutil.rmtree(folder, ignore_errors=True)
 
 
@@ -210,6 +233,13 @@ class Stream:
     def close(self) -> None:
         self.calls.append("close")
         self._thread.join(PATIENCE)
+
+
+def pretend(monkeypatch: pytest.MonkeyPatch, sounddevice: SoundDevice) -> SoundDevice:
+    """Lets this process have another `sounddevice` than the real one."""
+    monkeypatch.setitem(sys.modules, "sounddevice", sounddevice)
+    monkeypatch.setattr(microphone, "_loaded_in", os.getpid())
+    return sounddevice
 
 
 def device(name: str, inputs: int = 2, rate: float = 44100.0) -> dict[str, Any]:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import functools
 import json
 import math
-import os
 import subprocess
 import sys
 import threading
@@ -17,6 +16,7 @@ from typing import Any
 import pytest
 from commands import PATIENCE, ROOT, run, shadow, unmeasured
 from microphones import (
+    BLOCK,
     MISSING,
     RATE,
     SECOND,
@@ -26,6 +26,7 @@ from microphones import (
     VirtualMicrophone,
     device,
     needs_microphone,
+    pretend,
     until,
     virtual_microphone,
 )
@@ -33,12 +34,10 @@ from rawserver import SUCCESS, Connection, RawServer
 from recordings import SPEECH
 
 from elsa_unscripted import AudioError, ConfigError, InputDevice, Microphone, ScoreResult, score, score_many
-from elsa_unscripted.audio import microphone as module
 from elsa_unscripted.audio.recording import load
 from elsa_unscripted.sandbox import Sandbox
 
 TOKEN = "the-secret-token"
-BLOCK = SECOND // 10
 SLACK = 3.0  # s that a busy machine may be late
 
 # Records in a process of its own, since PortAudio keeps the devices that it has found first. Says "listening" when it
@@ -327,14 +326,7 @@ for attempt in (Microphone.list_devices, lambda: score(microphone, "t", url="ws:
 
 @pytest.fixture(name="use")
 def _use(monkeypatch: pytest.MonkeyPatch) -> Any:
-    """Lets the process have another `sounddevice`."""
-
-    def use(sounddevice: SoundDevice) -> SoundDevice:
-        monkeypatch.setitem(sys.modules, "sounddevice", sounddevice)
-        return sounddevice
-
-    monkeypatch.setattr(module, "_loaded_in", os.getpid())
-    return use
+    return functools.partial(pretend, monkeypatch)
 
 
 def heard(microphone: Microphone, **options: Any) -> tuple[bytes, ScoreResult]:
