@@ -18,6 +18,7 @@ from .version import __version__
 if TYPE_CHECKING:
     from .api import score, score_many
     from .audio.live import LiveAudio
+    from .audio.microphone import InputDevice, Microphone
     from .batch import Batch, BatchProgress, Outcome
     from .config import Config
     from .exceptions import (
@@ -46,6 +47,9 @@ __all__ = [  # noqa: RUF022 - grouped by where they come from
     "score_many",
     # .audio.live
     "LiveAudio",
+    # .audio.microphone
+    "InputDevice",
+    "Microphone",
     # .batch
     "Batch",
     "BatchProgress",
@@ -81,6 +85,7 @@ _HOMES = {
     **dict.fromkeys(["score", "score_many"], "api"),
     **dict.fromkeys(["Batch", "BatchProgress", "Outcome"], "batch"),
     "LiveAudio": "audio.live",
+    **dict.fromkeys(["InputDevice", "Microphone"], "audio.microphone"),
     "Client": "exchange.client",
     "LiveStream": "exchange.stream",
     "Config": "config",

@@ -56,6 +56,7 @@ FOREIGN = {
     "websocket": {"wire"},
     "pydub": {"audio", "sandbox"},
     "av": {"audio"},
+    "sounddevice": {"audio"},
     "tqdm": {"cli"},
     "dask": {"cli"},
     "websockets": {"sandbox"},
@@ -246,7 +247,7 @@ def test_every_error_is_public() -> None:
 
 def test_importing_the_package_is_light() -> None:
     """`import elsa_unscripted` loads neither the decoder, nor the progress bar, nor any extra."""
-    heavy = {"pydub", "tqdm", "av", "websockets", "jinja2"}
+    heavy = {"pydub", "tqdm", "av", "sounddevice", "websockets", "jinja2"}
     script = f"import sys, elsa_unscripted; print(*sorted({heavy!r} & set(sys.modules)))"
     done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True, cwd=ROOT.parent)
     assert done.stdout.split() == []

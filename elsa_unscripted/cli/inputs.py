@@ -8,6 +8,7 @@ import fnmatch
 import itertools
 import os
 import queue
+import stat
 import threading
 import time
 from typing import IO, Dict, Iterable, Iterator, List, NamedTuple, Optional, Sequence, Tuple, Union
@@ -58,6 +59,11 @@ class Inputs:
     """
 
     def __init__(self, paths: Sequence[str], globs: Sequence[str] = (), list_file: Optional[str] = None) -> None:
+        for path in filter(_is_live, paths):
+            raise ConfigError(
+                f"{path!r} is no recording: batch is not for live audio, which 'score {path}' sends as it comes; "
+                "--from-file - reads a list from standard input"
+            )
         if paths and list_file is None and not any(map(os.path.exists, paths)):
             hint = "; folders are searched with --glob" if any(mark in paths[0] for mark in "*?[") else ""
             raise ConfigError(f"{paths[0]!r} doesn't exist{hint}")
@@ -274,3 +280,12 @@ class Columns:
         if not rows:
             del self._waiting[path]
         return columns
+
+
+def _is_live(path: str) -> bool:
+    """Returns whether a path is standard input, a pipe or a device, and not a file."""
+    try:
+        mode = os.stat(path).st_mode
+    except (OSError, ValueError):
+        return path == "-"
+    return not stat.S_ISREG(mode) and not stat.S_ISDIR(mode)

@@ -32,7 +32,7 @@ def run(options: argparse.Namespace) -> int:
     """Carries out the subcommand; returns the exit status."""
     with logs.everything() if options.verbose else contextlib.nullcontext():
         try:
-            _check_output(options.output, options.audio)
+            check_output(options.output, options.audio)
             with contextlib.ExitStack() as stack:
                 audio = find_audio(options, stack)
                 on_stdin = "the audio" if options.audio in STDIN else None
@@ -40,19 +40,16 @@ def run(options: argparse.Namespace) -> int:
                 shown = stack.enter_context(_progress(options))
                 result = client.score(audio(shown.tell), **shown.callbacks)
         except ElsaError as error:
-            if options.verbose:
-                _trace()
-            say(f"error: {explain(error)}")
-            return exit_status(error)
+            return fail(error, options)
     # A summary on standard output shows the warnings itself.
     if not options.quiet and (options.format != "summary" or options.output is not None):
         for warning in result.warnings:
             say(f"warning: {warning}")
-    return _deliver(result, options)
+    return deliver(result, options)
 
 
-def _check_output(path: Optional[str], audio: str) -> None:
-    """Finds out, before the recording is paid for, whether its result can be written."""
+def check_output(path: Optional[str], audio: Optional[str]) -> None:
+    """Finds out, before the recording is paid for, whether its result can be written; also for `live`."""
     if path is None or path == "-":
         return
     if os.path.isdir(path):
@@ -63,14 +60,23 @@ def _check_output(path: Optional[str], audio: str) -> None:
             raise ConfigError(f"can't write {path!r}: its folder is missing or read-only; give another -o")
     elif not os.access(path, os.W_OK):
         raise ConfigError(f"can't write {path!r}: it is read-only; give another -o")
-    elif os.path.exists(audio) and os.path.samefile(path, audio):
+    elif audio is not None and os.path.exists(audio) and os.path.samefile(path, audio):
         raise ConfigError(f"{path!r} is the recording itself, and would be overwritten; give another -o")
 
 
-# The result.
+# The end; also for `live`.
 
 
-def _deliver(result: ScoreResult, options: argparse.Namespace) -> int:
+def fail(error: ElsaError, options: argparse.Namespace) -> int:
+    """Tells an error that is being handled; returns the exit status."""
+    if options.verbose:
+        for line in traceback.format_exc().splitlines():
+            print(printable(line), file=sys.stderr)
+    say(f"error: {explain(error)}")
+    return exit_status(error)
+
+
+def deliver(result: ScoreResult, options: argparse.Namespace) -> int:
     """Writes the result where it was asked for; if that fails, to standard output, because it was paid for."""
     if options.output in (None, "-"):
         return print_result(result, options.format)
@@ -126,8 +132,3 @@ def _progress(options: argparse.Namespace) -> Iterator[_Shown]:
         yield _Shown(
             bar.set_description_str, {"on_status": on_status, "on_progress": on_progress, "on_event": on_event}
         )
-
-
-def _trace() -> None:
-    for line in traceback.format_exc().splitlines():
-        print(printable(line), file=sys.stderr)

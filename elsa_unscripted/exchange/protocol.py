@@ -384,6 +384,7 @@ TRANSITIONS: Dict[State, Dict[str, Tuple[State, Action]]] = {
         "BadQuality": (State.STARTING, _P._hold),
         "Malformed": (State.STARTING, _P._overlook),
         "SendFailed": (State.BROKEN, _P._hold),
+        "SourceFailed": (_DONE, _P._give_up),
         "Closed": (_DONE, _P._closed),
         "GraceOver": (_DONE, _P._settle),
         "TimeOver": (_DONE, _P._time_over),
