@@ -8,6 +8,8 @@ Ray, hundreds of megabytes, only where that is installed. Shell blocks run line 
 * `pip install` would change the environment: the extras that it names must be in `setup.cfg`;
 * `elsa-unscripted sandbox` serves until it is interrupted: it must begin to.
 
+The one page, an `html` block, is opened in a browser by `test_recipe.py`, with the Python block that serves it.
+
 A `text` block is the output of the block before it. A block of any other language fails.
 """
 
@@ -113,7 +115,8 @@ def test_every_block_is_known() -> None:
     for file, text in TEXTS.items():
         found = [block for block in BLOCKS if block.file == file]
         assert text.count("```") == 2 * (len(found) + sum(block.output is not None for block in found)), file
-    assert {block.language for block in BLOCKS} == {"python", "shell"}
+    assert {block.language for block in BLOCKS} == {"python", "shell", "html"}
+    assert [block.file for block in BLOCKS if block.language == "html"] == ["elsa_unscripted/exchange/README.md"]
 
 
 @pytest.mark.slow
