@@ -275,7 +275,7 @@ def _frame_faults() -> List[Fault]:
         Fault("ping in fragments", raw("result", frame(b"x", PING, fin=False)), *foul),
         Fault("continuation of nothing", raw("result", frame(b"x", 0)), *foul),
         Fault("message inside a message", raw("result", frame(b"x", fin=False) + frame(b"y")), *foul),
-        Fault("claim of 2^40 bytes, then silence", raw("result", b"\x81\x7f" + struct.pack("!Q", 2**40)), *late),
+        Fault("claim of 2^40 bytes, then silence", raw("result", b"\x81\x7f" + struct.pack("!Q", 2**40)), *foul),
         Fault("message of 2^40 bytes", _huge, *foul, options=small),
         Fault("fragments without end", _fragments_without_end, *foul, options=small),
     ]

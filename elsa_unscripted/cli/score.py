@@ -12,6 +12,7 @@ from typing import Any, BinaryIO, Iterator, Optional, Tuple
 from ..exceptions import ConfigError, ElsaError
 from ..exchange.client import Client
 from ..exchange.conversation import OnProgress, OnStatus
+from ..quoting import cut
 from ..results.result import ScoreResult
 from ..results.text import printable
 from . import logs
@@ -100,7 +101,7 @@ def _progress(options: argparse.Namespace) -> Iterator[Tuple[Optional[OnStatus],
     with make_bar(desc="connecting", bar_format="{desc}") as bar:
 
         def on_status(status: Any) -> None:
-            bar.set_description_str(printable(status.message or status.status))
+            bar.set_description_str(printable(cut(status.message or status.status)))
 
         def on_progress(sent: float, total: float) -> None:
             begins = bar.total is None
