@@ -39,7 +39,7 @@ def loads(text: Union[str, bytes]) -> Any:
 
 
 def dumps(value: Any, *, indent: Optional[int] = None) -> str:
-    """Writes JSON; an infinite number as `1e999`, which reads as one again, and `NaN`, which JSON can't spell, as `null`.
+    """Writes JSON: an infinite number as `1e999`, which reads as one again; `NaN`, which JSON lacks, as `null`.
 
     Raises:
         TypeError: JSON can't hold a value.

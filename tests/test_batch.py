@@ -512,8 +512,29 @@ def test_the_throttle_falls_and_rises() -> None:
     for _ in range(100):
         steps.note_passed()
     assert steps.concurrency == 8
-    steps.note_refused(time.monotonic() + 1, 1000.0)
-    assert steps.waiting() > 990
+    steps.note_refused(time.monotonic() + 1, 500.0)
+    assert 490 < steps.waiting() <= 500
+
+
+@pytest.mark.parametrize("value", ["86400", "1000", "milliseconds"])
+def test_no_server_makes_a_batch_wait_for_a_day(value: str, tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    """However long `Retry-After` is, a batch goes on after ten minutes; what was asked for and what is done is told."""
+    value = f"{(time.time() + 86_400) * 1000:.0f}" if value == "milliseconds" else value
+    with Choosy(lambda number: 429, Retry_After=value) as sandbox:
+        scores = batch(recordings(tmp_path, 3), sandbox, max_workers=3)
+        waits: list[float] = []
+
+        def look(progress: BatchProgress) -> None:
+            waits.append(progress.waiting)
+            if progress.waiting:
+                scores.stop()
+
+        scores._on_progress = look
+        assert list(scores) == []
+    assert 590 < max(waits) <= 600
+    told = [record.getMessage() for record in caplog.records if record.levelno == logging.WARNING]
+    assert len(told) == 1
+    assert "goes on in 600 s" in told[0]
 
 
 def test_a_refused_token_stops_the_batch(tmp_path: Path, journal: Path) -> None:

@@ -68,6 +68,8 @@ def _reason(error: OSError) -> str:
 def _about_tls(reason: str) -> str:
     if reason in TOO_OLD:
         return "the server must speak TLS 1.2 or newer: ask who runs it"
+    if reason == "SSLV3_ALERT_HANDSHAKE_FAILURE":
+        return "it has no TLS 1.2 or newer, or no cipher, in common with this machine: ask who runs the server"
     if reason in WANTS_CERTIFICATE:
         return "the server wants a certificate from its clients, which can't be given here: check the url"
     return "check the port, and wss against ws"

@@ -21,7 +21,7 @@ class FrameMeter:
     def __init__(self, max_message_bytes: int) -> None:
         self._most = max_message_bytes
         self._header = bytearray()  # of the frame that begins
-        self._left = 0  # bytes of the frame's payload that are still to come
+        self._left = 0  # bytes of the frame that are still to come
         self._message = 0  # bytes that the frames of the message have announced so far
 
     def take(self, data: bytes) -> None:
@@ -48,8 +48,8 @@ class FrameMeter:
         extra = _LENGTH_BYTES.get(length, 0)
         if extra:
             length = int.from_bytes(self._header[2 : 2 + extra], "big")
+        self._left = length + (4 if self._header[1] & 0x80 else 0)  # a mask comes before the payload
         self._header.clear()
-        self._left = length
         if opcode & CONTROL_FRAME:  # one may come between the frames of a message
             if length > MAX_CONTROL_BYTES:
                 raise MessageTooLongError(f"a control frame of {length} bytes")
@@ -60,7 +60,7 @@ class FrameMeter:
 
 
 def _size(header: bytearray) -> int:
-    """Returns how long a frame's header is, as far as its beginning tells."""
+    """Returns how long a frame's header is, without the mask, as far as its beginning tells."""
     if len(header) < 2:
         return 2
-    return 2 + _LENGTH_BYTES.get(header[1] & 0x7F, 0) + (4 if header[1] & 0x80 else 0)
+    return 2 + _LENGTH_BYTES.get(header[1] & 0x7F, 0)

@@ -216,7 +216,7 @@ class Transport:
 
     def _last_event(self) -> Closed:
         code, reason = self._close_frame or (ABNORMAL_CLOSURE, "")
-        silence = time.monotonic() - self._wire.sent_at if self._wire is not None else 0.0
+        silence = self._wire.silence if self._wire is not None else 0.0
         logger.debug("< closed %d", code)
         # Don't keep the error: its traceback refers to the frame of _run(), and so to this object. Such a circle would
         # keep the caller's recording until the garbage collector comes.
@@ -239,6 +239,8 @@ class Transport:
             on_error=self._on_error,
             on_close=self._on_close,
         )
+        if self._config.ping_interval is not None:
+            _send_pings(self._app, self._wire, self._config.ping_interval)
         # websocket-client validates UTF-8 in pure Python, 170 ms for 460 KB. parse() validates it anyway, by decoding.
         self._app.run_forever(skip_utf8_validation=True)
 
@@ -258,8 +260,6 @@ class Transport:
     def _on_open(self, app: websocket.WebSocketApp) -> None:
         self.opened_at = time.monotonic()
         self._socket.worked()
-        if self._config.ping_interval is not None and self._wire is not None:
-            self._wire.keep_alive(self._config.ping_interval, lambda: _frame(b"", _library().ABNF.OPCODE_PING))
         self._put(Opened())
 
     def _on_message(self, app: websocket.WebSocketApp, data: Union[str, bytes]) -> None:
@@ -307,6 +307,27 @@ class Transport:
             return error
         ours.__cause__ = error
         return ours
+
+
+def _send_pings(app: websocket.WebSocketApp, wire: Wire, interval: float) -> None:
+    """Makes an app send pings while it waits for what comes, in the thread that waits.
+
+    websocket-client could send pings by itself, but from one thread more, which it starts and joins as it likes.
+    """
+    make = app.create_dispatcher
+
+    def read(sock: object, read_next: Callable[[], bool], check: object) -> None:
+        while app.keep_running:
+            wire.wait_for_data(interval, lambda: _frame(b"", _library().ABNF.OPCODE_PING))
+            if not read_next():
+                break
+
+    def make_pinging(*arguments: Any, **options: Any) -> Any:
+        dispatcher = make(*arguments, **options)
+        dispatcher.read = read  # type: ignore[method-assign, assignment]
+        return dispatcher
+
+    app.create_dispatcher = make_pinging  # type: ignore[method-assign]
 
 
 NEEDED = (

@@ -34,7 +34,7 @@ class Wire:
 
     Attributes:
         mask: Masks the token.
-        sent_at: When a byte was last sent, on the monotonic clock.
+        silence: Seconds for which nothing had been sent when the last byte came, or the connection ended.
     """
 
     def __init__(self, sock: socket.socket, token: str, deadline: Deadline, max_message_bytes: int) -> None:
@@ -53,7 +53,8 @@ class Wire:
         self._reading_until: Optional[Deadline] = deadline  # None after the handshake: see `waiting`
         self._sending_until: Optional[Deadline] = deadline
         self.mask = Mask(token)
-        self.sent_at = time.monotonic()
+        self.silence = 0.0
+        self._sent_at = time.monotonic()
         self._head = b""  # the rest of the HTTP answer's head, which recv() returns first
         # A frame that the reading thread wants to send; it never waits to send. Keep only the newest: one pong may
         # answer all earlier pings (RFC 6455, 5.5.3), and nothing follows a close frame.
@@ -66,17 +67,27 @@ class Wire:
         self._finished_reading = False
         self._finished_sending = False
         self._meter = FrameMeter(max_message_bytes)
-        self._make_ping: Optional[Callable[[], bytes]] = None
-        self._ping_interval = 0.0
-        self._ping_due: Optional[Deadline] = None  # None without pings
+        self._ping_due: Optional[Deadline] = None
         # Guards each call of a TLS socket, since OpenSSL takes only one at a time. No call blocks.
         self._calls: Optional[threading.Lock] = threading.Lock() if isinstance(sock, ssl.SSLSocket) else None
 
     # For the transport.
 
-    def keep_alive(self, interval: float, make_ping: Callable[[], bytes]) -> None:
-        """Makes the reading thread send a ping every `interval` seconds; `make_ping` returns the frame."""
-        self._make_ping, self._ping_interval, self._ping_due = make_ping, interval, Deadline(interval)
+    def wait_for_data(self, interval: float, make_ping: Callable[[], bytes]) -> None:
+        """Waits, in the reading thread, until there is something to read; meanwhile sends a ping every `interval` s.
+
+        Args:
+            interval: Seconds between two pings.
+            make_ping: Returns a ping, as a frame.
+        """
+        while True:
+            if self._ping_due is None or self._ping_due.expired():
+                if self._ping_due is not None and not self._replies:  # a pong that waits keeps the connection, too
+                    self._replies.append(make_ping())
+                self._ping_due = Deadline(interval)
+                self._send_replies()
+            if self.pending() or is_ready(self._socket, READ, self._ping_due.remaining()):
+                return
 
     def finish_reading(self) -> None:
         """Makes `recv()` return the end of the stream: else, after an error, websocket-client may wait for ever."""
@@ -252,7 +263,7 @@ class Wire:
                 # One call of C code both sends and counts, so no signal handler can raise in between. (Over TLS, one
                 # can, in `SSLSocket.send()`: then the frame is sent twice, but whole.)
                 taken.extend(map(self._socket.send, [frame[sum(taken) :]]))
-            self.sent_at = time.monotonic()
+            self._sent_at = time.monotonic()
 
     def _continue_frame(self) -> bool:
         """Sends what the connection takes of the outgoing frame; returns whether all of it was sent."""
@@ -291,22 +302,9 @@ class Wire:
             with self._calling():
                 return self._socket.recv(size)
 
-        while True:
-            self._ping_if_due()
-            try:
-                data: bytes = without_blocking(
-                    self._socket, receive, READ, lambda: self._reading_until or self._ping_due
-                )
-            except TimeoutError:
-                if self._ping_due is None or not self._ping_due.expired():
-                    raise
-            else:
-                return data
-
-    def _ping_if_due(self) -> None:
-        if self._ping_due is None or self._make_ping is None or not self._ping_due.expired():
-            return
-        self._ping_due = Deadline(self._ping_interval)
-        if not self._replies:  # a pong that waits to be sent keeps the connection alive, too
-            self._replies.append(self._make_ping())
-        self._send_replies()
+        try:
+            data: bytes = without_blocking(self._socket, receive, READ, lambda: self._reading_until)
+            return data
+        finally:
+            if not self._finished_sending:  # websocket-client sends a close frame after an error, too, and reads on
+                self.silence = time.monotonic() - self._sent_at
