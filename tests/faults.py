@@ -159,7 +159,7 @@ def _refusals_with_reasons() -> List[Fault]:
         _told(403, "text/html", "Blocked.", ConnectError, "Blocked."),
         _told(429, json_type, '{"message": "slow down"}', RateLimitedError, "slow down"),
         _told(500, "text/plain", "line 1\nline 2\x1b[31m\u202e", ConnectError, r"line 1\nline 2\x1b[31m\u202e"),
-        _told(302, "", "", ConnectError, "redirect", headers="Location: /elsewhere\r\n"),
+        _told(302, "", "", ConnectError, "'/elsewhere'", headers="Location: /elsewhere\r\n"),
         Fault(
             "a body in chunks", answer(chunked.encode(), "stay"), ConnectError, "connect", 404, says=("no such path",)
         ),

@@ -28,6 +28,7 @@ from faults import reach
 from rawserver import CLOSE, PING, PONG, SUCCESS, Connection, RawServer
 
 from elsa_unscripted import ConnectError, RateLimitedError, ScoreTimeoutError, StreamClosedError, score
+from elsa_unscripted.cli.main import main
 from elsa_unscripted.sandbox import Sandbox
 
 GUARD = 20.0  # s beyond what is promised, for a busy machine
@@ -332,6 +333,10 @@ def test_no_pings_by_default(short: Path) -> None:
             pings = [frame for frame in server.connections[0].frames if frame.opcode == PING]
         assert (len(pings) > 0) == (interval is not None)
         assert all(frame.payload == b"" for frame in pings)
+    with RawServer(script) as server:
+        command = ["score", str(short), "--token", "any", "--url", server.url, "--speed", "max", "-o", os.devnull]
+        assert main([*command, "--ping-interval", "0.1"]) == 0
+        assert PING in [frame.opcode for frame in server.connections[0].frames]
 
 
 def test_pings_do_not_displace_pongs(short: Path) -> None:

@@ -797,6 +797,13 @@ def test_fetch_through_a_proxy_of_ones_own(tmp_path: pathlib.Path, monkeypatch: 
     assert "http://" in str(refused(link, proxy="socks5://127.0.0.1:1"))
 
 
+def test_interim_answers_to_a_download() -> None:
+    """100, 102 and 103 before a download's answer are passed over."""
+    interim = b"".join(b"HTTP/1.1 %d Wait\r\nLink: </a>\r\n\r\n" % status for status in (100, 102, 103))
+    with RawServer(serve(interim + b"HTTP/1.1 200 OK\r\n\r\n{}", [])) as server:
+        assert result(f"http://127.0.0.1:{server.port}/").fetch().fetched == {}
+
+
 def test_a_link_that_is_not_ascii(pages: Pages) -> None:
     """A link's path that isn't ASCII is asked for as browsers do."""
     pages.answers["/%C3%BC?%C3%A9=1"] = (200, {}, b"{}")

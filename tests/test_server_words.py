@@ -97,6 +97,8 @@ def test_a_body_in_another_encoding(short: Path) -> None:
     latin = refusing(404, "gel\u00f6scht".encode("latin-1"), "text/plain; charset=iso-8859-1")
     assert failed(latin, short).body == "gel\u00f6scht"
     assert failed(refusing(404, b"gone", "text/plain; charset=no-such"), short).body == "gone"
+    wide = refusing(401, f"no: {TOKEN}".encode("utf-16"), "text/plain; charset=utf-16")
+    assert failed(wide, short).body == "no: " + "*" * len(TOKEN)
 
 
 def test_the_last_message_is_an_attribute(short: Path) -> None:

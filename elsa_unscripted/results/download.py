@@ -12,7 +12,7 @@ import string
 import threading
 import zlib
 from http.client import HTTPConnection, HTTPException, HTTPResponse, HTTPSConnection
-from typing import NamedTuple, Optional, Union
+from typing import NamedTuple, Optional, Tuple, Union
 from urllib.parse import SplitResult, quote, urljoin, urlsplit
 
 from ..config import PathLike, Secret, ascii_host, check_ca_bundle, is_loopback
@@ -29,6 +29,7 @@ MAX_REDIRECTS = 10  # urllib's bound
 REDIRECTS = frozenset({301, 302, 303, 307, 308})
 HEADERS = {"User-Agent": f"elsa_unscripted/{__version__}", "Connection": "close", "Accept-Encoding": "gzip"}
 BLOCK_BYTES = 65_536
+MAX_LINE_BYTES = 65_536  # of a header
 GZIP, GZIP_MAGIC = 16 + zlib.MAX_WBITS, b"\x1f\x8b"
 HINT = "the link may have expired: score the recording again if it may be billed twice"
 
@@ -152,6 +153,7 @@ def _ask(link: str, connection: Socket, route: Route) -> Union[bytes, str]:
         raise
     sock.settimeout(route.deadline.remaining())  # in case this system's shutdown() doesn't wake a thread that reads
     http.sock = _WithoutClose(sock)
+    http.response_class = _Answer
     target = quote(parts.path or "/", safe=string.punctuation) + (
         f"?{quote(parts.query, safe=string.punctuation)}" if parts.query else ""
     )
@@ -246,6 +248,18 @@ def _proxy(link: str, proxy: Union[str, Secret, None]) -> Optional[SplitResult]:
         return find_proxy(link)
     except ConfigError as error:
         raise ConnectError(f"could not download result_link: {error}") from error
+
+
+class _Answer(HTTPResponse):
+    """Passes over all interim answers (RFC 9110, 15.2); `http.client` does so with 100 alone."""
+
+    def _read_status(self) -> Tuple[str, int, str]:
+        while True:
+            version, status, reason = super()._read_status()  # type: ignore[misc]
+            if not 100 <= status < 200:
+                return version, status, reason
+            while self.fp.readline(MAX_LINE_BYTES).strip():
+                pass
 
 
 class _WithoutClose:

@@ -81,6 +81,8 @@ def _about_certificate(error: ssl.SSLCertVerificationError, place: str, ca_bundl
         hint = "its CA is not in ca_bundle; a firewall that reads along has one of its own: ask who runs the network"
     elif code in UNKNOWN_ISSUER:
         hint = _missing_certificates() or "for a private CA set ca_bundle"
+        unread = [f"${name}" for name in ("REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE") if os.environ.get(name)]
+        hint += f" ({' and '.join(unread)} are not read here)" if unread else ""
     else:
         hint = HINTS.get(code, STRICT_HINT if code in ONLY_STRICT else "ask who runs the server")
     return f"the certificate of {place} is not trusted ({error.verify_message.rstrip('.')}); {hint}"

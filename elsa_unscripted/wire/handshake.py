@@ -139,6 +139,7 @@ def read_body(
         if raised_by_handler(error):
             raise
         text = masked(whole).decode("utf-8", "replace")
+    text = masked(text.encode("utf-8", "replace")).decode("utf-8")  # again: it may have been in UTF-16, for example
     return text.lstrip("\ufeff").strip()[:MAX_BODY]
 
 
@@ -202,6 +203,8 @@ def refusal(answer: Answer, body: str) -> ConnectError:
         error = RateLimitedError(f"too many requests (HTTP 429){said}; try again {when}")
     else:
         if 300 <= status < 400:
+            target = answer.headers.get("Location")
+            said = (f" that points to {quoted(target)}" if target else "") + said
             hint = "redirects are not followed, since the token would go along; set url to the final address"
         elif status < 300:
             hint = "check the url; a network that wants a login answers like this, too"
