@@ -307,6 +307,8 @@ def test_proxy_is_used(sandbox: Sandbox) -> None:
         (["--url", "ws://example.com/"], "wss://"),
         (["--proxy", "socks5://127.0.0.1"], "proxy"),
         (["--ca-bundle", "missing.pem"], "ca_bundle"),
+        (["--ping-interval", "0"], "--ping-interval"),
+        (["--ping-interval", "soon"], "--ping-interval"),
         (["--token", "a", "--token-file", "b"], "--token-file"),
         (["-q", "-v"], "-v"),
         (["--frobnicate"], "--frobnicate"),

@@ -18,13 +18,15 @@ import elsa_unscripted
 
 ROOT = pathlib.Path(elsa_unscripted.__file__).parent
 
-GROUND = ["version", "signals", "exceptions", "log", "files", "threads", "imports", "deadline", "mailbox", "config"]
+GROUND = ["version", "signals", "quoting", "exceptions", "log", "files", "threads", "imports", "deadline", "mailbox"]
+GROUND += ["strict_json", "config"]
 
 # Which room may import which, top to bottom. A folder is one room; within it, modules may import each other, but not in
 # a circle.
 ROOMS: dict[str, list[str]] = {
     "version": [],
     "signals": [],
+    "quoting": [],
     "exceptions": ["signals"],
     "log": ["signals"],
     "files": [],
@@ -32,7 +34,8 @@ ROOMS: dict[str, list[str]] = {
     "imports": ["signals", "files", "threads"],
     "deadline": [],
     "mailbox": ["signals", "deadline"],
-    "config": ["signals", "exceptions"],
+    "strict_json": ["signals"],
+    "config": ["signals", "exceptions", "imports"],
     "audio": GROUND,
     "wire": GROUND,
     # `report` is further down: `ScoreResult.to_html()` imports it when it is called.

@@ -285,6 +285,11 @@ def _add_shared(parser: argparse.ArgumentParser) -> None:
         "--proxy", metavar="URL", help="http://[user:password@]host:port; default: $https_proxy, $no_proxy"
     )
     exchange.add_argument("--ca-bundle", metavar="FILE", help="certificates to trust in place of the system's")
+    exchange.add_argument(
+        "--ping-interval",
+        metavar="S",
+        help="seconds between pings, if a load balancer cuts silent connections; default: none are sent",
+    )
 
 
 def _add_show(commands: argparse._SubParsersAction[_Parser]) -> None:

@@ -12,6 +12,7 @@ from typing import Any, Callable, Dict, Iterator, NamedTuple, Optional
 from ..exceptions import ConfigError, ElsaError
 from ..exchange.client import Client
 from ..exchange.protocol import AudioSent
+from ..quoting import cut
 from ..results.result import ScoreResult
 from ..results.text import printable
 from . import logs
@@ -116,7 +117,7 @@ def _progress(options: argparse.Namespace) -> Iterator[_Shown]:
     with make_bar(desc="connecting", bar_format="{desc}") as bar:
 
         def on_status(status: Any) -> None:
-            bar.set_description_str(printable(status.message or status.status))
+            bar.set_description_str(printable(cut(status.message or status.status)))
 
         def on_progress(sent: float, total: Optional[float]) -> None:
             begins = bar.bar_format == "{desc}"

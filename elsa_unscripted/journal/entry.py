@@ -7,7 +7,6 @@ The object's keys, in this order: `v` (1), `sha256`, `options`, `outcome`, `path
 
 from __future__ import annotations
 
-import json
 from dataclasses import asdict, dataclass, field
 from datetime import datetime, timezone
 from typing import Any, Dict, Mapping, Optional, Tuple, Union
@@ -17,6 +16,7 @@ from ..exceptions import ElsaError, JournalError
 from ..log import logger
 from ..results.result import ScoreResult, Timings
 from ..signals import raised_by_handler
+from ..strict_json import loads
 from ..version import __version__
 
 VERSION = 1
@@ -109,7 +109,7 @@ def parse(line: bytes, name: str, *, warn: bool = True) -> Optional[Dict[str, An
         JournalError: A later version of the package has written the line.
     """
     try:
-        raw = json.loads(line)
+        raw = loads(line)
     except (ValueError, RecursionError) as error:
         if raised_by_handler(error):
             raise

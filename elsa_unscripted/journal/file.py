@@ -6,7 +6,6 @@
 from __future__ import annotations
 
 import contextlib
-import json
 import os
 import stat
 import sys
@@ -18,6 +17,7 @@ from ..exceptions import JournalError
 from ..files import OUT_OF_FILES, is_out_of_files
 from ..log import logger
 from ..signals import raised_by_handler
+from ..strict_json import dumps
 from .entry import Entry, parse, to_entry
 from .index import HEAD, Index
 
@@ -156,7 +156,7 @@ class Journal:
             known = self._index.find(raw["sha256"], raw["options"], self._end)
             if known is None or not known.good:
                 begin = self._end + len(data)
-                data += json.dumps(raw).encode("ascii") + b"\n"
+                data += dumps(raw).encode("ascii") + b"\n"
                 places.append((raw, begin, self._end + len(data)))
         if not places:
             return

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import json
 import os
 from typing import Any, Collection, Dict, Mapping, Union
 
 from ..signals import raised_by_handler
+from ..strict_json import dumps, loads
 
 FILE_VERSION = 1
 
@@ -27,7 +27,7 @@ def write(path: Union[str, os.PathLike[str]], values: Mapping[str, Any]) -> None
         OSError: The file can't be written.
         TypeError: JSON can't hold a value; the file is left as it was.
     """
-    whole = json.dumps({"v": FILE_VERSION, **values}, indent=1)
+    whole = dumps({"v": FILE_VERSION, **values}, indent=1)
     with open(path, "w", encoding="utf-8") as file:
         file.write(whole + "\n")
 
@@ -46,7 +46,7 @@ def read(path: Union[str, os.PathLike[str]], fields: Collection[str], timings: C
     """
     try:
         with open(path, encoding="utf-8") as file:
-            saved = json.load(file)
+            saved = loads(file.read())
     except (ValueError, RecursionError) as error:
         if raised_by_handler(error):
             raise
