@@ -26,7 +26,7 @@ ROOMS: dict[str, list[str]] = {
     "signals": [],
     "exceptions": ["signals"],
     "log": ["signals"],
-    "files": [],
+    "files": ["signals"],
     "threads": ["signals"],
     "imports": ["signals", "files", "threads"],
     "deadline": [],
