@@ -115,16 +115,20 @@ def test_output_to_a_dash_is_stdout(sandbox: Sandbox, tmp_path: Path) -> None:
 
 
 def test_unwritable_output_costs_nothing(sandbox: Sandbox, tmp_path: Path) -> None:
-    """A file that can't be written, or is the recording itself, is refused before anything is sent."""
+    """A file that can't be written, any recording, and a batch's journal are refused before anything is sent."""
     recording = tmp_path / "recording.wav"
     shutil.copy(SHORT, recording)
     before = sandbox.handshakes
-    for file in (tmp_path, tmp_path / "missing" / "result.txt", recording):
+    other, journal = tmp_path / "other.wav", tmp_path / "scores.jsonl"
+    shutil.copy(SECOND, other)
+    journal.write_text('{"v": 1, "sha256": "' + "0" * 64 + '"}\n')
+    for file in (tmp_path, tmp_path / "missing" / "result.txt", recording, other, journal):
         status, out, err = score(sandbox, "-o", str(file), audio=str(recording))
         assert (status, out, err.count("\n")) == (2, b"", 1)
         assert str(file) in err
     assert sandbox.handshakes == before
-    assert recording.read_bytes() == Path(SHORT).read_bytes()
+    assert (recording.read_bytes(), other.read_bytes()) == (Path(SHORT).read_bytes(), Path(SECOND).read_bytes())
+    assert "sha256" in journal.read_text()
 
 
 @full

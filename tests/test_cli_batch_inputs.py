@@ -18,7 +18,7 @@ from typing import Any
 
 import pandas
 import pytest
-from commands import PATIENCE, SHORT, posix
+from commands import PATIENCE, SHORT, full_disk, posix
 
 from elsa_unscripted import AudioError, BadQualityError, ConfigError, Outcome, ScoreResult
 from elsa_unscripted.cli.inputs import Columns, Input, Inputs
@@ -370,6 +370,20 @@ def test_a_file_that_is_no_table_is_not_overwritten(tmp_path: Path) -> None:
     for _ in range(2):
         written(tmp_path, Outcome("a", verdict()))
     assert len(pandas.read_csv(file)) == 1
+
+
+@posix
+def test_a_full_disk_leaves_the_old_table(tmp_path: Path) -> None:
+    """Until a table is whole, the older one is there, and stays if there is no room for the new one."""
+    file = tmp_path / "scores.csv"
+    written(tmp_path, Outcome("a", verdict()))
+    before = file.read_bytes()
+    table = Table(str(file))
+    with pytest.raises(OSError, match="too large") as caught, full_disk(file.stat().st_size):
+        while True:
+            table.add(Outcome("b", verdict()))
+    table.discard(caught.value)
+    assert (file.read_bytes(), os.listdir(tmp_path)) == (before, [file.name])
 
 
 @pytest.mark.parametrize("path", ["-", ".", os.path.join("missing", "scores.csv"), full])

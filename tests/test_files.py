@@ -2,37 +2,22 @@
 
 from __future__ import annotations
 
-import contextlib
 import os
 import stat
 import subprocess
 import sys
 import tempfile
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
-from commands import posix
+from commands import full_disk, posix
 from recordings import wav
 
 from elsa_unscripted import ScoreResult
 from elsa_unscripted.files import holds_no_text, replacing
 
 OLD, NEW = b"old", b"new" * 1000
-
-
-@contextlib.contextmanager
-def full_disk(room: int) -> Iterator[None]:
-    """Lets no file of this process grow beyond so many bytes."""
-    import resource
-
-    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
-    resource.setrlimit(resource.RLIMIT_FSIZE, (room, hard))
-    try:
-        yield
-    finally:
-        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
 
 
 def write(path: Any, content: bytes = NEW) -> None:

@@ -188,9 +188,8 @@ class _Run:
     def _lose_table(self, error: OSError) -> None:
         """Goes on without the table: the journal has everything."""
         table, self._table = self._table, None
-        with contextlib.suppress(OSError):
-            if table is not None:
-                table.close()
+        if table is not None:
+            table.discard(error)
         self._fail(f"can't write {self._options.csv!r} ({error.strerror}); when repeated, the command mends it", USAGE)
 
     def _end_table(self) -> None:

@@ -9,7 +9,9 @@ import sys
 from typing import Tuple
 
 from ..exceptions import ConfigError, ElsaError
+from ..files import replacing
 from ..results.bands import check_thresholds
+from .output import check_output
 from .result import load_result
 from .statuses import USAGE, exit_status, explain
 from .terminal import give_up, say
@@ -29,8 +31,8 @@ def run(options: argparse.Namespace) -> int:
         say(f"error: {explain(error)}")
         return exit_status(error)
     try:
-        with open(output, "w", encoding="utf-8", newline="\n") as file:
-            file.write(page)
+        with replacing(output) as file:
+            file.write(page.encode())
     except OSError as error:
         say(f"error: can't write {output!r} ({error.strerror}); give another -o")
         return USAGE
@@ -60,9 +62,7 @@ def _page(options: argparse.Namespace, output: str) -> str:
     thresholds = _thresholds(options.thresholds)
     if output == "-":
         raise ConfigError("-o must be a file to open in a browser; not -")
-    for path in filter(None, (options.source, options.audio)):
-        if os.path.exists(output) and os.path.exists(path) and os.path.samefile(output, path):
-            raise ConfigError(f"{path!r} would be overwritten; give another -o")
+    check_output(output, options.source, options.audio, page=True)
     if not _is_journal(options.source):
         result = load_result(options.source)
         return report.result_page(result, audio=options.audio, thresholds=thresholds, title=options.title)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import argparse
 import contextlib
-import os
 import sys
 import traceback
 from typing import Any, BinaryIO, Iterator, Optional, Tuple
@@ -12,10 +11,12 @@ from typing import Any, BinaryIO, Iterator, Optional, Tuple
 from ..exceptions import ConfigError, ElsaError
 from ..exchange.client import Client
 from ..exchange.conversation import OnProgress, OnStatus
+from ..files import replacing
 from ..results.result import ScoreResult
 from ..results.text import printable
 from . import logs
 from .options import exchange, stdin, token
+from .output import check_output
 from .result import formatted, print_result
 from .statuses import USAGE, exit_status, explain
 from .terminal import make_bar, say
@@ -28,7 +29,8 @@ def run(options: argparse.Namespace) -> int:
     """Carries out the subcommand; returns the exit status."""
     with logs.everything() if options.verbose else contextlib.nullcontext():
         try:
-            _check_output(options.output, options.audio)
+            if options.output not in (None, "-"):
+                check_output(options.output, options.audio, options.token_file, options.ca_bundle)
             source = _stdin_audio() if options.audio == "-" else options.audio
             on_stdin = "the audio" if options.audio == "-" else None
             client = Client(token(options, on_stdin=on_stdin), **exchange(options))
@@ -53,22 +55,6 @@ def _stdin_audio() -> BinaryIO:
     return source
 
 
-def _check_output(path: Optional[str], audio: str) -> None:
-    """Finds out, before the recording is paid for, whether its result can be written."""
-    if path is None or path == "-":
-        return
-    if os.path.isdir(path):
-        raise ConfigError(f"can't write {path!r}: it is a folder; give a file in -o")
-    if not os.path.exists(path):
-        folder = os.path.dirname(path) or "."
-        if not os.path.isdir(folder) or not os.access(folder, os.W_OK):
-            raise ConfigError(f"can't write {path!r}: its folder is missing or read-only; give another -o")
-    elif not os.access(path, os.W_OK):
-        raise ConfigError(f"can't write {path!r}: it is read-only; give another -o")
-    elif os.path.exists(audio) and os.path.samefile(path, audio):
-        raise ConfigError(f"{path!r} is the recording itself, and would be overwritten; give another -o")
-
-
 # The result.
 
 
@@ -77,7 +63,7 @@ def _deliver(result: ScoreResult, options: argparse.Namespace) -> int:
     if options.output in (None, "-"):
         return print_result(result, options.format)
     try:
-        with open(options.output, "wb") as file:
+        with replacing(options.output) as file:
             file.write(formatted(result, options.format, False, "utf-8"))
     except OSError as error:
         say(f"error: can't write {options.output!r} ({error.strerror}); the result goes to standard output")
