@@ -205,6 +205,8 @@ class _Run:
         status = INTERRUPTED if self._presses else self._status
         if status is None and not tally.scored and not tally.missing:
             say("error: no recordings found; folders are searched for audio files, or for --glob PATTERN")
+            if self._inputs.passed_over_words():
+                say(self._inputs.passed_over_words(), lead="")
             return USAGE
         if status is None and tally.missing:
             unreachable = tally.unconnected and not tally.connected and not tally.earlier
@@ -212,6 +214,8 @@ class _Run:
         if not options.quiet and (tally.scored or tally.missing):
             for line in tally.lines(seconds, self._batch.billable_seconds):
                 say(line, lead="")
+            if self._inputs.passed_over_words():
+                say(self._inputs.passed_over_words(), lead="")
             table = "" if self._table is None else f", the table in {options.csv}"
             say(f"The results are in {options.output}{table}.", lead="")
         cut_short = self._presses or self._status is not None
