@@ -108,6 +108,8 @@ def test_what_is_passed_over_is_told(tmp_path: Path) -> None:
         assert inputs.passed_over == {"hidden": 1, "linked folder": 1, "no plain file": 1}
     with contextlib.closing(Inputs([str(tmp_path / "a.wav")])) as inputs:
         assert (len(list(inputs)), inputs.passed_over_words()) == (1, "")
+    with contextlib.closing(Inputs([str(tmp_path / "b")], own=[str(tmp_path / "b" / "c.pdf")])) as inputs:
+        assert (list(inputs), inputs.passed_over) == ([], {".txt": 1})
 
 
 def test_links_lead_in_no_circle(tmp_path: Path) -> None:

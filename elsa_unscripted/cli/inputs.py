@@ -58,6 +58,7 @@ class Inputs:
         paths: Files, and folders to search.
         globs: Patterns, one of which the name of a file in a folder must match; without any, `EXTENSIONS` decide.
         list_file: One path per line, or a CSV with a column `path`; `-` is standard input.
+        own: Files of the batch itself, which don't count as passed over when they are in a folder: the journal.
 
     Attributes:
         columns: The names of the list's columns beside `path`.
@@ -69,13 +70,21 @@ class Inputs:
             others is no error here: scoring it fails, and tells why.
     """
 
-    def __init__(self, paths: Sequence[str], globs: Sequence[str] = (), list_file: Optional[str] = None) -> None:
+    def __init__(
+        self,
+        paths: Sequence[str],
+        globs: Sequence[str] = (),
+        list_file: Optional[str] = None,
+        *,
+        own: Sequence[str] = (),
+    ) -> None:
         if paths and list_file is None and not any(map(os.path.exists, paths)):
             hint = "; folders are searched with --glob" if any(mark in paths[0] for mark in "*?[") else ""
             raise ConfigError(f"{paths[0]!r} doesn't exist{hint}")
         self._paths = paths
         self._globs = globs
         self._list_file = list_file
+        self._own = {os.path.abspath(path) for path in own}
         self.named = "standard input" if list_file == "-" else repr(list_file)
         self.columns: Sequence[str] = ()
         self.passed_over: Counter[str] = Counter()
@@ -183,7 +192,8 @@ class Inputs:
             elif _leads_to_folder(entry):  # such links aren't followed: they may lead in a circle
                 self.passed_over["linked folder"] += 1
             elif not self._is_wanted(entry.name):
-                if not self._globs:  # else the user has chosen
+                # With a pattern, the user has chosen.
+                if not self._globs and os.path.abspath(entry.path) not in self._own:
                     self.passed_over[os.path.splitext(entry.name)[1].lower() or "without an extension"] += 1
             elif _is_file(entry):
                 yield entry.path
