@@ -33,7 +33,13 @@ def run(options: argparse.Namespace) -> int:
         _list(SCENARIOS)
         return 0
     try:
-        sandbox = Sandbox(options.scenario, host=options.host, port=options.port, on_exchange=_tell)
+        sandbox = Sandbox(
+            options.scenario,
+            host=options.host,
+            port=options.port,
+            greeting=not options.no_greeting,
+            on_exchange=_tell,
+        )
     except ValueError as error:
         say(f"error: {error}")
         return USAGE
