@@ -608,8 +608,11 @@ def test_sandbox_lists_its_scenarios() -> None:
 
 @posix
 def test_sandbox_serves_until_interrupted() -> None:
-    """`sandbox` says where it listens, tells each exchange in a line, and ends with Ctrl-C and status 130."""
-    arguments = ["sandbox", "--host", "localhost", "--port", "0", "--scenario", "failed=too loud"]
+    """`sandbox` says where it listens, tells each exchange in a line, and ends with Ctrl-C and status 130.
+
+    With `--no-greeting` it greets nobody, whatever the scenario.
+    """
+    arguments = ["sandbox", "--host", "localhost", "--port", "0", "--scenario", "failed=too loud", "--no-greeting"]
     with started(*COMMAND, *arguments) as process:
         assert process.stdout is not None
         greeting = [process.stdout.readline().decode() for _ in range(5)]
@@ -619,8 +622,9 @@ def test_sandbox_serves_until_interrupted() -> None:
         command = (*COMMAND, "score", SHORT, "--url", url, "--speed", "max")
         refused = run(*command, ELSA_API_TOKEN=TOKEN)
         assert (refused.status, "too loud" in refused.err) == (3, True)
-        chosen = run(*command, "--format", "json", ELSA_API_TOKEN="sandbox:success")
+        chosen = run(*command, "--format", "json", "-v", ELSA_API_TOKEN="sandbox:success")
         assert json.loads(chosen.out)["status"] == "success"
+        assert ("success" in chosen.err, "wsConnect" in chosen.err) == (True, False)
         told = [process.stdout.readline().decode() for _ in range(2)]
         status, _, err = interrupt(process)
     assert re.fullmatch(r"\d\d:\d\d:\d\d  failed: 0\.3 s of audio, failed, closed with 1000\n", told[0])
