@@ -255,6 +255,23 @@ def test_a_torn_line_is_told(sandbox: Sandbox, folder: Path) -> None:
 # Lists and the table.
 
 
+def test_a_damaged_or_edited_line_is_told(sandbox: Sandbox, folder: Path) -> None:
+    """A damaged line costs its recording another exchange, an edited one none; both are told; the table is whole."""
+    batch(sandbox, folder)
+    file = folder.parent / "scores.jsonl"
+    lines = file.read_bytes().splitlines(keepends=True)
+    lines[1] = lines[1].replace(b'"stream_id"', b'"stream"id"')
+    edited = json.loads(lines[2])
+    edited.update(timings={"total": "long"}, warnings=5, sample_width=10**4299)
+    lines[2] = json.dumps(edited).encode() + b"\n"
+    file.write_bytes(b"".join(lines))
+    table = folder.parent / "scores.csv"
+    outcome = batch(sandbox, folder, "--csv", str(table))
+    assert (outcome.status, sandbox.handshakes) == (0, RECORDINGS + 1)
+    assert len(re.findall("warning: (passing over )?a line of the journal", outcome.err)) == 2
+    assert len(table.read_text(encoding="utf-8-sig").splitlines()) == RECORDINGS + 1
+
+
 def test_a_list_is_scored_with_its_columns(sandbox: Sandbox, folder: Path) -> None:
     """A CSV list's other columns stand beside the scores of their recordings, also for what was scored earlier."""
     lines = [f"{number},{folder / str(number)}.wav" for number in range(RECORDINGS)]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import itertools
 import json
 import os
 import sys
@@ -16,6 +17,7 @@ from .result import load_result
 from .statuses import USAGE, exit_status, explain
 from .terminal import give_up, say
 
+MAX_TORN = 1000  # lines before the first whole one of a journal
 MAX_LINE = 64 * 2**20  # bytes of a journal's line to look at: it holds one verdict, which is at most so long
 
 
@@ -87,7 +89,10 @@ def _is_journal(path: str) -> bool:
     empty = True
     try:
         with open(path, "rb") as file:
-            while line := file.readline(MAX_LINE):
+            # At most so many lines, each so long: a device may have no end.
+            for line in itertools.islice(iter(lambda: file.readline(MAX_LINE), b""), MAX_TORN):
+                if len(line) == MAX_LINE:
+                    return False
                 empty = empty and not line.strip()
                 try:
                     found = json.loads(line)

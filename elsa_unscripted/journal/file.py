@@ -133,11 +133,8 @@ class Journal:
         if sha256.encode("ascii") not in text:
             raise self._failure("was changed while it was in use", "begin again; nothing else may write to it")
         # Opening the journal looked only at the beginnings of lines.
-        raw = parse(text, self._name, warn=False)
+        raw = parse(text, self._name)
         if raw is None:
-            logger.warning(
-                "a line of the journal %s is damaged, of %d bytes: its recording is scored again", self._name, len(text)
-            )
             self._index.remove(sha256, options)
             return None
         return Line(place.good, place.begin >= self._begun, raw)

@@ -7,7 +7,7 @@ import json
 import os
 from typing import Any, Collection, Dict, Mapping, Union
 
-from ..files import holds_no_text, replacing
+from ..files import holds_no_text, read_text, replacing
 from ..signals import raised_by_handler
 
 FILE_VERSION = 1
@@ -50,8 +50,7 @@ def read(path: Union[str, os.PathLike[str]], fields: Collection[str], timings: C
         ValueError: The file holds something else.
     """
     try:
-        with open(path, encoding="utf-8") as file:
-            saved = json.load(file)
+        saved = json.loads(read_text(path).decode("utf-8"))
     except (ValueError, RecursionError) as error:
         if raised_by_handler(error):
             raise
