@@ -216,7 +216,7 @@ class _Run:
             unreachable = tally.unconnected and not tally.connected and not tally.earlier
             status = NOT_CONNECTED if unreachable else REJECTED
         left = self._left() if self._presses or self._status is not None else 0
-        cut_short = left != 0
+        cut_short = self._status is not None or left != 0
         if not options.quiet and (tally.scored or tally.missing or cut_short):
             for line in tally.lines(seconds, self._batch.billable_seconds, left):
                 say(line, lead="")

@@ -128,7 +128,9 @@ def parse(line: bytes, name: str, *, warn: bool = True) -> Optional[Dict[str, An
             )
         return raw
     if warn:
-        logger.warning("passing over a line of the journal %s that is damaged or strange, of %d bytes", name, len(line))
+        logger.warning(
+            "passing over a line of the journal %s that is torn, damaged or strange, of %d bytes", name, len(line)
+        )
     return None
 
 
