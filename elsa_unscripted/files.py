@@ -12,7 +12,16 @@ from typing import BinaryIO, Iterator, Optional, Tuple, Union
 
 from .signals import raised_by_handler
 
-__all__ = ["OUT_OF_FILES", "holds_no_text", "is_out_of_files", "is_text", "read_text", "replacing", "sync_directory"]
+__all__ = [
+    "OUT_OF_FILES",
+    "holds_no_text",
+    "is_out_of_files",
+    "is_text",
+    "read_text",
+    "readable",
+    "replacing",
+    "sync_directory",
+]
 
 OUT_OF_FILES = "too many files and sockets are open; use fewer at once, or raise the limit (ulimit -n)"
 _ERRNOS = (errno.EMFILE, errno.ENFILE)  # of the process, of the system
@@ -108,6 +117,13 @@ def sync_directory(path: str) -> None:
         except OSError as error:
             if raised_by_handler(error):
                 raise
+
+
+def readable(path: str) -> str:
+    """Returns a path as it is written down for people, and for programs in another locale: its bytes read as UTF-8."""
+    if sys.getfilesystemencoding() == "utf-8":
+        return path
+    return os.fsencode(path).decode("utf-8", "surrogateescape")
 
 
 def holds_no_text(path: Union[str, os.PathLike[str]]) -> bool:

@@ -12,6 +12,7 @@ from typing import Tuple
 from ..exceptions import ConfigError, ElsaError
 from ..files import replacing
 from ..results.bands import check_thresholds
+from . import logs
 from .output import check_output
 from .result import load_result
 from .statuses import USAGE, exit_status, explain
@@ -25,7 +26,8 @@ def run(options: argparse.Namespace) -> int:
     """Carries out the subcommand; returns the exit status."""
     output = options.output or f"{os.path.splitext(options.source)[0]}.html"
     try:
-        page = _page(options, output)
+        with logs.warnings(say):
+            page = _page(options, output)
     except ImportError as error:
         say(f"error: {error}")
         return USAGE

@@ -15,7 +15,7 @@ import re
 from typing import TYPE_CHECKING, Dict, Optional, Sequence, Union
 
 from ..exceptions import ConfigError, ElsaError
-from ..files import replacing
+from ..files import readable, replacing
 from ..results.assessment import SKILLS, Speaker
 from ..results.result import ScoreResult
 from ..results.text import printable
@@ -110,7 +110,7 @@ class Table:
 def row(outcome: Outcome) -> Dict[str, Cell]:
     """Returns the cells of an outcome by column; those that are missing are empty."""
     cells: Dict[str, Cell] = {
-        "path": outcome.path,
+        "path": readable(outcome.path),
         "attempts": outcome.attempts,
         "seconds": _rounded(_seconds(outcome)),
         "sha256": outcome.sha256,

@@ -15,6 +15,7 @@ from typing import Any, Callable, Dict, List, Mapping, Optional, Union
 
 from .. import exceptions
 from ..exceptions import ElsaError, JournalError
+from ..files import readable
 from ..log import logger
 from ..results.result import ScoreResult, Timings
 from ..results.saved import has_its_type, is_count, is_seconds
@@ -85,7 +86,7 @@ def to_raw(
         "sha256": sha256,
         "options": dict(options),
         "outcome": ERROR if result is None else SUCCESS,
-        "path": path,
+        "path": readable(path),
         "time": now.replace("+00:00", "Z"),
         "audio_seconds": audio_seconds,
         "audio_seconds_sent": conclusion.audio_seconds_sent,
