@@ -265,6 +265,19 @@ def shadow(directory: Path, module: str, code: str) -> Mapping[str, str]:
     return {"PYTHONPATH": os.pathsep.join(filter(None, [str(directory), os.environ.get("PYTHONPATH", "")]))}
 
 
+@contextlib.contextmanager
+def full_disk(room: int) -> Iterator[None]:
+    """Lets no file of this process grow beyond so many bytes."""
+    import resource
+
+    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (room, hard))
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+
+
 def answer_close(connection: Connection) -> None:
     """Ends a raw server's script as a server does, so that the client need not wait."""
     while connection.read_frame().opcode != CLOSE:

@@ -115,16 +115,20 @@ def test_output_to_a_dash_is_stdout(sandbox: Sandbox, tmp_path: Path) -> None:
 
 
 def test_unwritable_output_costs_nothing(sandbox: Sandbox, tmp_path: Path) -> None:
-    """A file that can't be written, or is the recording itself, is refused before anything is sent."""
+    """A file that can't be written, any recording, and a batch's journal are refused before anything is sent."""
     recording = tmp_path / "recording.wav"
     shutil.copy(SHORT, recording)
     before = sandbox.handshakes
-    for file in (tmp_path, tmp_path / "missing" / "result.txt", recording):
+    other, journal = tmp_path / "other.wav", tmp_path / "scores.jsonl"
+    shutil.copy(SECOND, other)
+    journal.write_text('{"v": 1, "sha256": "' + "0" * 64 + '"}\n')
+    for file in (tmp_path, tmp_path / "missing" / "result.txt", recording, other, journal):
         status, out, err = score(sandbox, "-o", str(file), audio=str(recording))
         assert (status, out, err.count("\n")) == (2, b"", 1)
         assert str(file) in err
     assert sandbox.handshakes == before
-    assert recording.read_bytes() == Path(SHORT).read_bytes()
+    assert (recording.read_bytes(), other.read_bytes()) == (Path(SHORT).read_bytes(), Path(SECOND).read_bytes())
+    assert "sha256" in journal.read_text()
 
 
 @full
@@ -608,8 +612,11 @@ def test_sandbox_lists_its_scenarios() -> None:
 
 @posix
 def test_sandbox_serves_until_interrupted() -> None:
-    """`sandbox` says where it listens, tells each exchange in a line, and ends with Ctrl-C and status 130."""
-    arguments = ["sandbox", "--host", "localhost", "--port", "0", "--scenario", "failed=too loud"]
+    """`sandbox` says where it listens, tells each exchange in a line, and ends with Ctrl-C and status 130.
+
+    With `--no-greeting` it greets nobody, whatever the scenario.
+    """
+    arguments = ["sandbox", "--host", "localhost", "--port", "0", "--scenario", "failed=too loud", "--no-greeting"]
     with started(*COMMAND, *arguments) as process:
         assert process.stdout is not None
         greeting = [process.stdout.readline().decode() for _ in range(5)]
@@ -619,8 +626,9 @@ def test_sandbox_serves_until_interrupted() -> None:
         command = (*COMMAND, "score", SHORT, "--url", url, "--speed", "max")
         refused = run(*command, ELSA_API_TOKEN=TOKEN)
         assert (refused.status, "too loud" in refused.err) == (3, True)
-        chosen = run(*command, "--format", "json", ELSA_API_TOKEN="sandbox:success")
+        chosen = run(*command, "--format", "json", "-v", ELSA_API_TOKEN="sandbox:success")
         assert json.loads(chosen.out)["status"] == "success"
+        assert ("success" in chosen.err, "wsConnect" in chosen.err) == (True, False)
         told = [process.stdout.readline().decode() for _ in range(2)]
         status, _, err = interrupt(process)
     assert re.fullmatch(r"\d\d:\d\d:\d\d  failed: 0\.3 s of audio, failed, closed with 1000\n", told[0])

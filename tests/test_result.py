@@ -23,6 +23,7 @@ import trustme
 from addresses import black_hole, black_holes, needs_black_holes, resolve
 from leaks import watching_for
 from rawserver import Connection, RawServer
+from recordings import wav
 
 from elsa_unscripted import Client
 from elsa_unscripted.exceptions import ConnectError, ElsaError, ProtocolError
@@ -189,6 +190,15 @@ def test_a_failed_save_leaves_the_old_file(tmp_path: pathlib.Path) -> None:
     assert ScoreResult.load(tmp_path / "r.json") == RAW
 
 
+def test_no_recording_is_overwritten(tmp_path: pathlib.Path) -> None:
+    """To save a result where a recording is, is an error that leaves the recording."""
+    path = tmp_path / "speech.wav"
+    path.write_bytes(wav(bytes(3200)))
+    with pytest.raises(FileExistsError, match="overwritten"):
+        whole().save(path)
+    assert path.read_bytes() == wav(bytes(3200))
+
+
 def test_a_later_version_is_loaded(tmp_path: pathlib.Path) -> None:
     """Fields and timings that this version doesn't know are passed over; those that are missing have defaults."""
     whole().save(tmp_path / "r.json")
@@ -207,6 +217,7 @@ WRONG_FIELDS: list[tuple[str, Any]] = [
     *[("timings", []), ("timings", {"total": "x"}), ("timings", {"total": 1e300}), ("timings", {"total": True})],
     *[("raw", []), ("fetched", 5), ("text", None), ("stream_id", 5)],
     *[("audio_seconds", "x"), ("audio_seconds", True), ("audio_seconds_sent", None), ("channels", "2")],
+    *[("channels", -1), ("sample_rate", True), ("sample_width", 10**4299)],
 ]
 WHOLE: dict[str, Any] = {"v": 1, "raw": {}, "statuses": [], "timings": {}, "warnings": []}
 

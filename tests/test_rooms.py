@@ -29,7 +29,7 @@ ROOMS: dict[str, list[str]] = {
     "quoting": [],
     "exceptions": ["signals"],
     "log": ["signals"],
-    "files": [],
+    "files": ["signals"],
     "threads": ["signals"],
     "imports": ["signals", "files", "threads"],
     "deadline": [],

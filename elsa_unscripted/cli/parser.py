@@ -83,7 +83,8 @@ exit status:
 
 SANDBOX_EPILOG = """\
 Any token is accepted. The token sandbox:NAME[=VALUE] chooses a scenario for
-one exchange, whatever --scenario says.
+one exchange, whatever --scenario says; sandbox:greeting-off=NAME[=VALUE] does
+so without the greeting.
 """
 
 
@@ -347,6 +348,11 @@ def _add_sandbox(commands: argparse._SubParsersAction[_Parser]) -> None:
     parser.add_argument("--port", type=_port, default=8765, help="0 takes a free one; default: %(default)s")
     parser.add_argument(
         "--scenario", metavar="NAME[=V]", default="success", help="what the server does; default: %(default)s"
+    )
+    parser.add_argument(
+        "--no-greeting",
+        action="store_true",
+        help="send no greeting, whatever the scenario: the vendor's script hangs up on it",
     )
     parser.add_argument("--list", action="store_true", help="explain the scenarios and exit")
 

@@ -11,6 +11,7 @@ import sys
 from typing import Any
 
 from ..exceptions import ConfigError
+from ..files import read_text
 from ..results.result import ScoreResult
 from ..strict_json import DECODER
 from .statuses import USAGE
@@ -35,11 +36,9 @@ def load_result(path: str) -> ScoreResult:
 
 
 def _load_verdict(path: str) -> ScoreResult:
-    with open(path, "rb") as file:
-        content = file.read()
     first, end, text = None, 0, ""
     with contextlib.suppress(ValueError, RecursionError):
-        text = content.decode("utf-8-sig").strip()
+        text = read_text(path).decode("utf-8-sig").strip()
         first, end = DECODER.raw_decode(text)
     if isinstance(first, dict) and "sha256" in first:
         raise ConfigError(f"{path!r} is the journal of a batch: elsa-unscripted report makes a page of it")

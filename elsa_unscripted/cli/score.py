@@ -4,20 +4,21 @@ from __future__ import annotations
 
 import argparse
 import contextlib
-import os
 import sys
 import traceback
 from typing import Any, Callable, Dict, Iterator, NamedTuple, Optional
 
-from ..exceptions import ConfigError, ElsaError
+from ..exceptions import ElsaError
 from ..exchange.client import Client
 from ..exchange.protocol import AudioSent
+from ..files import replacing
 from ..quoting import cut
 from ..results.result import ScoreResult
 from ..results.text import printable
 from . import logs
 from .audio import find_audio
 from .options import exchange, token
+from .output import check_output
 from .result import formatted, print_result
 from .statuses import USAGE, exit_status, explain
 from .terminal import make_bar, say
@@ -33,7 +34,8 @@ def run(options: argparse.Namespace) -> int:
     """Carries out the subcommand; returns the exit status."""
     with logs.everything() if options.verbose else contextlib.nullcontext():
         try:
-            check_output(options.output, options.audio)
+            if options.output not in (None, "-"):
+                check_output(options.output, options.audio, options.token_file, options.ca_bundle)
             with contextlib.ExitStack() as stack:
                 audio = find_audio(options, stack)
                 on_stdin = "the audio" if options.audio in STDIN else None
@@ -47,22 +49,6 @@ def run(options: argparse.Namespace) -> int:
         for warning in result.warnings:
             say(f"warning: {warning}")
     return deliver(result, options)
-
-
-def check_output(path: Optional[str], audio: Optional[str]) -> None:
-    """Finds out, before the recording is paid for, whether its result can be written; also for `live`."""
-    if path is None or path == "-":
-        return
-    if os.path.isdir(path):
-        raise ConfigError(f"can't write {path!r}: it is a folder; give a file in -o")
-    if not os.path.exists(path):
-        folder = os.path.dirname(path) or "."
-        if not os.path.isdir(folder) or not os.access(folder, os.W_OK):
-            raise ConfigError(f"can't write {path!r}: its folder is missing or read-only; give another -o")
-    elif not os.access(path, os.W_OK):
-        raise ConfigError(f"can't write {path!r}: it is read-only; give another -o")
-    elif audio is not None and os.path.exists(audio) and os.path.samefile(path, audio):
-        raise ConfigError(f"{path!r} is the recording itself, and would be overwritten; give another -o")
 
 
 # The end; also for `live`.
@@ -82,7 +68,7 @@ def deliver(result: ScoreResult, options: argparse.Namespace) -> int:
     if options.output in (None, "-"):
         return print_result(result, options.format)
     try:
-        with open(options.output, "wb") as file:
+        with replacing(options.output) as file:
             file.write(formatted(result, options.format, False, "utf-8"))
     except OSError as error:
         say(f"error: can't write {options.output!r} ({error.strerror}); the result goes to standard output")
