@@ -286,6 +286,11 @@ def _add_sandbox(commands: argparse._SubParsersAction[_Parser]) -> None:
     parser.add_argument(
         "--scenario", metavar="NAME[=V]", default="success", help="what the server does; default: %(default)s"
     )
+    parser.add_argument(
+        "--assessment",
+        metavar="FILE",
+        help="what each success gives: a saved result, what score --format json printed, or an assessment as JSON",
+    )
     parser.add_argument("--list", action="store_true", help="explain the scenarios and exit")
 
 
