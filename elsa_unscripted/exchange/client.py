@@ -9,9 +9,9 @@ from typing import TYPE_CHECKING, Any, BinaryIO, Optional, Set, Union, cast
 from ..audio.feed import MAX_SECONDS
 from ..audio.live import LiveAudio
 from ..audio.pushed import Handed, PushedAudio
-from ..audio.recording import load
+from ..audio.recording import load, path_name
 from ..audio.unpacking import raw_format
-from ..config import Config, Options, hide
+from ..config import Config, Options, PathLike, hide
 from ..exceptions import ConfigError, ConnectError
 from ..files import OUT_OF_FILES, is_out_of_files
 from ..results.result import ScoreResult
@@ -81,6 +81,7 @@ class Client:
         on_status: Optional[OnStatus] = None,
         on_progress: Optional[OnProgress] = None,
         on_event: Optional[OnEvent] = None,
+        name: Optional[PathLike] = None,
     ) -> ScoreResult:
         """Streams a recording, or speech as it is spoken, and returns its assessment; see `elsa_unscripted.score()`.
 
@@ -91,6 +92,7 @@ class Client:
                 (`None` for live audio).
             on_event: Called in this thread with each internal event, before the client acts on it. For the command
                 lines; the events may change in any release.
+            name: What log lines call the recording; default: its path.
 
         Returns:
             The result; the verdict was `success`.
@@ -99,8 +101,9 @@ class Client:
             ElsaError: The exchange ended in any other way.
         """
         self.config = self.config.with_token()
-        account = Account(self.config)
-        connector = Connector(self.config, self._tls_context, self._addresses)
+        called = name if name is not None else audio if isinstance(audio, (str, os.PathLike)) else None
+        account = Account(self.config, None if called is None else path_name(called))
+        connector = Connector(self.config, self._tls_context, self._addresses, account.log)
         conversation = Conversation(self.config, connector, account, Callbacks(on_status, on_progress, on_event))
         # Add, then check; close() sets the flag, then scans. So one of them always notices the other.
         self._running.add(connector)
@@ -129,10 +132,11 @@ class Client:
         try:
             if isinstance(audio, LiveAudio):
                 audio.claim()
+                audio.log = account.log
                 account.audio = account.live = audio  # set first: after Ctrl-C in start(), end() must find it
                 audio.start(self.config.chunk_seconds, self.config.sample_rate)
             else:
-                account.audio = load(audio, self.config.sample_rate, connector.connect_early)
+                account.audio = load(audio, self.config.sample_rate, connector.connect_early, account.log)
             verdict = conversation.begin()
             while verdict is None:
                 verdict = conversation.advance(conversation.deadline)
@@ -173,7 +177,7 @@ class Client:
         """
         self.config = self.config.with_token()
         account = Account(self.config)
-        connector = Connector(self.config, self._tls_context, self._addresses)
+        connector = Connector(self.config, self._tls_context, self._addresses, account.log)
         intake: Union[PushedAudio, Handed]
         if sample_rate is not None:
             intake = PushedAudio(raw_format(sample_rate, channels, sample_width), max_seconds, save)
@@ -188,6 +192,7 @@ class Client:
         try:
             if self._closed:
                 raise ConfigError("this Client is closed; make a new one")
+            audio.log = account.log
             account.audio = account.live = audio
             audio.start(self.config.chunk_seconds, self.config.sample_rate)
             verdict = conversation.begin()
