@@ -26,7 +26,7 @@ BAR = "{n:5.1f} of {total:.1f} s |{bar:32}| {percentage:3.0f} %"
 
 SANDBOX = """\
 A sandbox stands in for ELSA's service: a server on this machine that speaks the
-same protocol. It can't assess speech. The scores that follow are made up{words}.
+same protocol. It can't assess speech: {made_up}.
 """
 
 NEXT = """
@@ -90,7 +90,8 @@ def demo(options: argparse.Namespace) -> int:
         url = None
         if not token:
             url = stack.enter_context(Sandbox("example")).url
-            print(SANDBOX.format(words=", and so are the words" if options.audio else "; words and times are true"))
+            made_up = "the scores and words that follow are made up" if options.audio else "all scores here are made up"
+            print(SANDBOX.format(made_up=made_up))
         try:
             show(recording, token or "any-token-will-do", url, open_page=options.open)
         except ElsaError as error:
@@ -123,8 +124,8 @@ def show(recording: str, token: str, url: str | None, *, open_page: bool) -> Non
                 bar.update(sent - bar.n)
 
             def on_status(status: Mapping[str, Any]) -> None:
-                told = {key: value for key, value in status.items() if isinstance(value, str)}
-                bar.write(printable("< " + ", ".join(f"{key}: {value}" for key, value in told.items()))[:200])
+                told = [str(status[key]) for key in ("status", "stream_id", "message", "reason") if status.get(key)]
+                bar.write(f"< {printable(', '.join(told))}")
 
             result: ScoreResult = client.score(recording, on_status=on_status, on_progress=on_progress)
     print(flush=True)
