@@ -1,6 +1,6 @@
 """The package's logger, `logging.getLogger("elsa_unscripted")`, for all of its rooms.
 
-Each exchange has a `Log` of its own, which puts before each line which exchange it is about: many run at once. Lines
+Each exchange has a `Log` of its own, which puts behind each line which exchange it is about: many run at once. Lines
 that are about none, such as a batch's or a journal's, go through `logger`.
 
 Exceptions of the host's log handlers and filters end here: a log line that can't be written must not cost a verdict,
@@ -51,16 +51,16 @@ class Log:
                 return
             about = {"recording": self.recording, "stream_id": self.stream_id}
             if self.recording is not None or self.stream_id is not None:
-                message, arguments = f"%s{message}", (self._prefix(), *arguments)
+                message, arguments = f"{message} [%s]", (*arguments, self._exchange())
             # 3: the record names the file and line that called debug(), info(), …, not this class.
             self._logger.log(level, message, *arguments, exc_info=exc_info, stacklevel=3, extra=about)
         except Exception as error:  # the host's log handlers may raise anything
             if raised_by_handler(error):
                 raise
 
-    def _prefix(self) -> str:
-        stream = None if self.stream_id is None else f"[{repr(self.stream_id[:MAX_STREAM_ID])[1:-1]}]"
-        return " ".join(filter(None, (self.recording, stream))) + ": "
+    def _exchange(self) -> str:
+        stream = None if self.stream_id is None else f"stream {repr(self.stream_id[:MAX_STREAM_ID])[1:-1]}"
+        return ", ".join(filter(None, (self.recording, stream)))
 
 
 logger = Log()

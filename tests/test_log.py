@@ -31,16 +31,16 @@ def told(caplog: pytest.LogCaptureFixture, level: int = logging.DEBUG) -> list[l
 
 
 def test_each_line_has_the_stream_id(caplog: pytest.LogCaptureFixture) -> None:
-    """Once the server has named the stream, each line has its id, in every thread, up to the last; and the path."""
+    """Once the server has named the stream, each line ends with the path and its id, in every thread."""
     with Sandbox("unknown-status") as sandbox:
         result = score(SHORT, "any", url=sandbox.url, speed=None)
     records = told(caplog)
     texts = [record.getMessage() for record in records]
-    assert all(text.startswith(repr(SHORT)) for text in texts)
-    named = [f"[{result.stream_id}]: " in text for text in texts]
+    named = [text.endswith(f" [{SHORT!r}, stream {result.stream_id}]") for text in texts]
     first = named.index(True)
     assert "processing" in texts[first]
     assert all(named[first:])
+    assert all(text.endswith(f" [{SHORT!r}]") for text in texts[:first])
     assert {record.threadName for record in records[first:]} == {"MainThread", "elsa-websocket"}
     assert {getattr(record, "stream_id", 0) for record in records[first:]} == {result.stream_id}
     assert {getattr(record, "recording", 0) for record in records} == {repr(SHORT)}
@@ -50,7 +50,7 @@ def test_info_says_how_far_it_has_come(caplog: pytest.LogCaptureFixture) -> None
     """At INFO: the begin with the length, the stream, the verdict, each with the seconds."""
     with Sandbox(greeting=False) as sandbox:
         score(SHORT, "any", url=sandbox.url, speed=None)
-        begin, stream, verdict = [record.getMessage().partition(": ")[2] for record in told(caplog, logging.INFO)]
+        begin, stream, verdict = [record.getMessage().rpartition(" [")[0] for record in told(caplog, logging.INFO)]
         assert begin == "begin: 0.31 s of audio"
         assert re.fullmatch(f"stream opened after {NUMBER}", stream)
         assert re.fullmatch(f"verdict after {NUMBER}: success, 0.31 s of audio sent", verdict)
@@ -74,7 +74,7 @@ def test_info_says_how_it_failed(scenario: str, ending: str, caplog: pytest.LogC
         score(SHORT, "any", url=sandbox.url, speed=None)
     endings = [record.getMessage() for record in told(caplog, logging.INFO) if "verdict after" in record.getMessage()]
     assert len(endings) == 1
-    assert re.search(f": {ending}", endings[0])
+    assert re.match(ending, endings[0])
 
 
 def test_each_line_of_a_batch_has_the_path(caplog: pytest.LogCaptureFixture, tmp_path: Path) -> None:
@@ -88,7 +88,7 @@ def test_each_line_of_a_batch_has_the_path(caplog: pytest.LogCaptureFixture, tmp
     records = told(caplog)
     assert {getattr(record, "recording", None) for record in records} == set(map(repr, paths))
     for record in records:
-        assert record.getMessage().startswith(f"{record.__dict__['recording']}")
+        assert f" [{record.__dict__['recording']}" in record.getMessage()
     assert [record.__dict__["recording"] for record in records if record.levelno == logging.WARNING] == [repr(paths[2])]
 
 
@@ -99,7 +99,8 @@ def test_a_recording_can_be_named(caplog: pytest.LogCaptureFixture) -> None:
         client.score(Path(SHORT).read_bytes(), name="https://user:s3cret@bucket/x.wav?sig=s3cret")
         client.score(Path(SHORT).read_bytes())
     begins = [record.getMessage() for record in told(caplog) if "begin:" in record.getMessage()]
-    assert [begin.rpartition("begin")[0] for begin in begins] == [r"'pupil\n17': ", "'https://bucket/x.wav': ", ""]
+    ends = [r" ['pupil\n17']", " ['https://bucket/x.wav']", ""]
+    assert begins == [f"begin: 0.31 s of audio{end}" for end in ends]
     assert "s3cret" not in caplog.text
 
 
@@ -109,7 +110,7 @@ def test_a_strange_stream_id_is_escaped(caplog: pytest.LogCaptureFixture) -> Non
     log.stream_id = "\x1b[2J\n" + "x" * 1_000_000
     log.info("100 %% of %s", "it")
     (record,) = told(caplog)
-    assert record.getMessage() == f"[\\x1b[2J\\n{'x' * 75}]: 100 % of it"
+    assert record.getMessage() == f"100 % of it [stream \\x1b[2J\\n{'x' * 75}]"
 
 
 def break_off(connection: Connection) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import ssl
-from typing import TYPE_CHECKING, Any, BinaryIO, Optional, Set, Union, cast
+from typing import TYPE_CHECKING, Any, BinaryIO, Optional, Protocol, Set, Union, cast
 
 from ..audio.feed import MAX_SECONDS
 from ..audio.live import LiveAudio
@@ -26,10 +26,26 @@ from .stream import LiveStream
 if TYPE_CHECKING:
     from types import TracebackType
 
-    from pydub import AudioSegment
     from typing_extensions import Unpack
 
-AudioSource = Union[str, "os.PathLike[str]", bytes, bytearray, memoryview, BinaryIO, "AudioSegment", LiveAudio]
+
+class Segment(Protocol):
+    """A `pydub.AudioSegment`, for type checkers: pydub has no annotations, so they would take anything for one."""
+
+    @property
+    def raw_data(self) -> Any: ...
+
+    @property
+    def frame_rate(self) -> Any: ...
+
+    @property
+    def sample_width(self) -> Any: ...
+
+    @property
+    def channels(self) -> Any: ...
+
+
+AudioSource = Union[str, "os.PathLike[str]", bytes, bytearray, memoryview, BinaryIO, Segment, LiveAudio]
 
 
 class Client:
