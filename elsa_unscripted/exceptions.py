@@ -45,7 +45,7 @@ __all__ = [
 
 
 PASSING_STATUS_CODES = frozenset({408, 425, 429, 500, 502, 503, 504})
-"""The HTTP statuses whose cause may pass."""
+"""The HTTP statuses whose cause may pass within seconds."""
 
 LASTING_CLOSE_CODES = frozenset({1002, 1003, 1007, 1008, 1009, 1010, 3000, 3003})
 """The close codes (RFC 6455, 7.4.1, and IANA's registry) by which a peer refuses what it was sent, or who sent it."""
@@ -119,7 +119,7 @@ class ConnectError(ElsaError):
     @property
     def retryable(self) -> bool:
         if self.status_code is not None:
-            return self.status_code in PASSING_STATUS_CODES
+            return self.status_code in PASSING_STATUS_CODES or self.status_code >= 500
         # Refused, cut, no route, timed out, no thread: this may pass. A certificate that isn't trusted stays, and so
         # does a server that doesn't speak WebSocket. An unknown host name may mean that there is no network just now.
         return not _is_lasting(self.__cause__) or is_out_of_files(self)
@@ -127,6 +127,10 @@ class ConnectError(ElsaError):
 
 class AuthenticationError(ConnectError):
     """The server refused the token (HTTP 401 or 403). Trying again with the same token won't help."""
+
+    @property
+    def retryable(self) -> bool:
+        return False
 
 
 class RateLimitedError(ConnectError):
@@ -195,12 +199,18 @@ class BudgetError(ElsaError):
 class JournalError(ElsaError):
     """The journal of a batch is in use, isn't a journal, or can't be read or written; the message says which."""
 
+    @property
+    def retryable(self) -> bool:
+        # The other one comes from Windows.
+        in_use = isinstance(self.__cause__, (BlockingIOError, PermissionError)) and "in use" in str(self)
+        return in_use or is_out_of_files(self)
+
 
 def _is_lasting(cause: Optional[BaseException]) -> bool:
     # By name: to import `ssl` and `websocket` here would make `import elsa_unscripted` slow.
     names = {kind.__name__ for kind in type(cause).__mro__}
     exact = type(cause).__name__ in ("SSLError", "SSLCertVerificationError")  # others are connections that were cut
-    return exact or bool(names & {"WebSocketException", "ImportError"})
+    return exact or bool(names & {"WebSocketException", "ImportError", "ValueError", "LookupError"})
 
 
 def _picklable(cause: Optional[BaseException]) -> Optional[BaseException]:
