@@ -152,8 +152,8 @@ logging.getLogger("elsa_unscripted").addHandler(logging.NullHandler())
 def __getattr__(name: str) -> object:
     if name not in __all__:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    with importing():
-        value: object = getattr(importlib.import_module(f".{_HOMES.get(name, 'exceptions')}", __name__), name)
+    home = importing(lambda: importlib.import_module(f".{_HOMES.get(name, 'exceptions')}", __name__))
+    value: object = getattr(home, name)
     globals()[name] = value
     return value
 

@@ -6,17 +6,20 @@ ever by a thread that doesn't exist there. So a fork waits until late imports ar
 
 from __future__ import annotations
 
+import importlib
 import importlib.util
 import os
 import sys
 import threading
-from typing import Any, ContextManager
+from typing import Any, Callable, TypeVar, cast
 
 from .files import OUT_OF_FILES, is_out_of_files
 from .signals import raised_by_handler
-from .threads import held
+from .threads import holding
 
-__all__ = ["another_module", "importing", "not_imported"]
+__all__ = ["another_module", "imported", "importing", "not_imported"]
+
+T = TypeVar("T")
 
 # Reentrant: a signal handler that interrupts an import must not wait for it.
 _lock = threading.RLock()
@@ -24,9 +27,14 @@ if hasattr(os, "register_at_fork"):
     os.register_at_fork(before=_lock.acquire, after_in_parent=_lock.release, after_in_child=_lock.release)
 
 
-def importing() -> ContextManager[None]:
-    """Returns the context manager for a late import: inside it, no other thread imports late, and a fork waits."""
-    return held(_lock)
+def importing(function: Callable[[], T]) -> T:
+    """Calls a function that imports something: meanwhile, no other thread imports late, and a fork waits."""
+    return cast(T, holding(_lock, function))
+
+
+def imported(name: str) -> Any:
+    """Imports a module that is needed late, and returns it."""
+    return importing(lambda: importlib.import_module(name))
 
 
 _RENAME = "rename it, or take its folder off sys.path"

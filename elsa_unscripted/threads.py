@@ -2,34 +2,40 @@
 
 from __future__ import annotations
 
-import contextlib
 import sys
 import threading
-from typing import Any, ContextManager, Iterator, List
+from typing import Any, Callable, List, Optional, TypeVar
 
 from .signals import raised_by_handler
 
-__all__ = ["NoThreadError", "held", "start_thread"]
+__all__ = ["NoThreadError", "holding", "start_thread"]
+
+T = TypeVar("T")
 
 
-def held(lock: Any) -> ContextManager[Any]:
-    """Returns a context manager that holds a `Lock` or `RLock`, and releases it even if a signal handler raises.
+def holding(lock: Any, function: Callable[..., T], *arguments: Any, timeout: float = -1) -> Optional[T]:
+    """Calls a function while it holds a `Lock` or `RLock`, which is free afterwards even if a signal handler raises.
 
-    Use it in place of `with lock:`. On Python 3.14, that leaves the lock taken for ever if a handler raises right after
-    the lock was taken (seen on 3.14.10; not on 3.15).
+    Use it in place of `with lock:` where the main thread runs. On Python 3.14, that leaves the lock taken for ever if a
+    handler raises right after the lock was taken (seen on 3.14.10). A context manager of ours could do no better: a
+    handler may raise when its `__exit__` begins. Python 3.9 runs handlers between any two steps: there, nothing helps.
+
+    Args:
+        lock: The lock to take.
+        function: What to call.
+        *arguments: What to call it with.
+        timeout: The most seconds to wait for the lock; -1 for no bound.
+
+    Returns:
+        What the function returns; `None` if the lock couldn't be had in time.
     """
-    return _held(lock) if sys.version_info[:2] == (3, 14) else lock
-
-
-@contextlib.contextmanager
-def _held(lock: Any) -> Iterator[None]:
     taken: List[bool] = []
     try:
         # One call of C code both takes the lock and notes that, so no signal handler can raise in between.
-        taken.extend(map(lock.acquire, [True]))
-        yield
+        taken.extend(map(lock.acquire, (True,), (timeout,)))
+        return function(*arguments) if taken[0] else None
     finally:
-        if taken:
+        if taken == [True]:  # no call before this one, where a handler could raise
             lock.release()
 
 

@@ -827,6 +827,7 @@ def test_a_batch_that_is_dropped(tmp_path: Path, journal: Path) -> None:
 
 
 # A file that was just opened when Ctrl-C came is closed by its reference count, not by its `with`.
+@pytest.mark.slow
 @pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
 def test_ctrl_c_anywhere(tmp_path: Path, journal: Path) -> None:
     """Wherever Ctrl-C comes in `__next__`, threads end, and the journal is whole: what is done is not sent again."""

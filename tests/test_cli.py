@@ -326,8 +326,9 @@ def test_bad_options_are_told(sandbox: Sandbox, arguments: list[str], named: str
 
 def test_stdin_holds_one_thing(sandbox: Sandbox) -> None:
     """Audio and token can't both come from standard input."""
-    status, _, err = score(sandbox, "--token", "-", audio="-", stdin=b"any\n")
-    assert (status, err.count("\n")) == (2, 1)
+    for audio in ("-", "/dev/stdin"):
+        status, _, err = score(sandbox, "--token", "-", audio=audio, stdin=b"any\n")
+        assert (status, err.count("\n")) == (2, 1)
 
 
 # Errors.
@@ -543,7 +544,8 @@ def test_help_fits_a_terminal(arguments: list[str]) -> None:
 def test_help_tells_what_matters() -> None:
     """`score --help` has every option, every exit status, and says who else sees a token on the command line."""
     text = run(*COMMAND, "score", "--help").out.decode()
-    options = ["token", "token-file", "plan", "set", "speed", "timeout", "url", "format", "no-progress"]
+    options = ["token", "token-file", "plan", "set", "speed", "timeout", "url", "format", "no-progress", "pcm"]
+    options += ["max-seconds", "source-timeout"]
     for option in [*map("--{}".format, options), "-o", "-q", "-v"]:
         assert re.search(rf"^  (\S+( \S+)?, )?{option}\b", text, re.MULTILINE), option
     assert re.findall(r"^  (\d+) ", text, re.MULTILINE) == ["0", "1", "2", "3", "4", "5", "130"]

@@ -48,7 +48,7 @@ def everything_about(error: BaseException | None) -> Iterator[str]:
 
 
 def test_the_defaults_are_the_documented_ones() -> None:
-    """An option that isn't given has the default of DESIGN.md."""
+    """An option that isn't given has the default that the README promises."""
     config = Config(TOKEN)
     assert dataclasses.asdict(config) == {
         "token": TOKEN,

@@ -62,10 +62,12 @@ class handler_at:
         sys.settrace(self._before)
 
 
-FILES = ("exchange/", "wire/", "config", "mailbox", "deadline", "threads", "log", "api")
+# Not `threads`: at the end of `holding()` runs no signal handler, but a trace function does. See `test_threads`.
+FILES = ("exchange/", "wire/", "config", "mailbox", "deadline", "log", "api")
 KINDS: List[Type[Exception]] = [TimeoutError, RuntimeError, ValueError, InterruptedError]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("token", ["any", "sandbox:failed", "sandbox:401"])
 def test_at_every_line(token: str, short: Path) -> None:
     """At whatever line of `score()` a handler raises, that comes out as itself, and no thread is left."""

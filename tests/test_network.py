@@ -385,6 +385,7 @@ print(number > 10, slow)
 """
 
 
+@pytest.mark.slow
 def test_interrupts_at_each_step_of_the_close(short: Path) -> None:
     """Ctrl-C where any function in the closing handshake returns ends the call soon, and no thread goes on."""
     with Sandbox() as sandbox:

@@ -330,7 +330,7 @@ def test_a_finalizer_in_the_shared_thread() -> None:
 HANDLED = """
 import faulthandler, sys, threading
 from elsa_unscripted.audio.packets import Packet
-from elsa_unscripted.exchange.pacer import Pacer
+from elsa_unscripted.exchange import pacer
 from elsa_unscripted.exchange.sender import Sender
 
 faulthandler.dump_traceback_later(20, exit=True)
@@ -345,8 +345,8 @@ def trace(frame, event, argument):
     # Where a signal would be handled: as the shared thread is being made, with its lock taken, or is told of a stop.
     where = {"add": "__init__", "wake": "finish"}[sys.argv[1]]
     caller = frame.f_back
-    if event == "call" and frame.f_code.co_name == where and caller and caller.f_code in (
-        Pacer.add.__code__, Pacer.wake.__code__
+    if event == "call" and frame.f_code.co_name == where and caller and caller.f_code.co_name == sys.argv[1] and (
+        caller.f_code.co_filename == pacer.__file__
     ):
         sys.settrace(None)
         inner = sender(second)

@@ -285,6 +285,7 @@ def test_anything_in_any_place(path: Tuple[Any, ...], strange: Any) -> None:
     assert is_safe(html)
 
 
+@pytest.mark.slow
 def test_markup_in_any_place() -> None:
     """Markup is text in every place of a verdict that the page shows, and in all the fields around it."""
     shown = 0
@@ -393,6 +394,7 @@ def test_report_refuses_bad_thresholds(text: str, saved: Path) -> None:
     assert not saved.with_suffix(".html").exists()
 
 
+@pytest.mark.slow
 def test_report_names_what_is_wrong(saved: Path, tmp_path: Path) -> None:
     """A missing file, another file, bad audio, and a place that can't be written have their exit statuses."""
     other = tmp_path / "other.json"

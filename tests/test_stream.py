@@ -429,6 +429,7 @@ def test_speech_that_begins_late() -> None:
 
 @pytest.mark.forks
 @pytest.mark.parametrize("how", ["cancel", "drop"])
+@pytest.mark.filterwarnings("ignore:.*multi-threaded, use of fork:DeprecationWarning")
 def test_fork_leaves_the_stream_to_the_parent(how: str) -> None:
     """A forked child that cancels or drops its copy of a stream disturbs nothing: it goes on in the parent."""
     with RawServer(graded) as server, Client(TOKEN, url=server.url, speed=None) as client:

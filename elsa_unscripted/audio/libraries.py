@@ -8,7 +8,7 @@ import warnings
 from typing import Any
 
 from ..exceptions import AudioError
-from ..imports import another_module, importing, not_imported
+from ..imports import another_module, imported, importing, not_imported
 from ..signals import raised_by_handler
 
 __all__ = ["INSTALL", "import_audio_segment", "import_pyav", "is_audio_segment"]
@@ -25,12 +25,7 @@ def import_audio_segment() -> Any:
     # On import, pydub warns if there is no ffmpeg, which WAV doesn't need, and Python warns of pydub's old syntax. The
     # warning filters belong to the whole process: change them for this import only, in one thread at a time.
     try:
-        with importing():
-            if "pydub" not in sys.modules:
-                with warnings.catch_warnings():
-                    warnings.simplefilter("ignore")
-                    importlib.import_module("pydub")
-            import pydub
+        pydub = importing(_pydub)
     except Exception as error:  # a module of the same name may raise anything
         if raised_by_handler(error):
             raise
@@ -39,6 +34,14 @@ def import_audio_segment() -> Any:
     if not hasattr(kind, "from_file"):
         raise AudioError(another_module(pydub, "pydub"))
     return kind
+
+
+def _pydub() -> Any:
+    if "pydub" not in sys.modules:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            importlib.import_module("pydub")
+    return importlib.import_module("pydub")
 
 
 def is_audio_segment(source: object) -> bool:
@@ -54,8 +57,7 @@ def import_pyav() -> Any:
         AudioError: PyAV is installed but can't be imported, or another module has its name.
     """
     try:
-        with importing():
-            import av
+        av = imported("av")
     except Exception as error:  # a module of the same name may raise anything
         if raised_by_handler(error):
             raise

@@ -14,6 +14,7 @@ from typing import IO, Dict, Iterable, Iterator, List, NamedTuple, Optional, Seq
 
 from ..exceptions import ConfigError
 from ..log import logger
+from ..threads import NoThreadError, start_thread
 from .options import stdin
 
 # What a folder is searched for: the usual extensions, in lower case, of what the extra `formats` decodes.
@@ -114,7 +115,12 @@ class Inputs:
 
         self._read_apart = True
         # A daemon: nothing can wake it while it waits for a line, and it must not keep the interpreter from ending.
-        threading.Thread(target=read, name=READER, daemon=True).start()
+        thread = threading.Thread(target=read, name=READER, daemon=True)
+        try:
+            start_thread(thread)
+        except NoThreadError as error:
+            self._read_apart = False
+            raise ConfigError(f"can't read the list {self.named}: {error}") from error.__cause__
         try:
             while True:
                 try:

@@ -26,6 +26,8 @@ examples:
   elsa-unscripted score speech.wav --token-file token.txt
   elsa-unscripted score speech.wav --plan premium --format json | jq .
   elsa-unscripted score - --token-file token.txt -o result.txt < speech.wav
+  ffmpeg -i film.mkv -t 60 -f wav - | elsa-unscripted score -
+  arecord -d 30 -f S16_LE -r 16000 -t raw | elsa-unscripted score - --pcm 16000
 
 """
 
@@ -117,8 +119,9 @@ def _add_score(commands: argparse._SubParsersAction[_Parser]) -> None:
     parser = commands.add_parser(
         "score",
         usage=f"{PROGRAM} score AUDIO [options]",
-        help="stream a recording and print its assessment",
-        description="Stream a recording to the server, in real time, and print its assessment.",
+        help="stream a recording, or a pipe, and print the assessment",
+        description="Stream a recording to the server, in real time, and print its assessment.\n"
+        "What comes through a pipe is sent as it comes.",
         epilog=TOKEN_EPILOG + SCORE_EPILOG + EXIT_STATUSES,
         formatter_class=_LAYOUT,
     )
@@ -126,8 +129,10 @@ def _add_score(commands: argparse._SubParsersAction[_Parser]) -> None:
     parser.add_argument(
         "audio",
         metavar="AUDIO",
-        help="a WAV file; with the extra 'formats' also mp3, flac, m4a, ogg, webm; - reads it from standard input",
+        help="a WAV file, or a pipe; with the extra 'formats' also mp3, flac, m4a, ogg, webm; - reads it from standard "
+        "input",
     )
+    _add_as_it_comes(parser)
     _add_shared(parser)
     output = parser.add_argument_group("the output")
     output.add_argument(
@@ -142,6 +147,20 @@ def _add_score(commands: argparse._SubParsersAction[_Parser]) -> None:
     loudness = output.add_mutually_exclusive_group()
     loudness.add_argument("-q", "--quiet", action="store_true", help="nothing but the result and errors")
     loudness.add_argument("-v", "--verbose", action="store_true", help="log the exchange, and trace errors")
+
+
+def _add_as_it_comes(parser: argparse.ArgumentParser) -> None:
+    """Adds the options for raw PCM, and for audio that comes through a pipe."""
+    audio = parser.add_argument_group("the audio")
+    audio.add_argument(
+        "--pcm",
+        metavar="FORMAT",
+        help="it is raw little-endian PCM, of RATE[:CHANNELS[:BITS]]: 16000 is 16 kHz, mono, 16 bit",
+    )
+    audio.add_argument("--max-seconds", metavar="S", help="of a pipe, send no more than that; default: no limit")
+    audio.add_argument(
+        "--source-timeout", metavar="S", help="seconds without audio after which a pipe has failed; default: 10"
+    )
 
 
 def _add_batch(commands: argparse._SubParsersAction[_Parser]) -> None:

@@ -1,4 +1,4 @@
-"""`elsa-unscripted score`: one recording, with a progress bar; the result on standard output."""
+"""`elsa-unscripted score`: one recording, or what comes through a pipe; the result on standard output."""
 
 from __future__ import annotations
 
@@ -7,21 +7,25 @@ import contextlib
 import os
 import sys
 import traceback
-from typing import Any, BinaryIO, Iterator, Optional, Tuple
+from typing import Any, Callable, Dict, Iterator, NamedTuple, Optional
 
 from ..exceptions import ConfigError, ElsaError
 from ..exchange.client import Client
-from ..exchange.conversation import OnProgress, OnStatus
+from ..exchange.protocol import AudioSent
 from ..results.result import ScoreResult
 from ..results.text import printable
 from . import logs
-from .options import exchange, stdin, token
+from .audio import find_audio
+from .options import exchange, token
 from .result import formatted, print_result
 from .statuses import USAGE, exit_status, explain
 from .terminal import make_bar, say
 
+STDIN = ("-", "/dev/stdin", "/dev/fd/0")  # what standard input is called
+
 STATUS_WIDTH = 30  # columns beside the bar; tqdm cuts off what the terminal has no room for
 BAR = f"{{n:5.1f}} of {{total:.1f}} s |{{bar:24}}| {{percentage:3.0f}} %  {{desc:.{STATUS_WIDTH}}}"
+BAR_WITHOUT_END = f"{{n:5.1f}} s sent  {{desc:.{STATUS_WIDTH}}}"  # of audio that comes through a pipe
 
 
 def run(options: argparse.Namespace) -> int:
@@ -29,11 +33,12 @@ def run(options: argparse.Namespace) -> int:
     with logs.everything() if options.verbose else contextlib.nullcontext():
         try:
             _check_output(options.output, options.audio)
-            source = _stdin_audio() if options.audio == "-" else options.audio
-            on_stdin = "the audio" if options.audio == "-" else None
-            client = Client(token(options, on_stdin=on_stdin), **exchange(options))
-            with client, _progress(options) as (on_status, on_progress):
-                result = client.score(source, on_status=on_status, on_progress=on_progress)
+            with contextlib.ExitStack() as stack:
+                audio = find_audio(options, stack)
+                on_stdin = "the audio" if options.audio in STDIN else None
+                client = stack.enter_context(Client(token(options, on_stdin=on_stdin), **exchange(options)))
+                shown = stack.enter_context(_progress(options))
+                result = client.score(audio(shown.tell), **shown.callbacks)
         except ElsaError as error:
             if options.verbose:
                 _trace()
@@ -44,13 +49,6 @@ def run(options: argparse.Namespace) -> int:
         for warning in result.warnings:
             say(f"warning: {warning}")
     return _deliver(result, options)
-
-
-def _stdin_audio() -> BinaryIO:
-    source = stdin()
-    if source.isatty():
-        raise ConfigError("standard input is a terminal, not a recording: give a file, or < FILE")
-    return source
 
 
 def _check_output(path: Optional[str], audio: str) -> None:
@@ -89,12 +87,24 @@ def _deliver(result: ScoreResult, options: argparse.Namespace) -> int:
 # What the terminal shows meanwhile.
 
 
+class _Shown(NamedTuple):
+    """What shows how far an exchange is.
+
+    Attributes:
+        tell: Shows a few words on what is being waited for.
+        callbacks: For `Client.score()`.
+    """
+
+    tell: Callable[[str], object]
+    callbacks: Dict[str, Any]
+
+
 @contextlib.contextmanager
-def _progress(options: argparse.Namespace) -> Iterator[Tuple[Optional[OnStatus], Optional[OnProgress]]]:
+def _progress(options: argparse.Namespace) -> Iterator[_Shown]:
     """Shows a bar of the audio seconds sent, and the latest status beside it."""
     terminal = sys.stderr is not None and sys.stderr.isatty()
     if options.no_progress or options.quiet or options.verbose or not terminal:
-        yield None, None
+        yield _Shown(lambda _: None, {})
         return
     # Until the first packet there are only words: nothing can be measured yet.
     with make_bar(desc="connecting", bar_format="{desc}") as bar:
@@ -102,16 +112,20 @@ def _progress(options: argparse.Namespace) -> Iterator[Tuple[Optional[OnStatus],
         def on_status(status: Any) -> None:
             bar.set_description_str(printable(status.message or status.status))
 
-        def on_progress(sent: float, total: float) -> None:
-            begins = bar.total is None
-            bar.bar_format, bar.total = BAR, total
+        def on_progress(sent: float, total: Optional[float]) -> None:
+            begins = bar.bar_format == "{desc}"
+            bar.bar_format, bar.total = BAR_WITHOUT_END if total is None else BAR, total
             bar.update(sent - bar.n)
-            if sent >= total:
-                bar.set_description_str("waiting for the verdict")
-            elif begins:
+            if begins:
                 bar.refresh()
 
-        yield on_status, on_progress
+        def on_event(event: object) -> None:
+            if isinstance(event, AudioSent):
+                bar.set_description_str("waiting for the verdict")
+
+        yield _Shown(
+            bar.set_description_str, {"on_status": on_status, "on_progress": on_progress, "on_event": on_event}
+        )
 
 
 def _trace() -> None:

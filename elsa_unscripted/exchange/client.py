@@ -221,6 +221,7 @@ class Client:
                 lambda: self._running.discard(connector),
                 self.config.close_timeout,
             )
+            return stream  # in `try`, too: Ctrl-C may come here, and the caller would have no stream to cancel
         except BaseException as error:
             self._running.discard(connector)
             intake.close()
@@ -232,7 +233,6 @@ class Client:
             if isinstance(error, CallbackFailed):
                 raise error.error from None
             raise
-        return stream
 
     def cancel(self) -> None:
         """Cancels the exchanges that run now, from any thread; their `score()` raises `ScoreCancelledError`."""

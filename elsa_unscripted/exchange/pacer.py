@@ -16,7 +16,7 @@ import time
 from typing import Any, Dict, List, Optional, Protocol, Tuple
 
 from ..mailbox import Mailbox
-from ..threads import held, start_thread
+from ..threads import holding, start_thread
 
 
 class Paced(Protocol):
@@ -55,13 +55,16 @@ class Pacer:
         # True only for a signal handler or finalizer that has interrupted this method, or runs in the pacer's thread.
         if self._lock._is_owned() or (self._thread is not None and self._thread.ident == threading.get_ident()):
             return False
-        with held(self._lock):
+
+        def add() -> None:
             if self._thread is None:
                 thread = threading.Thread(target=self._run, name="elsa-audio", daemon=True)
                 # After Ctrl-C in here, the thread may or may not run; `_run` registers it if it does.
                 start_thread(thread)
                 self._thread = thread
             self._inbox.put(paced)
+
+        holding(self._lock, add)
         return True
 
     def wake(self, paced: Paced) -> None:
@@ -78,7 +81,7 @@ class Pacer:
         return self._thread is thread
 
     def _run(self) -> None:
-        with held(self._lock):
+        with self._lock:
             if self._thread not in (None, threading.current_thread()):
                 return  # Ctrl-C kept add() from noting this thread, and add() has started another one since
             self._thread = threading.current_thread()
@@ -114,7 +117,7 @@ class Pacer:
 
     def _ends(self) -> bool:
         """Returns whether the thread, which has no stream left, must end: then the next add() starts another thread."""
-        with held(self._lock):
+        with self._lock:
             if not self._inbox:
                 self._thread = None
                 return True  # another thread may set `_thread` from here on; don't read it again

@@ -20,10 +20,9 @@ from ..audio.pieces import plain_bytes
 from ..audio.pushed import Handed, PushedAudio
 from ..deadline import Deadline
 from ..exceptions import AudioError, ConfigError, ElsaError, ScoreCancelledError
-from ..log import logger
 from ..results.result import ScoreResult
 from ..signals import raised_by_handler
-from ..threads import NoThreadError, held, start_thread
+from ..threads import NoThreadError, holding, start_thread
 from ..wire.messages import Status
 from .account import Account
 from .connector import Connector
@@ -119,24 +118,7 @@ class LiveStream:
             Exception: A callback raised it; then the stream is over.
         """
         piece = data if isinstance(data, bytes) else plain_bytes(data, "the caller")
-        with held(self._turn):
-            if self._over or self._finishing:
-                return False
-            if self._depth:  # called in a callback: the method that called back will send the audio
-                self._intake.add(piece)
-                return True
-            self._depth = 1
-            try:
-                self._push(piece, wait)
-            except CallbackFailed as failed:
-                self._give_up(failed.error)
-                raise failed.error from None
-            except BaseException as error:
-                self._give_up(error)
-                raise
-            finally:
-                self._depth = 0
-            return not self._over and self._audio.ended_by is None
+        return bool(holding(self._turn, self._take, piece, wait))
 
     def finish(self) -> ScoreResult:
         """Sends the rest, and the end of the audio; waits for the verdict.
@@ -148,29 +130,14 @@ class LiveStream:
             ElsaError: The stream ended in any other way; a second call raises it again.
             ConfigError: This was called in a callback.
         """
-        with held(self._turn):
-            if self._depth:
-                raise ConfigError("finish() waits for the verdict, and can't be called in a callback: call it later")
-            with self._acting():
-                self._wait_for_end()
-                self._end()
-            if self._error is not None:
-                raise self._error.with_traceback(None)
-            assert self._result is not None
-            return self._result
+        result = holding(self._turn, self._finish)
+        assert result is not None
+        return result
 
     def cancel(self) -> None:
         """Ends the stream, from any thread, if it hasn't ended: then `finish()` raises `ScoreCancelledError`."""
         self._connector.cancel()
-        if not self._turn.acquire(timeout=LONGEST_LOCK):
-            return
-        try:
-            if not self._depth:  # else the method that called back takes the cancellation as the next event
-                with self._acting():
-                    self._go_on()
-                    self._end()
-        finally:
-            self._turn.release()
+        holding(self._turn, self._cancel, timeout=LONGEST_LOCK)
 
     def __enter__(self) -> LiveStream:
         return self
@@ -181,14 +148,54 @@ class LiveStream:
         error: Optional[BaseException],
         traceback: Optional[TracebackType],
     ) -> None:
-        self._depth = 0  # after Ctrl-C, a method may have left it at 1
-        self.cancel()
+        self._connector.cancel()
+        holding(self._turn, self._leave_block, timeout=LONGEST_LOCK)
 
     def __repr__(self) -> str:
         state = "ended" if self._ended else "over" if self._over else "open"
         return f"LiveStream({state}, stream_id={self._account.protocol.stream_id!r})"
 
     # Only the thread that holds `_turn` calls the methods below.
+
+    def _take(self, piece: bytes, wait: bool) -> bool:
+        if self._over or self._finishing:
+            return False
+        if self._depth:  # called in a callback: the method that called back will send the audio
+            self._intake.add(piece)
+            return True
+        self._depth = 1
+        try:
+            self._push(piece, wait)
+        except CallbackFailed as failed:
+            self._give_up(failed.error)
+            raise failed.error from None
+        except BaseException as error:
+            self._give_up(error)
+            raise
+        finally:
+            self._depth = 0
+        return not self._over and self._audio.ended_by is None
+
+    def _finish(self) -> ScoreResult:
+        if self._depth:
+            raise ConfigError("finish() waits for the verdict, and can't be called in a callback: call it later")
+        with self._acting():
+            self._wait_for_end()
+            self._end()
+        if self._error is not None:
+            raise self._error.with_traceback(None)
+        assert self._result is not None
+        return self._result
+
+    def _cancel(self) -> None:
+        if not self._depth:  # else the method that called back takes the cancellation as the next event
+            with self._acting():
+                self._go_on()
+                self._end()
+
+    def _leave_block(self) -> None:
+        self._depth = 0  # after Ctrl-C, a method of this thread may have left it at 1
+        self._cancel()
 
     def _push(self, piece: bytes, wait: bool) -> None:
         intake, connection, now = self._intake, self._connection, time.monotonic()
@@ -286,10 +293,13 @@ class LiveStream:
     def _give_up(self, error: BaseException) -> None:
         """Ends everything after an exception of a callback or a signal handler."""
         self._over = True
+        given_up = ScoreCancelledError(f"the stream was given up, because of {error!r}"[:200])
         if not self._ended:
             self._verdict = None
-            self._error = ScoreCancelledError(f"the stream was given up, because of {error!r}"[:200])
+            self._error = given_up
             self._end(error)
+        elif self._error is None and self._result is None:
+            self._error = given_up  # a signal handler raised while the stream was being ended
 
     def _end(self, cause: Optional[BaseException] = None) -> None:
         """Ends the connection and the threads, once.
@@ -300,10 +310,11 @@ class LiveStream:
         """
         if self._ended:
             return
-        self._ended = True
-        self._finalizer.detach()
-        self._intake.close()
+        # All of it in `try`: an exception of a signal handler at any line must not keep `cut()` from being called.
         try:
+            self._ended = True
+            self._finalizer.detach()
+            self._intake.close()
             if cause is not None:
                 self._conversation.end(cause)
             elif self._error is not None:
@@ -357,4 +368,4 @@ def _drop(
     try:
         start_thread(threading.Thread(target=end, name="elsa-drop", daemon=True))
     except NoThreadError as error:
-        logger.warning("a stream was dropped, and can't be closed: %s", error)
+        account.log.warning("a stream was dropped, and can't be closed: %s", error)

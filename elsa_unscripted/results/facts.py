@@ -28,6 +28,7 @@ __all__ = [
     "Rating",
     "SoundError",
     "delivery",
+    "ended_by",
     "equivalents",
     "is_by_sandbox",
     "is_short",
@@ -244,6 +245,15 @@ def moments(result: ScoreResult) -> Sequence[Moment]:
         "closed": timings.total,
     }
     return [Moment(name, at) for name, at in named.items() if at is not None]
+
+
+_ENDED_BY = {"server": "the server", "limit": "the limit of seconds"}
+
+
+def ended_by(result: ScoreResult) -> Optional[str]:
+    """Returns what ended the audio before its own end, and after how many seconds; `None` if nothing did."""
+    who = _ENDED_BY.get(result.ended_by or "")
+    return None if who is None else f"{who}, after {number(result.audio_seconds_sent)} s of audio"
 
 
 # Results of the sandbox: whoever shows one says who made it.

@@ -8,7 +8,7 @@ from __future__ import annotations
 import json
 import os
 from dataclasses import asdict, dataclass, field, replace
-from typing import Any, Dict, Iterator, List, Mapping, Optional, Tuple, Union
+from typing import Any, Callable, Dict, Iterator, List, Mapping, Optional, Tuple, Union
 
 from ..exceptions import ConnectError, ProtocolError
 from ..imports import importing
@@ -199,10 +199,13 @@ class ScoreResult(Mapping[str, Any]):
             AudioError: The recording can't be read or decoded.
             ModuleNotFoundError: The extra isn't installed.
         """
-        with importing():
+
+        def late() -> Callable[..., str]:
             from ..report import result_page
 
-        return result_page(self, audio=audio, thresholds=thresholds, title=title)
+            return result_page
+
+        return importing(late)(self, audio=audio, thresholds=thresholds, title=title)
 
     def save(self, path: Union[str, os.PathLike[str]]) -> None:
         """Writes everything that is known of the result as JSON, for `load()`. The token isn't in it.
@@ -244,10 +247,13 @@ class ScoreResult(Mapping[str, Any]):
             return self
         if self.result_link is None:
             raise ConnectError("the server gave no result_link to fetch; score with return_json=True")
-        with importing():  # only here: `http.client` brings the email package along
+
+        def late() -> Callable[..., bytes]:  # `http.client` brings the email package along
             from .download import download
 
-        body = download(self.result_link, timeout=timeout, max_bytes=max_bytes)
+            return download
+
+        body = importing(late)(self.result_link, timeout=timeout, max_bytes=max_bytes)
         try:
             fetched = json.loads(body.decode("utf-8"))
         except (ValueError, RecursionError) as error:

@@ -25,10 +25,10 @@ from urllib.parse import SplitResult, unquote, urlsplit
 from ..config import is_loopback, parse_proxy
 from ..deadline import Deadline
 from ..exceptions import ConfigError, ConnectError
-from ..imports import importing
+from ..imports import imported, importing
 from ..log import Log, logger
 from ..signals import raised_by_handler
-from ..threads import held
+from ..threads import holding
 from .handshake import parse_head, read_head
 from .waiting import READ, WRITE, wait_for_any, without_blocking
 
@@ -93,16 +93,22 @@ class Socket:
 
     def shut_down(self) -> None:
         """Cuts the connection: every thread that waits for it wakes up, and its call fails."""
-        with held(self._lock):
+
+        def shut_down() -> None:
             self._down = True
             for sock in self._sockets:
                 _shut_down(sock)
 
+        holding(self._lock, shut_down)
+
     def close(self) -> None:
         """Closes the socket. No other thread may be using it: its descriptor could be another file's right after."""
-        with held(self._lock):
+
+        def close() -> None:
             for sock in self._sockets:
                 sock.close()
+
+        holding(self._lock, close)
 
     def abandon(self) -> None:
         """Closes a forked child's copy of the socket."""
@@ -113,8 +119,7 @@ class Socket:
     def _reach(self, host: str, port: int) -> socket.socket:
         """Connects to that address of a host which answers first."""
         self._place = (host, port)
-        with importing():
-            codecs.lookup("idna")  # getaddrinfo() would import it unguarded, see `imports`
+        importing(lambda: codecs.lookup("idna"))  # getaddrinfo() would import it unguarded, see `imports`
         infos = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)
         untried = deque(in_order(infos, self._known.get(self._place)))
         connecting: Dict[socket.socket, Address] = {}
@@ -159,7 +164,7 @@ class Socket:
 
     def _begin_to_connect(self, family: int, kind: int, number: int, address: Address) -> socket.socket:
         sock = socket.socket(family, kind, number)
-        with held(self._lock):
+        with self._lock:
             self._sockets.append(sock)
             self.dialled = True
             if self._down:
@@ -173,7 +178,7 @@ class Socket:
 
     def _keep_only(self, sock: socket.socket) -> socket.socket:
         """Closes all sockets but this one; from now on, `shut_down()` cuts this one."""
-        with held(self._lock):
+        with self._lock:
             for other in self._sockets:
                 if other is not sock:
                     other.close()
@@ -241,12 +246,10 @@ def find_proxy(url: str, proxy: Optional[str] = None) -> Optional[SplitResult]:
     parts = urlsplit(url)
     if is_loopback(parts.hostname):
         return None
-    with importing():  # late, since urllib.request imports half of `http`
-        from urllib.request import getproxies, proxy_bypass
-
-    if proxy_bypass(f"{parts.hostname}:{port_of(parts)}"):
+    request = imported("urllib.request")  # late: it imports half of `http`
+    if request.proxy_bypass(f"{parts.hostname}:{port_of(parts)}"):
         return None
-    found = getproxies().get("https" if parts.scheme in ("wss", "https") else "http")
+    found = request.getproxies().get("https" if parts.scheme in ("wss", "https") else "http")
     try:
         return parse_proxy(found) if found else None
     except ConfigError as error:

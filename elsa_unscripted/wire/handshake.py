@@ -11,7 +11,7 @@ from typing import Any, Callable, Optional, Tuple
 
 from ..deadline import Deadline
 from ..exceptions import AuthenticationError, ConnectError, RateLimitedError
-from ..imports import importing
+from ..imports import imported
 from .waiting import READ, without_blocking
 
 MAX_HEAD_BYTES = 64 * 1024  # of an HTTP answer; http.client allows that many for one line alone
@@ -70,12 +70,10 @@ def parse_head(head: bytes) -> Tuple[int, Any]:
         status = int(line.split()[1])
         if status == 101:
             return status, {}
-        with importing():  # late, since `http.client` imports the email package
-            from http.client import HTTPException, parse_headers
-
+        client = imported("http.client")  # late: it imports the email package
         try:
-            return status, parse_headers(io.BytesIO(rest))
-        except HTTPException:
+            return status, client.parse_headers(io.BytesIO(rest))
+        except client.HTTPException:
             return status, {}
     except (IndexError, ValueError) as error:
         raise ConnectError("the server's answer is not HTTP; check the url") from error
@@ -109,10 +107,9 @@ def _seconds(retry_after: Optional[str]) -> Optional[float]:
         return None
     if retry_after.strip().isdecimal():
         return float(retry_after)
-    with importing():
-        from email.utils import parsedate_to_datetime
-
+    utils = imported("email.utils")
     try:
-        return max(0.0, parsedate_to_datetime(retry_after).timestamp() - time.time())
+        at: float = utils.parsedate_to_datetime(retry_after).timestamp()
+        return max(0.0, at - time.time())
     except (TypeError, ValueError, OverflowError):
         return None

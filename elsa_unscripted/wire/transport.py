@@ -25,7 +25,7 @@ from ..config import Config
 from ..deadline import Deadline
 from ..exceptions import ConfigError, ConnectError, ElsaError, ProtocolError, StreamClosedError
 from ..files import OUT_OF_FILES, is_out_of_files
-from ..imports import another_module, importing, not_imported
+from ..imports import another_module, imported, not_imported
 from ..log import Log, logger, quiet
 from ..mailbox import Mailbox
 from ..signals import raised_by_handler
@@ -349,8 +349,7 @@ def _library() -> Any:
         ConnectError: Too many files are open.
     """
     try:
-        with importing():
-            import websocket
+        websocket = imported("websocket")
     except Exception as error:  # a module of the same name may raise anything
         if raised_by_handler(error):
             raise

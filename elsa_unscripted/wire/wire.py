@@ -13,11 +13,11 @@ import socket
 import ssl
 import threading
 from collections import deque
-from typing import Callable, ContextManager, Deque, Iterator, List, Optional, Tuple
+from typing import Any, Callable, Deque, Iterator, List, Optional, Tuple
 
 from ..deadline import Deadline
 from ..signals import raised_by_handler
-from ..threads import held
+from ..threads import holding
 from .handshake import parse_head, read_head, refusal
 from .secrets import Mask
 from .waiting import READ, WOULD_BLOCK, WRITE, is_ready, without_blocking
@@ -184,8 +184,7 @@ class Wire:
         return self._socket.fileno()
 
     def pending(self) -> int:
-        with self._calling():
-            return self._socket.pending() if isinstance(self._socket, ssl.SSLSocket) else 0
+        return self._call(self._socket.pending) if isinstance(self._socket, ssl.SSLSocket) else 0
 
     def gettimeout(self) -> None:
         return None
@@ -222,8 +221,8 @@ class Wire:
         self._head = b"\r\n".join([first, *needed, b"", b""])
         self._reading_until = self._sending_until = None
 
-    def _calling(self) -> ContextManager[None]:
-        return contextlib.nullcontext() if self._calls is None else held(self._calls)
+    def _call(self, method: Callable[..., Any], *arguments: Any) -> Any:
+        return method(*arguments) if self._calls is None else holding(self._calls, method, *arguments)
 
     # Call the next five only with the turn to send (`_sending`), or in the handshake, when no other thread sends.
 
@@ -249,10 +248,9 @@ class Wire:
         """
         frame, taken = self._outgoing
         while sum(taken) < len(frame):
-            with self._calling():
-                # One call of C code both sends and counts, so no signal handler can raise in between. (Over TLS, one
-                # can, in `SSLSocket.send()`: then the frame is sent twice, but whole.)
-                taken.extend(map(self._socket.send, [frame[sum(taken) :]]))
+            # One call of C code both sends and counts, so no signal handler can raise in between. (Over TLS, one can,
+            # in `SSLSocket.send()`: then the frame is sent twice, but whole.)
+            self._call(taken.extend, map(self._socket.send, [frame[sum(taken) :]]))
 
     def _continue_frame(self) -> bool:
         """Sends what the connection takes of the outgoing frame; returns whether all of it was sent."""
@@ -288,8 +286,8 @@ class Wire:
 
     def _receive(self, size: int) -> bytes:
         def receive() -> bytes:
-            with self._calling():
-                return self._socket.recv(size)
+            data: bytes = self._call(self._socket.recv, size)
+            return data
 
         data: bytes = without_blocking(self._socket, receive, READ, lambda: self._reading_until)
         return data
