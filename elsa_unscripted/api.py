@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from concurrent.futures import Executor
-from typing import Any, Callable, Iterable, Mapping, Optional
+from typing import TYPE_CHECKING, Any, Callable, Iterable, Mapping, Optional, cast
 
 from .batch import BILLABLE_UNIT_SECONDS, MAX_WORKERS, Batch, BatchProgress
 from .config import (
@@ -16,6 +16,7 @@ from .config import (
     SPEED,
     TIMEOUT,
     Config,
+    Options,
     PathLike,
     hide,
 )
@@ -24,6 +25,9 @@ from .exchange.client import AudioSource, Client
 from .exchange.conversation import OnProgress
 from .results.result import ScoreResult
 from .wire.messages import Status
+
+if TYPE_CHECKING:
+    from typing_extensions import Unpack
 
 
 def score(
@@ -131,7 +135,7 @@ def score_many(
     max_audio_seconds: Optional[float] = None,
     billable_unit_seconds: float = BILLABLE_UNIT_SECONDS,
     on_progress: Optional[Callable[[BatchProgress], object]] = None,
-    **options: Any,
+    **options: Unpack[Options],
 ) -> Batch:
     """Scores recordings, many at once, and yields the outcome of each as it comes.
 
@@ -171,9 +175,10 @@ def score_many(
     """
     # Error trackers show the local variables of an error's frames.
     token = hide(token)
-    options = {**options, "proxy": hide(options["proxy"])} if "proxy" in options else options
+    if "proxy" in options:
+        options["proxy"] = cast(Any, hide(options["proxy"]))
     try:
-        config = Config(token=token, **options)
+        config = Config(token=token, **options).with_token()
     except ConfigError as error:
         raise error.with_traceback(None)  # noqa: B904 - the same, without the frames of `Config`
     return Batch(

@@ -12,15 +12,15 @@ import math
 import os
 import re
 import string
-from dataclasses import dataclass, field, fields
-from typing import Any, Mapping, Optional, Union
+from dataclasses import dataclass, field, fields, replace
+from typing import Any, Mapping, Optional, TypedDict, Union
 from urllib.parse import SplitResult, quote, urlsplit
 
 from .exceptions import ConfigError
 from .imports import importing
 from .signals import raised_by_handler
 
-__all__ = ["Config"]
+__all__ = ["Config", "Options"]
 
 PathLike = Union[str, "os.PathLike[str]"]
 
@@ -65,12 +65,37 @@ def hide(value: Any) -> Any:
     return value if value is None or isinstance(value, Secret) else Secret(value)
 
 
+class Options(TypedDict, total=False):
+    """The options of `Client` and `score_many()`, for type checkers: the fields of `Config` without the token.
+
+    Who wraps one of the two annotates with it: `def score_all(paths: list[str], **options: Unpack[Options])`.
+    """
+
+    api_plan: str
+    return_json: bool
+    extra: Optional[Mapping[str, Any]]
+    url: Optional[str]
+    chunk_seconds: float
+    speed: Optional[float]
+    timeout: float
+    connect_timeout: float
+    close_timeout: float
+    bad_quality_grace: float
+    connect_retries: int
+    sample_rate: Optional[int]
+    ca_bundle: Optional[PathLike]
+    proxy: Optional[str]
+    max_message_bytes: int
+    ping_interval: Optional[float]
+
+
 @dataclass(frozen=True, repr=False)
 class Config:
     """The options of an exchange; frozen, checked when made.
 
     Attributes:
-        token: The API token; `None` takes `$ELSA_API_TOKEN`. Masked in `repr`.
+        token: The API token; `None` takes `$ELSA_API_TOKEN`, and stays `None` if that isn't set: it may be set until
+            an exchange begins. Masked in `repr`.
         api_plan: `"standard"` or `"premium"`.
         return_json: Whether the server should send the assessment along with the verdict.
         extra: More keys for the config message, sent after the two above; their meaning isn't checked. Whether the
@@ -118,9 +143,10 @@ class Config:
                 object.__setattr__(self, name, getattr(self, name).value)
         if self.token is None:
             object.__setattr__(self, "token", os.environ.get(TOKEN_VARIABLE) or None)
+        if self.token is not None:
+            _check_token(self)
         if self.url is None:
             object.__setattr__(self, "url", os.environ.get(URL_VARIABLE) or DEFAULT_URL)
-        _check_token(self)
         _check_url(self.url)
         if self.api_plan not in API_PLANS:
             raise ConfigError(f"api_plan must be one of {', '.join(API_PLANS)}, not {_shown(self.api_plan)}")
@@ -148,6 +174,17 @@ class Config:
         check_ca_bundle(self.ca_bundle)
         if self.proxy is not None:
             parse_proxy(self.proxy)
+
+    def with_token(self) -> Config:
+        """Returns this, or if it has no token, the same with the one that `$ELSA_API_TOKEN` has by now.
+
+        Raises:
+            ConfigError: There is none.
+        """
+        config = self if self.token is not None else replace(self)
+        if config.token is None:
+            raise ConfigError(f"no token: pass token=… or set ${TOKEN_VARIABLE}")
+        return config
 
     def __repr__(self) -> str:
         shown = (f"{f.name}={_masked(f.name, getattr(self, f.name))}" for f in fields(self))
@@ -235,7 +272,7 @@ def _masked(name: str, value: object) -> str:
 
 def _check_token(config: Config) -> None:
     """Checks the token. No local variable may hold it: error trackers show local variables."""
-    if config.token is None or config.token == "":
+    if config.token == "":
         raise ConfigError(f"no token: pass token=… or set ${TOKEN_VARIABLE}")
     if not isinstance(config.token, str):
         raise ConfigError(f"the token must be a str, not {type(config.token).__name__}")

@@ -255,6 +255,9 @@ def test_a_torn_line_is_told(sandbox: Sandbox, folder: Path) -> None:
 # Lists and the table.
 
 
+SCORE = 81.4
+
+
 def test_a_damaged_or_edited_line_is_told(sandbox: Sandbox, folder: Path) -> None:
     """A damaged line costs its recording another exchange, an edited one none; both are told; the table is whole."""
     batch(sandbox, folder)
@@ -279,11 +282,11 @@ def test_a_list_is_scored_with_its_columns(sandbox: Sandbox, folder: Path) -> No
     table = folder.parent / "scores.csv"
     words = command(sandbox.url, folder, "--from-file", str(folder.parent / "list.csv"), "--csv", str(table))
     for _ in range(2):
-        assert run(*words, ELSA_API_TOKEN="sandbox:example").status == 0
+        assert run(*words, ELSA_API_TOKEN=f"sandbox:example={SCORE}").status == 0
         scores = pandas.read_csv(table)
         assert sorted(scores.pupil) == list(range(RECORDINGS))
         assert [os.path.basename(path) for path in scores.path] == [f"{pupil}.wav" for pupil in scores.pupil]
-        assert set(scores.eps_score) == {81.4}
+        assert set(scores.eps_score) == {SCORE}
     assert sandbox.handshakes == RECORDINGS
 
 

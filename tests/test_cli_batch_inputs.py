@@ -22,8 +22,9 @@ from commands import PATIENCE, SHORT, full_disk, posix, run
 
 from elsa_unscripted import AudioError, BadQualityError, ConfigError, Outcome, ScoreResult
 from elsa_unscripted.cli.inputs import Columns, Input, Inputs
-from elsa_unscripted.cli.table import COLUMNS, Table
+from elsa_unscripted.cli.table import Table
 from elsa_unscripted.results.result import Timings
+from elsa_unscripted.results.rows import COLUMNS
 from elsa_unscripted.sandbox import Sandbox
 
 HARMFUL = ("=1+1", "+1+1", "-1+1", "@SUM(1)", "\t=1", "\r=1", "\n=1", " =1", "＝1", "＋1", "－1", "＠1")

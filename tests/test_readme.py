@@ -101,7 +101,7 @@ def _variables(folder: Path) -> Iterator[dict[str, str]]:
     """The environment of a reader who has a token, and a sandbox in place of the service."""
     path = os.pathsep.join([str(folder / "bin"), os.environ.get("PATH", "")])
     modules = os.pathsep.join(filter(None, [str(ROOT), os.environ.get("PYTHONPATH", "")]))
-    with Sandbox() as sandbox:
+    with Sandbox("example") as sandbox:
         yield dict(environment(ELSA_API_TOKEN="any", ELSA_UNSCRIPTED_URL=sandbox.url, PATH=path, PYTHONPATH=modules))
 
 

@@ -40,10 +40,12 @@ class Live:
     Attributes:
         name: What messages call it.
         seconds: `None`, since nobody knows how long the audio will be.
+        log: Where its warnings go; an exchange sets its own.
     """
 
     name = NAME
     seconds: Optional[float] = None
+    log = logger
 
     def __init__(self, max_seconds: Optional[float], save: Union[str, os.PathLike[str], None]) -> None:
         self._max_seconds = checked_limit(max_seconds)
@@ -114,7 +116,7 @@ class Live:
             self._copy.close()
 
     def _warn(self, sentence: str) -> None:
-        logger.warning("%s", sentence)
+        self.log.warning("%s", sentence)
         self._feed.warnings.append(sentence)
 
 

@@ -67,6 +67,7 @@ class Batch(Iterator[Outcome]):
         check(isinstance(executor, Executor) or executor is None, "executor must be a concurrent.futures.Executor")
         check(callable(on_progress) or on_progress is None, "on_progress must be callable")
         check(isinstance(retry_failed, bool), "retry_failed must be True or False")
+        config = config.with_token()
         self._config = config
         self._options = options_of_the_result(config)
         self._stream_retries = checked("stream_retries", stream_retries, 0, int)

@@ -354,6 +354,11 @@ def _add_sandbox(commands: argparse._SubParsersAction[_Parser]) -> None:
         action="store_true",
         help="send no greeting, whatever the scenario: the vendor's script hangs up on it",
     )
+    parser.add_argument(
+        "--assessment",
+        metavar="FILE",
+        help="what each success gives: a saved result, what score --format json printed, or an assessment as JSON",
+    )
     parser.add_argument("--list", action="store_true", help="explain the scenarios and exit")
 
 

@@ -89,7 +89,7 @@ class _Shown(NamedTuple):
     """
 
     tell: Callable[[str], object]
-    callbacks: Dict[str, Callable[..., object]]
+    callbacks: Dict[str, Any]
 
 
 @contextlib.contextmanager

@@ -12,37 +12,15 @@ import csv
 import io
 import os
 import re
-from typing import TYPE_CHECKING, Dict, Optional, Sequence, Union
+from typing import TYPE_CHECKING, Dict, Optional, Sequence
 
 from ..exceptions import ConfigError, ElsaError
 from ..files import readable, replacing
-from ..results.assessment import SKILLS, Speaker
-from ..results.result import ScoreResult
+from ..results.rows import COLUMNS, Cell, result_cells, rounded
 from ..results.text import printable
 
 if TYPE_CHECKING:
     from ..batch import Outcome
-
-EQUIVALENTS = ("ielts", "toefl", "toeic", "pte")
-METRICS = (
-    *("advanced_pronunciation_score", "words_per_minute", "pausing_score", "energy_variation", "pitch_variation"),
-    *("word_prominence_score", "word_prominence_cefr"),
-)
-
-# Every table has all of these columns, in this order, which people rely on: a new one belongs at the end. The scores
-# have the server's names.
-COLUMNS = (
-    *("path", "outcome", "error", "reason", "message", "partial_error", "warnings"),
-    *("audio_seconds", "audio_seconds_sent"),
-    *("attempts", "seconds", "stream_id", "result_link", "audio_link", "sha256"),
-    *("recording_quality", "assessment_quality", "transcript", "speakers", "speaker_id", "total_time"),
-    *("eps_score", "eps_decision", "overall_cefr"),
-    *(f"{skill}_{kind}" for skill in SKILLS for kind in ("score", "decision", "cefr")),
-    *(f"{test}_score" for test in EQUIVALENTS),
-    *METRICS,
-)
-
-Cell = Union[str, int, float, None]
 
 # What makes a formula of a cell that begins with it: OWASP's list, and the full-width forms. White space and quotes
 # before it don't help. A spreadsheet may also take a separator in the text for the end of a cell, and what follows for
@@ -112,51 +90,12 @@ def row(outcome: Outcome) -> Dict[str, Cell]:
     cells: Dict[str, Cell] = {
         "path": readable(outcome.path),
         "attempts": outcome.attempts,
-        "seconds": _rounded(_seconds(outcome)),
+        "seconds": rounded(_seconds(outcome)),
         "sha256": outcome.sha256,
     }
     if outcome.result is not None:
-        return {**cells, "outcome": "success", **_of_result(outcome.result)}
+        return {**cells, **result_cells(outcome.result)}
     return {**cells, "outcome": "error", **_of_error(outcome.error)}
-
-
-def _of_result(result: ScoreResult) -> Dict[str, Cell]:
-    cells: Dict[str, Cell] = {
-        "partial_error": result.partial_error,
-        "warnings": "; ".join(result.warnings),
-        "audio_seconds": _rounded(result.audio_seconds),
-        "audio_seconds_sent": _rounded(result.audio_seconds_sent),
-        "stream_id": result.stream_id,
-        "result_link": result.result_link,
-        "audio_link": result.audio_link,
-    }
-    assessment = result.assessment
-    if assessment is None:
-        return cells
-    cells.update(
-        recording_quality=assessment.recording_quality,
-        assessment_quality=assessment.assessment_quality,
-        transcript=assessment.transcript,
-        speakers=len(assessment.speakers),
-    )
-    # Only the first of several speakers: the service looks for one unless told otherwise. The journal has the others.
-    return {**cells, **_of_speaker(assessment.speakers[0])} if assessment.speakers else cells
-
-
-def _of_speaker(speaker: Speaker) -> Dict[str, Cell]:
-    overall = speaker.scores.overall
-    cells: Dict[str, Cell] = {
-        "speaker_id": speaker.speaker_id,
-        "total_time": speaker.total_time,
-        "eps_score": overall.value,
-        "eps_decision": overall.decision,
-        "overall_cefr": overall.cefr,
-    }
-    for skill, score in speaker.scores.skills.items():
-        cells.update({f"{skill}_score": score.value, f"{skill}_decision": score.decision, f"{skill}_cefr": score.cefr})
-    cells.update({f"{test}_score": getattr(speaker.equivalents, test) for test in EQUIVALENTS})
-    cells.update({metric: getattr(speaker.metrics, metric) for metric in METRICS})
-    return cells
 
 
 def _of_error(error: Optional[ElsaError]) -> Dict[str, Cell]:
@@ -166,7 +105,7 @@ def _of_error(error: Optional[ElsaError]) -> Dict[str, Cell]:
         "error": type(error).__name__,
         "reason": getattr(error, "reason", None) or None,
         "message": str(error),
-        "audio_seconds_sent": _rounded(error.audio_seconds_sent),
+        "audio_seconds_sent": rounded(error.audio_seconds_sent),
         "stream_id": error.stream_id,
     }
 
@@ -176,10 +115,6 @@ def _seconds(outcome: Outcome) -> Optional[float]:
     if not outcome.from_journal:
         return outcome.seconds
     return None if outcome.result is None else outcome.result.timings.total
-
-
-def _rounded(seconds: Optional[float]) -> Optional[float]:
-    return None if seconds is None else round(seconds, 3)
 
 
 def _cell(value: Cell) -> Cell:

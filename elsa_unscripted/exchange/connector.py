@@ -15,7 +15,7 @@ from typing import Callable, Iterator, Optional
 from ..config import Config
 from ..deadline import Deadline
 from ..exceptions import ConfigError, ConnectError
-from ..log import logger
+from ..log import Log, logger
 from ..mailbox import Mailbox
 from ..threads import NoThreadError
 from ..wire.dial import KnownAddresses
@@ -40,7 +40,12 @@ class Connection:
     """
 
     def __init__(
-        self, config: Config, tls: Optional[ssl.SSLContext], deadline: Deadline, addresses: KnownAddresses
+        self,
+        config: Config,
+        tls: Optional[ssl.SSLContext],
+        deadline: Deadline,
+        addresses: KnownAddresses,
+        log: Log = logger,
     ) -> None:
         """Makes a connection; the caller starts its transport.
 
@@ -49,8 +54,9 @@ class Connection:
             tls: For `wss://`.
             deadline: For everything up to the open WebSocket.
             addresses: The addresses that worked last, which are tried first.
+            log: Of the exchange.
         """
-        self.transport = Transport(config, tls, self._hear, deadline, addresses)
+        self.transport = Transport(config, tls, self._hear, deadline, addresses, log)
         self.ending = False
         self._mailbox: Mailbox[Optional[Event]] = Mailbox()  # `None` only wakes the thread that waits
         # Characters of the messages put in, and of those taken out. Each number is written by one thread only.
@@ -132,7 +138,11 @@ class Connector:
     """
 
     def __init__(
-        self, config: Config, tls_context: Callable[[], Optional[ssl.SSLContext]], addresses: KnownAddresses
+        self,
+        config: Config,
+        tls_context: Callable[[], Optional[ssl.SSLContext]],
+        addresses: KnownAddresses,
+        log: Log = logger,
     ) -> None:
         """Makes a connector.
 
@@ -141,7 +151,9 @@ class Connector:
             tls_context: Returns what `wss://` needs; called for each connection; may raise `ConfigError` or
                 `ConnectError`.
             addresses: The addresses that worked last, shared by all exchanges of a client.
+            log: Of the exchange.
         """
+        self._log = log
         self._config = config
         self._tls_context = tls_context
         self._addresses = addresses
@@ -184,7 +196,7 @@ class Connector:
             wait = wait_before_retry(event.error, attempt)
             if wait is None or wait >= self._deadline.remaining() or attempt >= self._config.connect_retries:
                 return event
-            logger.info("%s; trying again in %.1f s", event.error, wait)
+            self._log.info("%s; trying again in %.1f s", event.error, wait)
             with contextlib.suppress(queue.Empty):
                 return connection.take(wait)  # only `Cancelled` can come: `Closed` was the transport's last event
             connection = None
@@ -197,7 +209,7 @@ class Connector:
         # Decoding must not use up `connect_timeout`.
         self._deadline.extend(time.monotonic() - self._began)
         if self.connection.idled_out():
-            logger.info("the server closed the connection while the audio was being decoded; connecting again")
+            self._log.info("the server closed the connection while the audio was being decoded; connecting again")
             self.connection = None
         return self.connection
 
@@ -205,7 +217,7 @@ class Connector:
         if self.connection is None:
             self._deadline = Deadline(self._config.connect_timeout)
             self._began = time.monotonic()
-        connection = Connection(self._config, self._tls_context(), self._deadline, self._addresses)
+        connection = Connection(self._config, self._tls_context(), self._deadline, self._addresses, self._log)
         # Set it before it starts: after a Ctrl-C in `start()`, shut_down() must find the connection here.
         self.connection = connection
         # Set, then check; cancel() sets its flag, then looks for a connection. So one of them always notices the other.

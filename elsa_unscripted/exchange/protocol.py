@@ -34,7 +34,7 @@ from ..exceptions import (
     ScoringFailedError,
     StreamClosedError,
 )
-from ..log import logger
+from ..log import Log, logger
 from ..quoting import quoted
 from ..wire.messages import Closed, ConnectionEvent, Info, Malformed, Status, describe
 
@@ -180,7 +180,8 @@ class Protocol:
         last_message: The beginning of the server's last message, but for those that it is at work.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, log: Log = logger) -> None:
+        self._log = log
         self.state = State.CONNECTING
         self.phase = State.CONNECTING
         self.stream_id: Optional[str] = None
@@ -243,9 +244,9 @@ class Protocol:
 
     def _go_on(self, event: Event) -> List[Command]:
         if isinstance(event, Info):
-            logger.info("the server says %s", describe(event))
+            self._log.info("the server says %s", describe(event))
         elif isinstance(event, Status) and event.status not in KNOWN_STATUSES:
-            logger.warning("going on, although the server's %s is unknown", describe(event))
+            self._log.warning("going on, although the server's %s is unknown", describe(event))
         return self._wait_on()
 
     def _wait_on(self) -> List[Command]:
@@ -267,7 +268,7 @@ class Protocol:
 
     def _overlook(self, event: Event) -> List[Command]:
         assert isinstance(event, Malformed)
-        logger.warning("going on, although %s", event.error)
+        self._log.warning("going on, although %s", event.error)
         self._garbled = event.error
         return self._wait_on()
 

@@ -20,7 +20,6 @@ from ..audio.pieces import plain_bytes
 from ..audio.pushed import Handed, PushedAudio
 from ..deadline import Deadline
 from ..exceptions import AudioError, ConfigError, ElsaError, ScoreCancelledError
-from ..log import logger
 from ..results.result import ScoreResult
 from ..signals import raised_by_handler
 from ..threads import NoThreadError, holding, start_thread
@@ -366,4 +365,4 @@ def _drop(
     try:
         start_thread(threading.Thread(target=end, name="elsa-drop", daemon=True))
     except NoThreadError as error:
-        logger.warning("a stream was dropped, and can't be closed: %s", error)
+        account.log.warning("a stream was dropped, and can't be closed: %s", error)

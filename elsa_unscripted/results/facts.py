@@ -6,12 +6,14 @@ document. Texts of the server are unchanged here: whoever shows one makes it har
 
 from __future__ import annotations
 
-from typing import Any, Iterable, Mapping, NamedTuple, Optional, Sequence, Tuple, Union
+from typing import TYPE_CHECKING, Any, Iterable, Mapping, NamedTuple, Optional, Sequence, Tuple, Union
 
 from .assessment import SKILLS, PhonemeError, Score, Speaker, Word
 from .bands import THRESHOLDS, Thresholds, band
-from .result import ScoreResult
 from .text import number
+
+if TYPE_CHECKING:
+    from .result import ScoreResult
 
 __all__ = [
     "ENOUGH_SPEECH",
@@ -149,7 +151,7 @@ def missing(speaker: Speaker) -> Sequence[str]:
 
 def words(speaker: Speaker) -> Sequence[Word]:
     """Returns the words that were heard, in order."""
-    return [word for utterance in speaker.utterances for word in utterance.words if word.text]
+    return [word for word in speaker.words if word.text]
 
 
 def said(speaker: Speaker) -> str:

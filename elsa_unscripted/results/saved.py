@@ -23,14 +23,14 @@ FIELD_TYPES: Dict[str, type] = {
 COUNTS = ("sample_rate", "channels", "sample_width")
 
 
-def write(path: Union[str, os.PathLike[str]], values: Mapping[str, Any]) -> None:
-    """Writes the fields of a result.
+def write(path: Union[str, os.PathLike[str]], content: Mapping[str, Any]) -> None:
+    """Writes what `ScoreResult.to_dict()` returns.
 
     Raises:
         OSError: The file can't be written.
         TypeError: JSON can't hold a value; the file is left as it was.
     """
-    whole = dumps({"v": FILE_VERSION, **values}, indent=1)
+    whole = dumps(content, indent=1)
     if holds_no_text(path):
         raise FileExistsError(errno.EEXIST, "it is no saved result, and would be overwritten", os.fspath(path))
     with replacing(path) as file:

@@ -29,7 +29,7 @@ from ..deadline import Deadline
 from ..exceptions import ConfigError, ConnectError
 from ..files import OUT_OF_FILES, is_out_of_files
 from ..imports import imported, importing
-from ..log import logger
+from ..log import Log, logger
 from ..quoting import quoted
 from ..signals import raised_by_handler
 from ..threads import holding
@@ -52,15 +52,17 @@ class Socket:
         dialled: Whether a socket was made. Before that, a name is being looked up, which nothing can end.
     """
 
-    def __init__(self, deadline: Deadline, known: Optional[KnownAddresses] = None) -> None:
+    def __init__(self, deadline: Deadline, known: Optional[KnownAddresses] = None, log: Log = logger) -> None:
         """Prepares a connection; `dial()` makes it.
 
         Args:
             deadline: For all of `dial()` but the name look-up.
             known: The addresses to try first. `worked()` and `failed()` change it. Threads share it without a lock:
                 each access is one atomic operation of a dict.
+            log: Where failed attempts are told.
         """
         self.dialled = False
+        self._log = log
         self._deadline = deadline
         self._known: KnownAddresses = {} if known is None else known
         self._place = ("", 0)  # the host and port that were dialled: the proxy's, if there is one
@@ -156,7 +158,7 @@ class Socket:
 
         def note(error: OSError, address: Address) -> None:
             nonlocal pause, patience
-            logger.debug("could not connect to %s: %s", address, error)
+            self._log.debug("could not connect to %s: %s", address, error)
             failures.append(error)
             pause = Deadline(0)
             if isinstance(error, ConnectionError):

@@ -24,7 +24,7 @@ from ..deadline import Deadline
 from ..exceptions import ConfigError, ConnectError, ElsaError, ProtocolError, StreamClosedError
 from ..files import OUT_OF_FILES, is_out_of_files
 from ..imports import another_module, imported, not_imported
-from ..log import logger
+from ..log import Log, logger, quiet
 from ..mailbox import Mailbox
 from ..quoting import cut
 from ..signals import raised_by_handler
@@ -32,7 +32,7 @@ from ..threads import NoThreadError, start_thread
 from .causes import explain
 from .dial import KnownAddresses, Socket, find_proxy, port_of
 from .frames import MessageTooLongError
-from .messages import Closed, ConnectionEvent, Malformed, Message, Opened, describe, parse
+from .messages import Closed, ConnectionEvent, Malformed, Message, Opened, Status, describe, parse
 from .wire import Wire
 
 if TYPE_CHECKING:
@@ -40,6 +40,7 @@ if TYPE_CHECKING:
 
 T = TypeVar("T")
 
+THREAD_NAME = "elsa-websocket"
 NO_STATUS_RECEIVED = 1005  # RFC 6455, 7.4.1: a close frame without a code
 ABNORMAL_CLOSURE = 1006  # RFC 6455, 7.4.1: no close frame
 
@@ -61,6 +62,7 @@ class Transport:
         put: Callable[[ConnectionEvent], None],
         deadline: Deadline,
         known: Optional[KnownAddresses] = None,
+        log: Log = logger,
     ) -> None:
         """Makes a transport; `start()` starts its thread.
 
@@ -70,6 +72,7 @@ class Transport:
             put: Takes the events, in the transport's thread.
             deadline: For everything up to the open WebSocket.
             known: The addresses to try first; the one that works is noted there.
+            log: Where messages are told; it gets the stream id as soon as the server gives one.
 
         Raises:
             ConfigError: The environment's proxy can't be used, or `websocket-client` can't.
@@ -81,7 +84,8 @@ class Transport:
         self._put = put
         self._deadline = deadline
         self._proxy = find_proxy(str(config.url), config.proxy)
-        self._socket = Socket(deadline, known)
+        self._log = log
+        self._socket = Socket(deadline, known, log)
         self._wire: Optional[Wire] = None
         self._app: Optional[websocket.WebSocketApp] = None
         # Only the transport's thread sets the next three; other threads read `opened_at`.
@@ -92,7 +96,7 @@ class Transport:
         self.ended = False
         self._end: Mailbox[None] = Mailbox()  # wakes `_wait()`
         # A daemon: a name look-up can't be ended, and must not keep the interpreter from exiting.
-        self._thread = threading.Thread(target=self._run, name="elsa-websocket", daemon=True)
+        self._thread = threading.Thread(target=self._run, name=THREAD_NAME, daemon=True)
 
     def start(self) -> None:
         """Starts the thread.
@@ -217,7 +221,7 @@ class Transport:
     def _last_event(self) -> Closed:
         code, reason = self._close_frame or (ABNORMAL_CLOSURE, "")
         silence = self._wire.silence if self._wire is not None else 0.0
-        logger.debug("< closed %d", code)
+        self._log.debug("< closed %d", code)
         # Don't keep the error: its traceback refers to the frame of _run(), and so to this object. Such a circle would
         # keep the caller's recording until the garbage collector comes.
         error, self._error = self._error, None
@@ -268,7 +272,9 @@ class Transport:
             event = self._parse(data.encode() if isinstance(data, str) else data)
         except ProtocolError as error:
             event = Malformed(error.with_traceback(None))  # else a circle: its traceback refers to this frame
-        logger.debug("< %s [%d bytes]", describe(event), len(data))
+        if isinstance(event, Status) and self._log.stream_id is None:
+            self._log.stream_id = event.stream_id
+        self._log.debug("< %s [%d bytes]", describe(event), len(data))
         self._put(event)
 
     def _parse(self, data: bytes) -> Message:
@@ -360,6 +366,7 @@ def _library() -> Any:
         raise ConfigError(not_imported("websocket", error, REPAIR)) from error
     if not all(hasattr(websocket, name) for name in NEEDED):
         raise ConfigError(another_module(websocket, "websocket", REPAIR))
+    quiet("websocket", THREAD_NAME)
     return websocket
 
 
