@@ -12,11 +12,21 @@ from typing import BinaryIO, Iterator, Optional, Tuple, Union
 
 from .signals import raised_by_handler
 
-__all__ = ["OUT_OF_FILES", "holds_no_text", "is_out_of_files", "replacing", "sync_directory"]
+__all__ = [
+    "OUT_OF_FILES",
+    "holds_no_text",
+    "is_out_of_files",
+    "is_text",
+    "read_text",
+    "readable",
+    "replacing",
+    "sync_directory",
+]
 
 OUT_OF_FILES = "too many files and sockets are open; use fewer at once, or raise the limit (ulimit -n)"
 _ERRNOS = (errno.EMFILE, errno.ENFILE)  # of the process, of the system
 _NO_SYNC = (errno.EINVAL, errno.ENOSYS, errno.ENOTSUP)  # what file systems say that can't sync
+LONGEST_TEXT = 512 * 2**20  # bytes: a result holds a few messages of at most 64 MiB
 _OPEN_ALREADY = ("/dev/fd/", "/dev/std", "/proc/")  # somebody has opened these, and may write to them, too
 HEAD_SIZE = 4096  # bytes: every recording has a zero in them, or a byte that isn't UTF-8
 
@@ -109,6 +119,20 @@ def sync_directory(path: str) -> None:
                 raise
 
 
+def readable(path: str) -> str:
+    """Returns a path as it is written down for people, and for programs in another locale: its bytes read as UTF-8."""
+    if sys.getfilesystemencoding() == "utf-8":
+        return path
+    return os.fsencode(path).decode("utf-8", "surrogateescape")
+
+
+def file_name(text: str) -> str:
+    """Returns the path of a file as Python has it here, of what `readable()` has written down."""
+    if sys.getfilesystemencoding() == "utf-8":
+        return text
+    return os.fsdecode(text.encode("utf-8", "surrogateescape"))
+
+
 def holds_no_text(path: Union[str, os.PathLike[str]]) -> bool:
     """Returns whether a file is there that holds something else than text: a recording, most likely.
 
@@ -118,13 +142,36 @@ def holds_no_text(path: Union[str, os.PathLike[str]]) -> bool:
     if not os.path.isfile(path):
         return False
     with open(path, "rb") as file:
+        return not is_text(file.read(HEAD_SIZE))
+
+
+def read_text(path: Union[str, os.PathLike[str]]) -> bytes:
+    """Reads a file that should be text.
+
+    Raises:
+        OSError: It can't be read.
+        ValueError: It is no text, or longer than any text of ours: a device may have no end.
+    """
+    with open(path, "rb") as file:
         head = file.read(HEAD_SIZE)
+        if not is_text(head):
+            raise ValueError("it is no text")
+        whole = head + file.read(LONGEST_TEXT)
+    if len(whole) > LONGEST_TEXT:
+        raise ValueError("it is too long")
+    return whole
+
+
+def is_text(head: bytes) -> bool:
+    """Returns whether the first `HEAD_SIZE` bytes of a file, or all of a shorter one, are text in UTF-8."""
     try:
         # `final` is false where the last character may be cut.
         codecs.getincrementaldecoder("utf-8")().decode(head, final=len(head) < HEAD_SIZE)
-    except UnicodeDecodeError:
-        return True
-    return b"\0" in head
+    except UnicodeDecodeError as error:
+        if raised_by_handler(error):
+            raise
+        return False
+    return b"\0" not in head
 
 
 def is_out_of_files(error: Optional[BaseException]) -> bool:

@@ -34,7 +34,9 @@ from commands import (
 )
 from rawserver import Connection, RawServer
 
+from elsa_unscripted import ScoreResult, cli
 from elsa_unscripted.cli import logs
+from elsa_unscripted.cli.sandbox import read_assessment
 from elsa_unscripted.sandbox import SCENARIOS, Exchange, Sandbox
 from elsa_unscripted.version import __version__
 
@@ -311,6 +313,8 @@ def test_proxy_is_used(sandbox: Sandbox) -> None:
         (["--url", "ws://example.com/"], "wss://"),
         (["--proxy", "socks5://127.0.0.1"], "proxy"),
         (["--ca-bundle", "missing.pem"], "--ca-bundle"),
+        (["--ping-interval", "0"], "--ping-interval"),
+        (["--ping-interval", "soon"], "--ping-interval"),
         (["--token", "a", "--token-file", "b"], "--token-file"),
         (["-q", "-v"], "-v"),
         (["--frobnicate"], "--frobnicate"),
@@ -603,12 +607,14 @@ def test_sandbox_lists_its_scenarios() -> None:
 
 
 @posix
-def test_sandbox_serves_until_interrupted() -> None:
+def test_sandbox_serves_until_interrupted(tmp_path: Path) -> None:
     """`sandbox` says where it listens, tells each exchange in a line, and ends with Ctrl-C and status 130.
 
     With `--no-greeting` it greets nobody, whatever the scenario.
     """
+    (tmp_path / "mine.json").write_text(json.dumps(MINE), encoding="utf-8")
     arguments = ["sandbox", "--host", "localhost", "--port", "0", "--scenario", "failed=too loud", "--no-greeting"]
+    arguments += ["--assessment", str(tmp_path / "mine.json")]
     with started(*COMMAND, *arguments) as process:
         assert process.stdout is not None
         greeting = [process.stdout.readline().decode() for _ in range(5)]
@@ -619,13 +625,44 @@ def test_sandbox_serves_until_interrupted() -> None:
         refused = run(*command, ELSA_API_TOKEN=TOKEN)
         assert (refused.status, "too loud" in refused.err) == (3, True)
         chosen = run(*command, "--format", "json", "-v", ELSA_API_TOKEN="sandbox:success")
-        assert json.loads(chosen.out)["status"] == "success"
         assert ("success" in chosen.err, "wsConnect" in chosen.err) == (True, False)
+        assert json.loads(chosen.out)["result"] == MINE
         told = [process.stdout.readline().decode() for _ in range(2)]
         status, _, err = interrupt(process)
     assert re.fullmatch(r"\d\d:\d\d:\d\d  failed: 0\.3 s of audio, failed, closed with 1000\n", told[0])
     assert re.fullmatch(r"\d\d:\d\d:\d\d  success: 0\.3 s of audio, success, closed with 1000\n", told[1])
     assert (status, err) == (130, "elsa-unscripted: interrupted\n")
+
+
+MINE = {"speakers": [{"speaker_id": 7}], "mine": True}
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        MINE,
+        {"status": "success", "result": MINE},
+        ScoreResult({"status": "success", "result": MINE}).to_dict(),
+        ScoreResult({"status": "success"}, fetched=MINE).to_dict(),
+    ],
+    ids=["bare", "verdict", "saved", "fetched"],
+)
+def test_sandbox_takes_an_assessment_from_a_file(content: Any, tmp_path: Path) -> None:
+    """Bare, as the server sent it, or as a result was saved; also as Windows' editors write it."""
+    (tmp_path / "mine.json").write_text(json.dumps(content), encoding="utf-8-sig")
+    assert read_assessment(str(tmp_path / "mine.json")) == MINE
+
+
+@pytest.mark.parametrize("content", [None, b"", b"{", b"[]", b"{}", b'{"speakers": 5}', b'{"raw": 5}', b"RIFF\xff"])
+def test_sandbox_refuses_a_file_without_an_assessment(
+    content: bytes | None, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """In one line that names the file and the option, with status 2."""
+    if content is not None:
+        (tmp_path / "mine.json").write_bytes(content)
+    assert cli.main(["sandbox", "--port", "0", "--assessment", str(tmp_path / "mine.json")]) == 2
+    out, err = capsys.readouterr()
+    assert (out, err.count("\n"), "mine.json" in err, "--assessment" in err) == ("", 1, True, True)
 
 
 @pytest.mark.parametrize(

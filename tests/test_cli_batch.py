@@ -268,6 +268,26 @@ def test_a_torn_line_is_told(sandbox: Sandbox, folder: Path) -> None:
 # Lists and the table.
 
 
+SCORE = 81.4
+
+
+def test_a_damaged_or_edited_line_is_told(sandbox: Sandbox, folder: Path) -> None:
+    """A damaged line costs its recording another exchange, an edited one none; both are told; the table is whole."""
+    batch(sandbox, folder)
+    file = folder.parent / "scores.jsonl"
+    lines = file.read_bytes().splitlines(keepends=True)
+    lines[1] = lines[1].replace(b'"stream_id"', b'"stream"id"')
+    edited = json.loads(lines[2])
+    edited.update(timings={"total": "long"}, warnings=5, sample_width=10**4299)
+    lines[2] = json.dumps(edited).encode() + b"\n"
+    file.write_bytes(b"".join(lines))
+    table = folder.parent / "scores.csv"
+    outcome = batch(sandbox, folder, "--csv", str(table))
+    assert (outcome.status, sandbox.handshakes) == (0, RECORDINGS + 1)
+    assert len(re.findall("warning: (passing over )?a line of the journal", outcome.err)) == 2
+    assert len(table.read_text(encoding="utf-8-sig").splitlines()) == RECORDINGS + 1
+
+
 def test_a_list_is_scored_with_its_columns(sandbox: Sandbox, folder: Path) -> None:
     """A CSV list's other columns stand beside the scores of their recordings, also for what was scored earlier."""
     lines = [f"{number},{folder / str(number)}.wav" for number in range(RECORDINGS)]
@@ -275,11 +295,11 @@ def test_a_list_is_scored_with_its_columns(sandbox: Sandbox, folder: Path) -> No
     table = folder.parent / "scores.csv"
     words = command(sandbox.url, folder, "--from-file", str(folder.parent / "list.csv"), "--csv", str(table))
     for _ in range(2):
-        assert run(*words, ELSA_API_TOKEN="sandbox:example").status == 0
+        assert run(*words, ELSA_API_TOKEN=f"sandbox:example={SCORE}").status == 0
         scores = pandas.read_csv(table)
         assert sorted(scores.pupil) == list(range(RECORDINGS))
         assert [os.path.basename(path) for path in scores.path] == [f"{pupil}.wav" for pupil in scores.pupil]
-        assert set(scores.eps_score) == {81.4}
+        assert set(scores.eps_score) == {SCORE}
     assert sandbox.handshakes == RECORDINGS
 
 

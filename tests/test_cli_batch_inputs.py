@@ -242,20 +242,25 @@ def test_a_list_without_lines_is_refused(tmp_path: Path, begin: bytes, line: byt
 @posix
 @pytest.mark.parametrize("lines", ["{}\n", "path;name\n{};Ana\n"], ids=["plain", "table"])
 def test_names_are_the_bytes_of_the_list(tmp_path: Path, lines: str) -> None:
-    """In a locale that isn't UTF-8, the bytes of a list are those of the file's name; so are those of no encoding."""
+    """In any locale, the bytes of a list are those of the file's name, in any encoding, and are written down the same.
+
+    The journal and the table have what `readable()` makes of a name.
+    """
     code = """
 import os, sys
 from elsa_unscripted.cli.inputs import Inputs
-print(sys.getfilesystemencoding(), *(os.path.exists(each.path) for each in Inputs([], [], sys.argv[1])))
+from elsa_unscripted.files import readable
+(path,) = (each.path for each in Inputs([], [], sys.argv[1]))
+print(sys.getfilesystemencoding(), os.path.exists(path), ascii(os.path.basename(readable(path))))
 """
-    for name in ("Zoë.wav".encode(), b"Zo\xeb.wav"):
+    for name, shown in (("Zoë.wav".encode(), rb"'Zo\xeb.wav'"), (b"Zo\xeb.wav", rb"'Zo\udceb.wav'")):
         path = os.fsencode(tmp_path) + b"/" + name
         with open(path, "wb"), open(tmp_path / "list", "wb") as file:
             file.write(lines.encode().replace(b"{}", path))
         command = (sys.executable, "-c", code, str(tmp_path / "list"))
         plain: dict[str, Any] = {"LC_ALL": "C", "PYTHONUTF8": "0", "PYTHONCOERCECLOCALE": "0"}
         for variables, encoding in ((plain, b"ascii"), ({}, b"utf-8")):
-            assert run(*command, **variables) == (0, encoding + b" True\n", "")
+            assert run(*command, **variables) == (0, encoding + b" True " + shown + b"\n", "")
 
 
 def test_a_plain_list_in_another_encoding_is_refused(tmp_path: Path) -> None:

@@ -83,7 +83,7 @@ def _answers(tmp_path: Path) -> Path:
     [
         ("scroe answers/a.wav", 2, "unknown command 'scroe'; did you mean score?"),
         ("Batch answers", 2, "did you mean batch?"),
-        ("frobnicate", 2, "unknown command 'frobnicate'; choose from score, batch, show, report, sandbox"),
+        ("frobnicate", 2, "unknown command 'frobnicate'; choose from score, live, batch, show, report, sandbox"),
         ("score answers/a.wav --tokenfile t.txt", 2, "unknown option --tokenfile; did you mean --token-file?"),
         ("score --token_file=secret answers/a.wav", 2, "unknown option --token_file; did you mean --token-file?"),
         ("score answers/a.wav --frobnicate", 2, "unknown option --frobnicate; see elsa-unscripted score --help"),
@@ -130,7 +130,7 @@ def test_alone_it_prints_its_help(program: Program) -> None:
     """Without a command there is its help, with every command, and status 0."""
     said = program("")
     assert (said.status, said.err) == (0, "")
-    assert all(f"\n    {command} " in said.out for command in ("score", "batch", "show", "report", "sandbox"))
+    assert all(f"\n    {command} " in said.out for command in ("score", "live", "batch", "show", "report", "sandbox"))
 
 
 # The command line's own words.
@@ -202,9 +202,10 @@ def test_a_wrong_url_is_shown(program: Program, sandbox: Sandbox, path: str, sta
 
 
 def test_an_unknown_scenario_is_told(program: Program, sandbox: Sandbox) -> None:
-    """A token that names no scenario of the sandbox is HTTP 400, and the error shows where it comes from."""
+    """A token that names no scenario of the sandbox is HTTP 400, with the sandbox's words and the URL."""
     said = program(f"score {SHORT} --url {sandbox.url}", ELSA_API_TOKEN="sandbox:sucess")
     assert (said.status, "HTTP 400" in said.err, sandbox.url in said.err) == (4, True, True)
+    assert "no such scenario; there are: success, " in said.err
 
 
 @pytest.mark.parametrize("ending", ["\n", "\r\n", " ", "\r"])
@@ -232,7 +233,7 @@ def test_show_reads_a_pipe(program: Program, result: ScoreResult, tmp_path: Path
     shown = program("show result.json").out
     assert shown
     assert program("show -", (tmp_path / "result.json").read_bytes()) == (0, shown, "")
-    assert "81.4" in program("show -", result.text.encode()).out
+    assert f"{result.overall:.1f} %" in program("show -", result.text.encode()).out
     said = program("show -", b"nothing")
     assert (said.status, said.err) == (
         2,

@@ -30,12 +30,18 @@ from elsa_unscripted.exceptions import (
 from elsa_unscripted.wire.messages import Status
 
 PASSING: list[ElsaError] = [
-    *[ConnectError("refused"), ConnectError("full", status_code=503), RateLimitedError("slower", status_code=429)],
+    *[
+        ConnectError("refused"),
+        ConnectError("full", status_code=503),
+        ConnectError("origin", status_code=522),
+        RateLimitedError("slower", status_code=429),
+    ],
     *[StreamClosedError("cut"), StreamClosedError("restarts", code=1012), ScoreTimeoutError("late")],
     *[ProtocolError("half a message"), exceptions.ScoreCancelledError("stopped"), exceptions.BudgetError("spent")],
 ]
 LASTING: list[ElsaError] = [
     *[ConfigError("no"), exceptions.AudioError("empty"), AuthenticationError("who?", status_code=401)],
+    AuthenticationError("who?"),
     *[ConnectError("moved", status_code=302), ConnectError("not there", status_code=404)],
     *[StreamClosedError("too big", code=1009), StreamClosedError("not you", code=1008)],
     *[ScoringFailedError("failed"), BadQualityError("noise"), exceptions.JournalError("is none"), ElsaError("?")],
@@ -193,6 +199,7 @@ def test_causes_say_whether_the_same_can_succeed_later() -> None:
         (ssl.SSLError("wrong version number"), False),
         (ssl.SSLEOFError("cut"), True),
         (websocket.WebSocketException("no WebSocket"), False),
+        (ValueError("no HTTP"), False),
         (socket.gaierror(socket.EAI_NONAME, "no such name"), True),
         (ConnectionRefusedError(), True),
     ):
@@ -203,3 +210,6 @@ def test_causes_say_whether_the_same_can_succeed_later() -> None:
         lacking = kind("too many open files")
         lacking.__cause__ = OSError(errno.EMFILE, "Too many open files")
         assert lacking.retryable
+    busy = exceptions.JournalError("the journal 'x' is in use by another batch")
+    busy.__cause__ = BlockingIOError()
+    assert busy.retryable

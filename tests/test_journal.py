@@ -111,6 +111,35 @@ def test_a_result_comes_back_whole(path: Path) -> None:
     assert (entry.path, entry.attempts, entry.seconds, entry.audio_seconds) == ("0.wav", 1, 2.5, 3.0)
 
 
+def test_strange_numbers_are_strict_json(path: Path) -> None:
+    """NaN and numbers without end from the server make lines that every reader of JSON takes, and come back."""
+    numbers = json.loads('{"a": NaN, "b": [1e999, {"c": -Infinity}], "d": "NaN, Infinity", "e": "\\"NaN"}')
+    failure = ScoringFailedError("no", reason="noise")
+    failure.statuses = (Status({"status": "failed", **numbers}, "{}"),)
+    written(path, good(1, **numbers), to_raw("2.wav", digest(2), OPTIONS, failure, attempts=1, seconds=1.0))
+
+    def refuse(constant: str) -> None:
+        raise AssertionError(constant)
+
+    for line in path.read_text(encoding="ascii").splitlines():
+        json.loads(line, parse_constant=refuse)
+    one, two = read(path)
+    back = {**numbers, "a": None}
+    assert one.result is not None
+    assert two.error is not None
+    assert {name: one.result[name] for name in numbers} == back
+    assert {name: two.error.statuses[0][name] for name in numbers} == back
+
+
+def test_a_longer_number_than_python_takes(path: Path) -> None:
+    """A line with an integer of 5,000 digits, of another Python, is read."""
+    line = written(path, good(1)).replace(b'"result": {', b'"result": {"n": ' + b"9" * 5000 + b", ")
+    path.write_bytes(line)
+    (entry,) = read(path)
+    assert entry.result is not None
+    assert entry.result["n"] == float("inf")
+
+
 @pytest.mark.parametrize("kind", KINDS)
 def test_an_error_comes_back_whole(kind: type[ElsaError], path: Path) -> None:
     """Every error of the tree comes back as itself, with every attribute."""
@@ -313,7 +342,7 @@ def test_a_damaged_line_is_told(path: Path, caplog: pytest.LogCaptureFixture) ->
         for _ in range(2):
             assert found(journal, 2) == [1]
             assert journal.find(digest(0), OPTIONS) is None
-    assert [record.getMessage().endswith("its recording is scored again") for record in caplog.records] == [True]
+    assert ["passing over a line" in record.getMessage() for record in caplog.records] == [True]
 
 
 STRANGE: list[tuple[str, Any]] = [

@@ -10,6 +10,7 @@ import json
 import logging
 import math
 import os
+import random
 import socket
 import subprocess
 import sys
@@ -348,6 +349,157 @@ def test_example_is_complete_and_marked() -> None:
         times = [time for part in parts for time in (part["start_time"], part["end_time"])]
         assert times == sorted(times)
         assert times[-1] < speaker["total_time"]
+
+
+def noise(seed: int, seconds: float = 2.0) -> bytes:
+    """Returns a recording of its own, mono 16 bit, 16 kHz."""
+    return random.Random(seed).getrandbits(round(256_000 * seconds)).to_bytes(round(32_000 * seconds), "little")
+
+
+def made_up(scenario: str, *packets: bytes) -> tuple[float, str, dict[str, Any]]:
+    """Returns the overall score and level of an example, and the whole."""
+    assessment = judged(*packets, scenario=scenario)["result"]
+    scores = assessment["speakers"][0]["metrics"]["general_scores"]
+    return scores["elsa"]["eps_score"], scores["cefr"]["overall_cefr"], assessment
+
+
+def spoken_words(assessment: dict[str, Any]) -> list[dict[str, Any]]:
+    return [word for utterance in assessment["speakers"][0]["utterances"] for word in utterance["words"]]
+
+
+def test_example_is_a_class() -> None:
+    """Thirty recordings have thirty results, spread over weak and strong; the same bytes always have the same one."""
+    found = [made_up("example", wav(noise(seed))) for seed in range(30)]
+    overall = [score for score, _, _ in found]
+    assert len(set(overall)) == 30
+    assert min(overall) < 50 < 75 < max(overall)
+    assert len({json.dumps(assessment["speakers"][0]["utterances"]) for _, _, assessment in found}) == 30
+    assert len({level for _, level, _ in found}) >= 4
+    assert made_up("example", wav(noise(7))) == found[7]
+    assert made_up("example", *(wav(noise(7)[start : start + 8000]) for start in range(0, 64000, 8000))) == found[7]
+
+
+def test_example_is_the_same_on_every_machine() -> None:
+    """Whatever Python and platform: an example that a test was written with stays as it is."""
+    score, level, assessment = made_up("example", wav(noise(7)))
+    assert (score, level, assessment["transcript"]) == (60.35, "B1", "It was hard at first.")
+    assert spoken_words(assessment)[-1]["end_time"] == 1.98
+
+
+@pytest.mark.parametrize("seconds", [0.05, 1.0, 12.0, 65.0])
+def test_example_fits_the_length(seconds: float) -> None:
+    """As many words as can be said in the time, at the pace of a person; their times lie within the recording."""
+    _, _, assessment = made_up("example", wav(tone(seconds)))
+    words = spoken_words(assessment)
+    assert 1 <= len(words) <= max(1, 3.5 * seconds)
+    assert seconds < 2 or len(words) >= 1.3 * seconds
+    assert 0.8 * seconds <= words[-1]["end_time"] <= seconds
+    assert all(before["end_time"] <= after["start_time"] for before, after in zip(words, words[1:]))
+    text = assessment["transcript"].replace(",", "").replace(".", "")
+    assert [word["text"] for word in words] == text.split()
+
+
+def test_example_speaks_where_something_is_heard() -> None:
+    """No word lies in a pause, so that a click on a word plays speech, not silence."""
+    speech = tone(2.0) + bytes(64000) + tone(3.0) + bytes(32000)
+    _, _, assessment = made_up("example", wav(speech))
+    for word in spoken_words(assessment):
+        middle = (word["start_time"] + word["end_time"]) / 2
+        assert 0 <= middle <= 2 or 4 <= middle <= 7, word
+    assert made_up("example", wav(bytes(96000)))[2]["transcript"]  # silence has an example, too
+
+
+def test_example_keeps_what_is_said_in_the_demo() -> None:
+    """The bundled recording has its true words and times, whatever score is asked for."""
+    score, level, whole = made_up("example", *austen())
+    assert (score, level) == (81.4, "B2")
+    assert whole["transcript"].startswith("And Mister John Dashwood had then leisure")
+    score, level, lower = made_up("example=42", *austen())
+    assert (score, level, lower["transcript"]) == (42.0, "A2", whole["transcript"])
+    for word, other in zip(spoken_words(whole), spoken_words(lower)):
+        assert {**word, "nativeness_score": 0, "phonemes": 0} == {**other, "nativeness_score": 0, "phonemes": 0}
+
+
+@pytest.mark.parametrize("value", [*("0", "42", "42.5", "100", "42%"), *("A1", "A2", "B1", "B2", "C1", "C2", "b1")])
+def test_example_of_a_score_or_a_level(value: str) -> None:
+    """`example=42` has 42 % overall, `example=B1` that level; the skills lie around it."""
+    for seed in range(3):
+        score, level, assessment = made_up(f"example={value}", wav(noise(seed)))
+        if value[0].isdigit():
+            assert score == float(value.rstrip("%"))
+        else:
+            assert level == value.upper()
+        elsa = assessment["speakers"][0]["metrics"]["general_scores"]["elsa"]
+        skills = [elsa[f"{name}_score"] for name in ("pronunciation", "intonation", "fluency", "grammar", "vocabulary")]
+        assert all(0 <= skill <= 100 and abs(skill - score) < 20 for skill in skills)
+    assert made_up("example=B1", wav(noise(1)))[0] != made_up("example=B1", wav(noise(2)))[0]
+
+
+@pytest.mark.parametrize("value", ["", "x", "-1", "101", "nan", "D1", "B2+"])
+def test_example_of_something_else_is_refused(value: str) -> None:
+    """What is no percent and no level is told so, with the levels."""
+    with pytest.raises(ValueError, match="A1, A2, B1, B2, C1, C2"):
+        Sandbox(f"example={value}")
+
+
+MINE = {"speakers": [{"speaker_id": 7, "metrics": {"general_scores": {"elsa": {"eps_score": 12.5}}}}], "mine": True}
+
+
+@pytest.mark.parametrize(
+    "scenario", ["success", "example", "early", "slow=0", "paused", "503-once", "verdict-then-drop"]
+)
+def test_an_assessment_of_the_users_own(scenario: str) -> None:
+    """Every success gives it, whatever the scenario, and so does `result_link`; nothing is called too short."""
+    with Sandbox(scenario, assessment=MINE) as sandbox:
+        with contextlib.suppress(websocket.WebSocketBadStatusException), connected(sandbox):
+            pass  # for the scenario that refuses the first handshake
+        with connected(sandbox) as client:
+            begin(client)
+            with contextlib.suppress(*GONE):
+                send_all(client, [PACKET] * 3)
+                client.send(END_STREAM)
+            said = verdict(client)
+            assert said["result"] == MINE
+            assert said["sandbox"] is True
+            assert "partial_error" not in said
+            with urllib.request.urlopen(said["result_link"], timeout=PATIENCE) as answer:
+                assert json.load(answer) == MINE
+
+
+def test_a_callable_makes_the_assessment() -> None:
+    """It gets the exchange, whole, in a thread in which it may take its time; `None` leaves it to the scenario."""
+    seen: list[tuple[float, str]] = []
+
+    def assess(exchange: Exchange) -> dict[str, Any] | None:
+        seen.append((exchange.seconds, threading.current_thread().name))
+        return None if exchange.seconds > 0.5 else {"speakers": [], "seconds": exchange.seconds}
+
+    with Sandbox(assessment=assess) as sandbox:
+        with connected(sandbox) as client:
+            speak(client, PACKET)
+            assert verdict(client)["result"] == {"speakers": [], "seconds": 0.5}
+        with connected(sandbox) as client:
+            speak(client, PACKET, PACKET)
+            assert verdict(client)["measured"]["duration_seconds"] == 1.0
+    assert [seconds for seconds, _ in seen] == [0.5, 1.0]
+    assert "elsa-sandbox" not in {name for _, name in seen}
+
+
+def test_a_callable_that_raises_leaves_nobody_hanging(caplog: pytest.LogCaptureFixture) -> None:
+    """What it raises, or returns that is no object, is logged, and the connection is cut."""
+    for assess in (lambda _: 1 / 0, lambda _: 5, lambda _: {"x": object()}):
+        with Sandbox(assessment=assess) as sandbox, connected(sandbox) as client:  # type: ignore[arg-type]
+            speak(client, PACKET)
+            with pytest.raises(GONE):
+                verdict(client)
+    assert caplog.text.count("the scenario success went wrong") == 3
+
+
+def test_an_assessment_that_is_none_is_refused() -> None:
+    """What JSON can't hold, or is no object, is an error before anything is served."""
+    for strange in (5, "text", [MINE], {"x": object()}):
+        with pytest.raises(TypeError):
+            Sandbox(assessment=strange)  # type: ignore[arg-type]
 
 
 @pytest.mark.parametrize("scenario", ["success", "greeting-off", "greeting-off=failed=too noisy", "greeting-off=early"])
@@ -927,7 +1079,7 @@ def test_a_scenario_that_goes_wrong_is_logged_and_cuts(
     caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A mistake in the sandbox itself doesn't leave a client hanging."""
-    monkeypatch.setattr("elsa_unscripted.sandbox.verdict.example", lambda: 1 / 0)
+    monkeypatch.setattr("elsa_unscripted.sandbox.invent.assessment", lambda *_: 1 / 0)
     with Sandbox("example") as sandbox, connected(sandbox) as client:
         speak(client, PACKET)
         with pytest.raises(GONE):

@@ -50,6 +50,9 @@ def test_a_score_compares_as_its_value() -> None:
     assert Score(81.4) != None  # noqa: E711
     with pytest.raises(TypeError):
         _ = Score(81.4) > "80"
+    column = pandas.Series([80.0, 81.4, 90.0])
+    assert (column > Score(81.4)).tolist() == (Score(81.4) < column).tolist() == [False, False, True]
+    assert (column == Score(81.4)).tolist() == (Score(81.4) == column).tolist() == [False, True, False]
 
 
 def test_a_score_hashes_as_its_value() -> None:

@@ -40,10 +40,12 @@ class Live:
     Attributes:
         name: What messages call it.
         seconds: `None`, since nobody knows how long the audio will be.
+        log: Where its warnings go; an exchange sets its own.
     """
 
     name = NAME
     seconds: Optional[float] = None
+    log = logger
 
     def __init__(self, max_seconds: Optional[float], save: Union[str, os.PathLike[str], None]) -> None:
         self._max_seconds = checked_limit(max_seconds)
@@ -96,6 +98,11 @@ class Live:
         """The option `max_seconds`; infinity for no bound."""
         return math.inf if self._max_seconds is None else self._max_seconds
 
+    @property
+    def failure(self) -> Optional[AudioError]:
+        """Why the source has failed, if it has and `packets()` hasn't raised that yet; else `None`."""
+        return None
+
     def note_sent(self, packet: Packet) -> None:
         """Writes a packet that was sent to `save`; called in the thread that sends."""
         if self._copy is not None:
@@ -109,7 +116,7 @@ class Live:
             self._copy.close()
 
     def _warn(self, sentence: str) -> None:
-        logger.warning("%s", sentence)
+        self.log.warning("%s", sentence)
         self._feed.warnings.append(sentence)
 
 
@@ -188,7 +195,8 @@ class LiveAudio(Live):
         """
         used, self._used = self._used, True
         if used:
-            raise AudioError("a live source serves once, and this LiveAudio has been used: make a new one")
+            kind = type(self).__name__
+            raise AudioError(f"a live source serves once, and this {kind} has been used: make a new one")
 
     def start(self, chunk_seconds: float, sample_rate: Optional[int]) -> None:
         """Begins to draw from the source. Called by `Client.score()`.
@@ -210,6 +218,11 @@ class LiveAudio(Live):
         except NoThreadError as error:
             self._thread = None
             raise AudioError(str(error)) from error.__cause__
+
+    @property
+    def failure(self) -> Optional[AudioError]:
+        """Why the source has failed, if it has and `packets()` hasn't raised that yet; else `None`."""
+        return self._failure
 
     def packets(self, chunk_seconds: float) -> Iterator[Packet]:
         """Yields packets as they come, in the thread that sends; waits for them.

@@ -22,6 +22,7 @@ from ..audio.live import Live
 from ..audio.recording import read_file, seconds_in
 from ..config import PathLike
 from ..exceptions import AudioError, BudgetError, ConfigError, ElsaError, JournalError
+from ..files import file_name, readable
 from ..journal import Journal, Line, Who, copied, to_raw
 from ..results.problems import BROKEN, problem_of
 from .budget import Budget
@@ -205,7 +206,7 @@ class Intake:
         job.kin = {}
         if not any(map(job.is_by, owners)):
             gone = None if line.new else next((each.path for each in owners if _was_renamed(each, job)), None)
-            job.kin = {"same_as": same_as or job.path} if gone is None else {"renamed_from": gone}
+            job.kin = {"same_as": same_as or readable(job.path)} if gone is None else {"renamed_from": gone}
             same_as = same_as if gone is None else None
         if not line.new and self._is_tried_again(line):
             return None
@@ -253,8 +254,9 @@ def _was_renamed(before: Who, job: Job) -> bool:
     A path that is only spelt in another way is the same recording, too, unless a list gives both to different people.
     """
     try:
-        if os.path.abspath(before.path) == os.path.abspath(job.path):
+        path = file_name(before.path)
+        if os.path.abspath(path) == os.path.abspath(job.path):
             return not before.name or not job.name
-        return not os.path.lexists(before.path)
+        return not os.path.lexists(path)
     except (OSError, ValueError):
         return True

@@ -14,7 +14,7 @@ from ..exceptions import (
     ScoreCancelledError,
     StreamClosedError,
 )
-from ..files import is_out_of_files
+from ..files import is_out_of_files, readable
 from ..journal import Journal, Who, name_in, to_raw
 from .outcome import Outcome
 from .ticket import Ticket
@@ -109,7 +109,7 @@ class Job:
 
     def is_by(self, owner: Who) -> bool:
         """Returns whether it is this recording that a line of the journal is about."""
-        return self.path == owner.path and self.name in ("", owner.name)
+        return readable(self.path) == owner.path and self.name in ("", owner.name)
 
     def refusals_since(self, passed: int) -> int:
         """Returns how often it was turned away since the last time that any recording passed.

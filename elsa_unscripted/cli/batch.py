@@ -229,10 +229,11 @@ class _Run:
         if status is None and tally.without and options.require_score:
             status = REJECTED
         left = self._left() if self._presses or self._status is not None else 0
+        cut_short = self._status is not None or left != 0
         page = options.report if options.report is not None and tally.total else None
         if page is not None:
             status = self._write_page(page) or status
-        if not options.quiet and (tally.total or left != 0):
+        if not options.quiet and (tally.total or cut_short):
             for line in tally.lines(seconds, self._batch.billable_seconds, left):
                 say_wrapped(line)
             if self._inputs.passed_over_words():
@@ -240,7 +241,7 @@ class _Run:
             table = "" if self._table is None else f", the table in {options.csv}"
             shown = "" if page is None else f", the page in {page}"
             say_wrapped(f"The results are in {options.output}{table}{shown}.")
-        self._tell_how_to_go_on(cut_short=left != 0)
+        self._tell_how_to_go_on(cut_short=cut_short)
         return status or 0
 
     def _tell_how_to_go_on(self, *, cut_short: bool) -> None:

@@ -15,11 +15,12 @@ import time
 from ..exceptions import BadQualityError, ElsaError, ScoreTimeoutError, ScoringFailedError
 from ..exchange.client import Client
 from ..exchange.protocol import Progress
+from ..quoting import cut
 from ..results.result import ScoreResult
 from ..results.text import printable
 from ..wire.messages import Info, Opened, Status
 from . import interrupts
-from .statuses import EXIT_STATUSES, INTERRUPTED, exit_status, explain
+from .statuses import EXIT_STATUSES, INTERRUPTED, MAX_STREAM_ID, exit_status, explain
 from .terminal import flush_stderr
 
 # The statuses that the vendor's script logs at INFO, followed by the whole message as JSON.
@@ -100,13 +101,13 @@ class Narrator:
         self._decided = time.monotonic()
         if status.status == "processing" and status.stream_id and not self._stream_id:
             self._stream_id = status.stream_id
-            logging.info("processing stream ID: %s", printable(status.stream_id))
+            logging.info("processing stream ID: %s", printable(cut(status.stream_id, MAX_STREAM_ID)))
         elif status.status in TOLD_IN_FULL:
             logging.info("%s: %s", status.status, indented(status))
         elif status.status in ("failed", "bad_quality"):
-            logging.error("%s: %s", status.status, printable(status.reason or "no reason given"))
+            logging.error("%s: %s", status.status, printable(cut(status.reason or "no reason given", 1000)))
         else:
-            logging.error("unknown status %s: %s", printable(status.status), indented(status))
+            logging.error("unknown status %s: %s", printable(cut(status.status)), indented(status))
 
 
 def indented(status: Status) -> str:

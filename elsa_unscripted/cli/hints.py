@@ -5,6 +5,8 @@ from __future__ import annotations
 import os
 from typing import Iterable, Optional, Sequence
 
+from ..exceptions import ConfigError
+
 PATTERN = "*?["
 CLOSE = 0.7  # how alike two words must be, from 0 to 1
 LOOKED_AT = 10_000  # names of a folder
@@ -57,3 +59,15 @@ def near(path: str) -> str:
         return ""
     hint = did_you_mean(name, names)
     return hint.replace("did you mean ", f"did you mean {os.path.join(folder, '')}") if hint and folder else hint
+
+
+def check_paths(paths: Sequence[str], *, alone: bool) -> None:
+    """Refuses paths that a shell has cut, patterns that none has expanded, and, if they are all, what isn't there."""
+    cut = unquoted(paths)
+    if cut is not None:
+        raise ConfigError(f"{cut.split()[0]!r} doesn't exist; {quote(cut)}")
+    pattern = next(filter(is_pattern, paths), None)
+    if pattern is not None:
+        raise ConfigError(f"{pattern!r} doesn't exist; if it is a pattern: {batch_of(pattern)}")
+    if paths and alone and not any(map(os.path.exists, paths)):
+        raise ConfigError(f"{paths[0]!r} doesn't exist{near(paths[0])}")

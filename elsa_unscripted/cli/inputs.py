@@ -9,13 +9,13 @@ import itertools
 import os
 import queue
 import stat
-import sys
 import threading
 import time
 from collections import Counter
 from typing import IO, Dict, Iterable, Iterator, List, NamedTuple, Optional, Sequence, Tuple, Union
 
 from ..exceptions import ConfigError
+from ..files import file_name
 from ..journal import name_in
 from ..threads import NoThreadError, start_thread
 from . import hints
@@ -85,7 +85,12 @@ class Inputs:
         *,
         own: Sequence[str] = (),
     ) -> None:
-        _check_paths(paths, alone=list_file is None)
+        for path in filter(_is_live, paths):
+            raise ConfigError(
+                f"{path!r} is no recording: batch is not for live audio, which 'score {path}' sends as it comes; "
+                "--from-file - reads a list from standard input"
+            )
+        hints.check_paths(paths, alone=list_file is None)
         self._path_column = path_column
         self._paths = paths
         self._globs = globs
@@ -228,7 +233,7 @@ class Inputs:
         return os.path.splitext(name)[1].lower() in EXTENSIONS
 
     def _open(self) -> IO[str]:
-        # So that a name that isn't UTF-8 comes through unharmed: see `_file_name()`.
+        # So that a name that isn't UTF-8 comes through unharmed: see `file_name()`.
         how = {"encoding": "utf-8-sig", "errors": "surrogateescape", "newline": ""}
         try:
             if self._list_file == "-":
@@ -279,7 +284,7 @@ class Inputs:
             for line in lines:
                 path = line.rstrip("\r\n")
                 if path:
-                    yield Input(_file_name(path))
+                    yield Input(file_name(path))
 
     def _table(self, names: List[str], at: int, rows: Iterator[List[str]]) -> Tuple[Sequence[str], Iterator[Input]]:
         width = len(names)
@@ -289,7 +294,7 @@ class Inputs:
             with self._reading():
                 for row in rows:
                     cells = (row + [""] * width)[:width]
-                    path = _file_name(cells.pop(at))
+                    path = file_name(cells.pop(at))
                     if path != path.strip() and not os.path.lexists(path):
                         path = path.strip()
                     if not _is_text(*names, *cells) or _is_garbled(path):
@@ -334,25 +339,6 @@ def _not_text(named: str) -> _NotTextError:
         f"the list {named} isn't UTF-8 text: in Excel, save it as "
         '"CSV UTF-8 (Comma delimited)"; in other programs, choose UTF-8'
     )
-
-
-def _check_paths(paths: Sequence[str], *, alone: bool) -> None:
-    """Refuses paths that a shell has cut, patterns that none has expanded, and, if they are all, what isn't there."""
-    cut = hints.unquoted(paths)
-    if cut is not None:
-        raise ConfigError(f"{cut.split()[0]!r} doesn't exist; {hints.quote(cut)}")
-    pattern = next(filter(hints.is_pattern, paths), None)
-    if pattern is not None:
-        raise ConfigError(f"{pattern!r} doesn't exist; if it is a pattern: {hints.batch_of(pattern)}")
-    if paths and alone and not any(map(os.path.exists, paths)):
-        raise ConfigError(f"{paths[0]!r} doesn't exist{hints.near(paths[0])}")
-
-
-def _file_name(text: str) -> str:
-    """Returns a path of the list as Python names the file: the list's bytes are the name's, whatever the locale."""
-    if sys.getfilesystemencoding() == "utf-8":
-        return text
-    return os.fsdecode(text.encode("utf-8", "surrogateescape"))
 
 
 def _is_garbled(path: str) -> bool:
@@ -404,3 +390,12 @@ class Columns:
         if not rows:
             del self._waiting[path]
         return columns
+
+
+def _is_live(path: str) -> bool:
+    """Returns whether a path is standard input, a pipe or a device, and not a file."""
+    try:
+        mode = os.stat(path).st_mode
+    except (OSError, ValueError):
+        return path == "-"
+    return not stat.S_ISREG(mode) and not stat.S_ISDIR(mode)

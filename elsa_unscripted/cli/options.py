@@ -54,6 +54,8 @@ def exchange(options: argparse.Namespace) -> Dict[str, Any]:
     if options.connect_timeout is not None:
         seconds = number("--connect-timeout", options.connect_timeout, float, "a number of seconds above 0")
         given["connect_timeout"] = seconds
+    if options.ping_interval is not None:
+        given["ping_interval"] = number("--ping-interval", options.ping_interval, float, "a number of seconds above 0")
     if options.sample_rate is not None:
         given["sample_rate"] = number("--sample-rate", options.sample_rate, int, "a whole number of Hz above 0")
     return given

@@ -10,75 +10,10 @@ import functools
 from typing import NoReturn
 
 from ..results.bands import THRESHOLDS
+from .epilogs import BATCH_EPILOG, LIVE_EPILOG, REPORT_EPILOG, SANDBOX_EPILOG, SCORE_EPILOG, SHOW_EPILOG, TOKEN_EPILOG
 from .statuses import EXIT_STATUSES
 from .terminal import PROGRAM
 from .usage import ALL_FAILED, One, Parser
-
-TOKEN_EPILOG = """\
-The token is taken from --token-file or --token, else from $ELSA_API_TOKEN.
-What stands on a command line, everybody on this machine can read with ps:
-prefer a file or the variable.
-
-"""
-
-SCORE_EPILOG = """\
-examples:
-  elsa-unscripted score speech.wav --token-file token.txt
-  elsa-unscripted score speech.wav --plan premium --format json | jq .
-  elsa-unscripted score - --token-file token.txt -o result.txt < speech.wav
-  ffmpeg -i film.mkv -t 60 -f wav - | elsa-unscripted score -
-  arecord -d 30 -f S16_LE -r 16000 -t raw | elsa-unscripted score - --pcm 16000
-
-"""
-
-SHOW_EPILOG = """\
-examples:
-  elsa-unscripted score speech.wav --format saved -o result.json
-  elsa-unscripted show result.json
-  elsa-unscripted score speech.wav --format saved | elsa-unscripted show - -v
-"""
-
-REPORT_EPILOG = """\
-The page is one file that needs nothing else: no network, no other file.
-
-examples:
-  elsa-unscripted report result.json --audio speech.wav --open
-  elsa-unscripted report scores.jsonl -o class.html --title "Class 4b"
-  elsa-unscripted report scores.jsonl --list pupils.csv
-"""
-
-BATCH_EPILOG = """\
-A folder is searched for audio files, folders in it too. A list has one path on
-each line; or it is a CSV whose first line names a column "path", and table and
-page have its other columns as well: who is named "name" and has no recording
-has handed in nothing.
-
-The journal, -o, gets a line for each recording. The same command goes on from
-it: what has its result there is not sent again, nor what failed. With
---retry-failed, what failed is sent again if it may succeed without a change;
-with --retry-failed=all, an unchanged bad recording as well, and is paid again.
-
-Ctrl-C, or SIGTERM: those in flight finish. A second one: stop now.
-
-examples:
-  elsa-unscripted batch answers/ --token-file token.txt --csv scores.csv
-  find . -name '*.mp3' | elsa-unscripted batch --from-file - --jobs 50
-  elsa-unscripted batch --from-file pupils.csv --report class.html
-
-exit status:
-  0    every recording has its result
-  2    wrong usage, a bad option, no recordings, or a file that can't be
-       written: the journal is in use, for example
-  3    some recordings have no result; with --require-score, or no score
-  4    the token was refused, or no connection could be made
-  130  interrupted by Ctrl-C or SIGTERM
-"""
-
-SANDBOX_EPILOG = """\
-Any token is accepted. The token sandbox:NAME[=VALUE] chooses a scenario for
-one exchange, whatever --scenario says; sandbox:greeting-off=NAME[=VALUE] does
-so without the greeting.
-"""
 
 
 def make_parser() -> argparse.ArgumentParser:
@@ -93,6 +28,7 @@ def make_parser() -> argparse.ArgumentParser:
     parser.add_argument("--version", action=_Version, nargs=0, help="print the version and exit")
     commands = parser.add_subparsers(title="commands", metavar="COMMAND", required=True)
     _add_score(commands)
+    _add_live(commands)
     _add_batch(commands)
     _add_show(commands)
     _add_report(commands)
@@ -133,6 +69,11 @@ def _add_score(commands: argparse._SubParsersAction[Parser]) -> None:
     )
     _add_as_it_comes(parser)
     _add_shared(parser)
+    _add_output(parser)
+
+
+def _add_output(parser: argparse.ArgumentParser) -> None:
+    """Adds the options of `score` and `live` alike: what is printed, and where to."""
     output = parser.add_argument_group("the output")
     output.add_argument(
         "--format",
@@ -162,6 +103,27 @@ def _add_as_it_comes(parser: argparse.ArgumentParser) -> None:
     audio.add_argument(
         "--source-timeout", metavar="S", help="seconds without audio after which a pipe has failed; default: 10"
     )
+
+
+def _add_live(commands: argparse._SubParsersAction[Parser]) -> None:
+    parser = commands.add_parser(
+        "live",
+        usage=f"{PROGRAM} live [options]",
+        help="score what is said into a microphone",
+        description="Send what is said into a microphone as it is said, and print its assessment (extra 'microphone').",
+        epilog=TOKEN_EPILOG + LIVE_EPILOG + EXIT_STATUSES,
+        formatter_class=_LAYOUT,
+    )
+    parser.set_defaults(run=_live)
+    source = parser.add_argument_group("the microphone")
+    source.add_argument("--device", metavar="D", help="its number, or its name or a part of it; default: the system's")
+    source.add_argument("--list-devices", action="store_true", help="list the microphones and exit")
+    source.add_argument(
+        "--max-seconds", metavar="S", default="150", help="the most that is listened to; default: %(default)s"
+    )
+    source.add_argument("--save", metavar="FILE", help="write what was sent there, as a WAV")
+    _add_shared(parser)
+    _add_output(parser)
 
 
 def _add_batch(commands: argparse._SubParsersAction[Parser]) -> None:
@@ -223,7 +185,7 @@ def _add_require_score(output: argparse._ArgumentGroup) -> None:
 
 
 def _add_shared(parser: argparse.ArgumentParser) -> None:
-    """Adds the options of `score` and `batch` alike: the token, and the exchange."""
+    """Adds the options of `score`, `live` and `batch` alike: the token, and the exchange."""
     token = parser.add_argument_group("the token").add_mutually_exclusive_group()
     token.add_argument("--token-file", metavar="F", help="the file that holds it; - reads a line of standard input")
     token.add_argument("--token", metavar="T", help="the token itself, visible in ps; - is --token-file -")
@@ -265,6 +227,11 @@ def _add_shared(parser: argparse.ArgumentParser) -> None:
         "--proxy", metavar="URL", help="http://[user:password@]host:port; default: $https_proxy, $no_proxy"
     )
     exchange.add_argument("--ca-bundle", metavar="FILE", help="certificates to trust in place of the system's")
+    exchange.add_argument(
+        "--ping-interval",
+        metavar="S",
+        help="seconds between pings, if a load balancer cuts silent connections; default: none are sent",
+    )
 
 
 def _add_show(commands: argparse._SubParsersAction[Parser]) -> None:
@@ -343,6 +310,11 @@ def _add_sandbox(commands: argparse._SubParsersAction[Parser]) -> None:
         action="store_true",
         help="send no greeting, whatever the scenario: the vendor's script hangs up on it",
     )
+    parser.add_argument(
+        "--assessment",
+        metavar="FILE",
+        help="what each success gives: a saved result, what score --format json printed, or an assessment as JSON",
+    )
     parser.add_argument("--list", action="store_true", help="explain the scenarios and exit")
 
 
@@ -355,6 +327,12 @@ def _port(text: str) -> int:
 
 def _score(options: argparse.Namespace) -> int:
     from .score import run
+
+    return run(options)
+
+
+def _live(options: argparse.Namespace) -> int:
+    from .live import run
 
     return run(options)
 

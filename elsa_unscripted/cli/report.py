@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import contextlib
+import itertools
 import json
 import os
 import pathlib
@@ -13,12 +14,14 @@ from typing import Dict, List, Optional, Tuple
 from ..exceptions import ConfigError, ElsaError
 from ..files import replacing
 from ..results.bands import check_thresholds
+from . import logs
 from .inputs import Inputs
 from .output import check_output
 from .result import load_result, readable
 from .statuses import USAGE, exit_status, explain
 from .terminal import give_up, say
 
+MAX_TORN = 1000  # lines before the first whole one of a journal
 MAX_LINE = 64 * 2**20  # bytes of a journal's line to look at: it holds one verdict, which is at most so long
 
 
@@ -27,7 +30,7 @@ def run(options: argparse.Namespace) -> int:
     stem = "report" if options.source == "-" else os.path.splitext(options.source)[0]
     output = options.output or f"{stem}.html"
     try:
-        with readable(options.source) as path:
+        with logs.warnings(say), readable(options.source) as path:
             page = _page(options, path, output)
     except ImportError as error:
         say(f"error: {error}")
@@ -116,7 +119,10 @@ def _is_journal(path: str) -> bool:
     empty = True
     try:
         with open(path, "rb") as file:
-            while line := file.readline(MAX_LINE):
+            # At most so many lines, each so long: a device may have no end.
+            for line in itertools.islice(iter(lambda: file.readline(MAX_LINE), b""), MAX_TORN):
+                if len(line) == MAX_LINE:
+                    return False
                 empty = empty and not line.strip()
                 try:
                     found = json.loads(line)

@@ -12,7 +12,9 @@ import tempfile
 from typing import Any, Iterator
 
 from ..exceptions import ConfigError, ElsaError
+from ..files import read_text
 from ..results.result import ScoreResult
+from ..strict_json import DECODER, dumps
 from .options import stdin
 from .statuses import USAGE
 from .summary import summarize
@@ -63,12 +65,10 @@ def load_result(path: str) -> ScoreResult:
 
 
 def _load_verdict(path: str) -> ScoreResult:
-    with open(path, "rb") as file:
-        content = file.read()
     first, end, text = None, 0, ""
     with contextlib.suppress(ValueError, RecursionError):
-        text = content.decode("utf-8-sig").strip()
-        first, end = json.JSONDecoder().raw_decode(text)
+        text = read_text(path).decode("utf-8-sig").strip()
+        first, end = DECODER.raw_decode(text)
     if isinstance(first, dict) and "sha256" in first:
         raise ConfigError(f"{path!r} is the journal of a batch: elsa-unscripted report makes a page of it")
     if isinstance(first, dict) and isinstance(first.get("status"), str) and end == len(text):
@@ -108,7 +108,7 @@ def formatted(result: ScoreResult, form: str, terminal: bool, encoding: str, ver
         verbose: Whether the summary has links, stream and timing.
     """
     if form == "saved":
-        return json.dumps(result.to_dict(), indent=1).encode("ascii") + b"\n"
+        return dumps(result.to_dict(), indent=1).encode("ascii") + b"\n"
     if form == "json":
         return (_for_terminal(result.text) if terminal else result.text).encode("utf-8") + b"\n"
     text = summarize(

@@ -4,13 +4,16 @@ from __future__ import annotations
 
 import argparse
 import errno
+import json
 import os
 import shutil
 import socket
 import textwrap
 import time
-from typing import TYPE_CHECKING, Mapping
+from typing import TYPE_CHECKING, Any, Mapping
 
+from ..exceptions import ConfigError
+from ..results.assessment import find_assessment
 from ..results.text import printable
 from .hints import did_you_mean
 from .statuses import USAGE
@@ -39,6 +42,7 @@ def run(options: argparse.Namespace) -> int:
             host=options.host,
             port=options.port,
             greeting=not options.no_greeting,
+            assessment=None if options.assessment is None else read_assessment(options.assessment),
             on_exchange=_tell,
         )
     except ValueError as error:
@@ -60,6 +64,27 @@ def run(options: argparse.Namespace) -> int:
             time.sleep(0.5)  # not longer: a Ctrl-C that comes just before the sleep is seen only after it
     finally:
         sandbox.close()
+
+
+def read_assessment(path: str) -> Mapping[str, Any]:
+    """Returns the assessment in a file: it is the file's object, or somewhere in a verdict or a saved result.
+
+    Raises:
+        ConfigError: The file can't be read, or holds none.
+    """
+    try:
+        with open(path, encoding="utf-8-sig") as file:
+            content = json.load(file)
+    except OSError as error:
+        raise ConfigError(f"can't read {path!r} ({error.strerror}); check --assessment") from error
+    except (ValueError, RecursionError):
+        content = None
+    objects = [content] if isinstance(content, dict) else []
+    objects += [part for part in map(content.get, ("raw", "fetched")) if isinstance(part, dict)] if objects else []
+    found = next(filter(None, map(find_assessment, objects)), None)
+    if found is None:
+        raise ConfigError(f"{path!r} holds no assessment, a JSON object with a list of speakers; check --assessment")
+    return found
 
 
 def _list(scenarios: Mapping[str, str]) -> None:

@@ -13,6 +13,7 @@ from ..exceptions import AudioError, ElsaError
 from ..exchange.client import Client
 from ..exchange.protocol import AudioSent
 from ..files import replacing
+from ..quoting import cut
 from ..results.problems import problem_of
 from ..results.result import ScoreResult
 from ..results.text import printable
@@ -45,28 +46,12 @@ def run(options: argparse.Namespace) -> int:
                 shown = stack.enter_context(_progress(options))
                 result = client.score(audio(shown.tell), **shown.callbacks)
         except ElsaError as error:
-            if options.verbose:
-                _trace()
-            say(f"error: {explain(error)}")
-            return exit_status(error)
+            return fail(error, options)
     # A summary on standard output shows the warnings itself.
     if not options.quiet and (options.format != "summary" or options.output is not None):
         for warning in result.warnings:
             say(f"warning: {warning}")
-    status = _deliver(result, options)
-    if options.require_score and problem_of(result) is not None:
-        say("error: there is no score, and --require-score was given")
-        return status or REJECTED
-    if status == 0 and options.output not in (None, "-") and options.format != "summary" and not options.quiet:
-        _tell_next(options)
-    return status
-
-
-def _tell_next(options: argparse.Namespace) -> None:
-    """Says on a terminal what can be done with a result that is in a file now."""
-    if sys.stderr is not None and sys.stderr.isatty():
-        audio = [] if options.audio == "-" else ["--audio", options.audio]
-        say(f"next: {command('report', options.output, *audio, '--open')}")
+    return deliver(result, options)
 
 
 def _check_path(path: str) -> None:
@@ -83,10 +68,33 @@ def _check_path(path: str) -> None:
             raise AudioError(f"no such file: {path!r}{near}", missing=True)
 
 
-# The result.
+# The end; also for `live`.
 
 
-def _deliver(result: ScoreResult, options: argparse.Namespace) -> int:
+def fail(error: ElsaError, options: argparse.Namespace) -> int:
+    """Tells an error that is being handled; returns the exit status."""
+    if options.verbose:
+        for line in traceback.format_exc().splitlines():
+            print(printable(line), file=sys.stderr)
+    say(f"error: {explain(error)}")
+    return exit_status(error)
+
+
+def deliver(result: ScoreResult, options: argparse.Namespace) -> int:
+    """Writes the result, and says what it lacks and what can be done with it; returns the exit status."""
+    status = _write(result, options)
+    if options.require_score and problem_of(result) is not None:
+        say("error: there is no score, and --require-score was given")
+        return status or REJECTED
+    in_file = options.output not in (None, "-") and options.format != "summary"
+    if status == 0 and in_file and not options.quiet and sys.stderr is not None and sys.stderr.isatty():
+        audio = getattr(options, "audio", "-")
+        with_audio = [] if audio in STDIN else ["--audio", audio]
+        say(f"next: {command('report', options.output, *with_audio, '--open')}")
+    return status
+
+
+def _write(result: ScoreResult, options: argparse.Namespace) -> int:
     """Writes the result where it was asked for; if that fails, to standard output, because it was paid for."""
     if options.output in (None, "-"):
         return print_result(result, options.format, verbose=options.verbose)
@@ -112,7 +120,7 @@ class _Shown(NamedTuple):
     """
 
     tell: Callable[[str], object]
-    callbacks: Dict[str, Callable[..., object]]
+    callbacks: Dict[str, Any]
 
 
 @contextlib.contextmanager
@@ -126,7 +134,7 @@ def _progress(options: argparse.Namespace) -> Iterator[_Shown]:
     with make_bar(desc="connecting", bar_format="{desc}") as bar:
 
         def on_status(status: Any) -> None:
-            bar.set_description_str(printable(status.message or status.status))
+            bar.set_description_str(printable(cut(status.message or status.status)))
 
         def on_progress(sent: float, total: Optional[float]) -> None:
             begins = bar.bar_format == "{desc}"
@@ -142,8 +150,3 @@ def _progress(options: argparse.Namespace) -> Iterator[_Shown]:
         yield _Shown(
             bar.set_description_str, {"on_status": on_status, "on_progress": on_progress, "on_event": on_event}
         )
-
-
-def _trace() -> None:
-    for line in traceback.format_exc().splitlines():
-        print(printable(line), file=sys.stderr)

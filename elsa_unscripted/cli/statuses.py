@@ -5,6 +5,8 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING, Match
 
+from ..quoting import cut
+
 if TYPE_CHECKING:
     from ..exceptions import ElsaError
 
@@ -14,6 +16,8 @@ REJECTED = 3
 NOT_CONNECTED = 4
 BAD_AUDIO = 5
 INTERRUPTED = 130
+
+MAX_STREAM_ID = 100  # characters; the server's
 
 EXIT_STATUSES = """\
 exit status:
@@ -52,6 +56,7 @@ _OPTIONS = {
     "extra": "--set",
     "max_audio_seconds": "--max-audio-seconds",
     "max_workers": "--jobs",
+    "ping_interval": "--ping-interval",
     "proxy": "--proxy",
     "retry_failed": "--retry-failed",
     "sample_rate": "--sample-rate",
@@ -66,7 +71,7 @@ _NAMED = re.compile(
     r"^(?P<first>url|extra|speed|timeout|proxy)\b(?= (?:must|is|can't|holds))"
     r"|(?P<verb>\b(?:raise|lower|set|check|pass|give|in) )(?:the )?(?P<word>url|timeout|token|proxy|speed)\b(?:=…)?"
     r"|(?<!hold )(?<!or )\b"
-    r"(?P<name>api_plan|ca_bundle|connect_timeout|max_audio_seconds|max_workers|retry_failed|sample_rate)\b"
+    r"(?P<name>api_plan|ca_bundle|connect_timeout|max_audio_seconds|max_workers|ping_interval|retry_failed|sample_rate)\b"
 )
 
 
@@ -80,7 +85,7 @@ def explain(error: ElsaError, *, own_options: bool = True) -> str:
     text = _NAMED.sub(_option, str(error)) if own_options else str(error)
     if not error.possibly_billed:
         return text
-    stream = f"; stream {error.stream_id}" if error.stream_id else ""
+    stream = f"; stream {cut(error.stream_id, MAX_STREAM_ID)}" if error.stream_id else ""
     return f"{text} [{error.audio_seconds_sent:.1f} s were sent and may be billed{stream}]"
 
 

@@ -15,7 +15,7 @@ import re
 from typing import TYPE_CHECKING, Dict, Optional, Sequence
 
 from ..exceptions import ConfigError, ElsaError
-from ..files import replacing
+from ..files import readable, replacing
 from ..results.rows import COLUMNS, Cell, result_cells, rounded
 from ..results.text import printable
 
@@ -32,7 +32,8 @@ _NUMBER = re.compile(r"[+-]?\d{1,15}([.,]\d{1,15})?")  # may begin with a sign, 
 class Table:
     """The file of the table. It is written anew, because a batch that goes on yields every outcome again.
 
-    An older one is there until `close()`, and stays if this one can't be written.
+    An older one is there until `close()`, and stays if this one can't be written. Without an older one, each row can be
+    read as soon as it is written.
 
     Args:
         path: Where to write.
@@ -47,7 +48,8 @@ class Table:
         _check(path)
         try:
             with contextlib.ExitStack() as stack:
-                file = stack.enter_context(replacing(path))
+                older = os.path.isfile(path) and os.path.getsize(path) > 0
+                file = stack.enter_context(replacing(path) if older else open(path, "wb"))  # noqa: SIM115
                 # `write_through`, since a text file can't be closed without writing what it keeps.
                 text = io.TextIOWrapper(file, "utf-8-sig", "backslashreplace", newline="", write_through=True)
                 stack.callback(text.detach)
@@ -86,7 +88,7 @@ class Table:
 def row(outcome: Outcome) -> Dict[str, Cell]:
     """Returns the cells of an outcome by column; those that are missing are empty."""
     cells: Dict[str, Cell] = {
-        "path": outcome.path,
+        "path": readable(outcome.path),
         "attempts": outcome.attempts,
         "seconds": rounded(_seconds(outcome)),
         "sha256": outcome.sha256,

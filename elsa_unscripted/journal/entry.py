@@ -9,17 +9,18 @@ The token is in none of them.
 from __future__ import annotations
 
 import functools
-import json
 from dataclasses import asdict, dataclass, field
 from datetime import datetime, timezone
 from typing import Any, Callable, Dict, List, Mapping, NamedTuple, Optional, Union
 
 from .. import exceptions
 from ..exceptions import ElsaError, JournalError
+from ..files import readable
 from ..log import logger
 from ..results.result import ScoreResult, Timings
 from ..results.saved import has_its_type, is_count, is_seconds
 from ..signals import raised_by_handler
+from ..strict_json import loads
 from ..version import __version__
 
 VERSION = 1
@@ -97,7 +98,7 @@ def to_raw(
         "options": dict(options),
         "outcome": ERROR if result is None else SUCCESS,
         **(kin or {}),
-        "path": path,
+        "path": readable(path),
         **({"columns": dict(columns)} if columns else {}),
         "time": _now(),
         "audio_seconds": audio_seconds,
@@ -163,7 +164,7 @@ def copied(
     return {
         **{key: raw[key] for key in ("v", "sha256", "options", "outcome")},
         **kin,
-        "path": path,
+        "path": readable(path),
         **({"columns": dict(columns)} if columns else {}),
         "time": _now(),
         **rest,
@@ -193,7 +194,7 @@ def parse(line: bytes, name: str, *, warn: bool = True) -> Optional[Dict[str, An
         JournalError: A later version of the package has written the line.
     """
     try:
-        raw = json.loads(line)
+        raw = loads(line)
     except (ValueError, RecursionError) as error:
         if raised_by_handler(error):
             raise
@@ -208,7 +209,9 @@ def parse(line: bytes, name: str, *, warn: bool = True) -> Optional[Dict[str, An
             )
         return raw
     if warn:
-        logger.warning("passing over a line of the journal %s that is torn or strange, of %d bytes", name, len(line))
+        logger.warning(
+            "passing over a line of the journal %s that is torn, damaged or strange, of %d bytes", name, len(line)
+        )
     return None
 
 

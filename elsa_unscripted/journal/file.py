@@ -6,7 +6,6 @@
 from __future__ import annotations
 
 import contextlib
-import json
 import os
 import stat
 import sys
@@ -18,6 +17,7 @@ from ..exceptions import JournalError
 from ..files import OUT_OF_FILES, is_out_of_files, sync_directory
 from ..log import logger
 from ..signals import raised_by_handler
+from ..strict_json import dumps
 from .entry import Entry, Who, parse, to_entry, who
 from .index import HEAD, Index
 
@@ -138,11 +138,8 @@ class Journal:
         if sha256.encode("ascii") not in text:
             raise self._failure("was changed while it was in use", "begin again; nothing else may write to it")
         # Opening the journal looked only at the beginnings of lines.
-        raw = parse(text, self._name, warn=False)
+        raw = parse(text, self._name)
         if raw is None:
-            logger.warning(
-                "a line of the journal %s is damaged, of %d bytes: its recording is scored again", self._name, len(text)
-            )
             self._index.remove(sha256, options)
             return None
         return Line(place.good, place.begin >= self._begun, raw)
@@ -176,7 +173,7 @@ class Journal:
         for raw in objects:
             if not self._has_result(raw):
                 begin = self._end + len(data)
-                data += json.dumps(raw).encode("ascii") + b"\n"
+                data += dumps(raw).encode("ascii") + b"\n"
                 places.append((raw, begin, self._end + len(data)))
         if not places:
             return

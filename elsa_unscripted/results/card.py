@@ -48,7 +48,8 @@ def card(result: ScoreResult) -> str:
         if not speaker.scores.any_scored:
             parts.append(_div(facts.reason(result, speaker), "margin-top:6px"))
         parts.append(_transcript(speaker, assessment.transcript if len(assessment.speakers) == 1 else None))
-    parts += [_div(note, MUTED) for note in _notes(result, assessment)]
+    notes = "".join(_div(note) for note in _notes(result, assessment))
+    parts.append(_div(notes, f"margin-top:6px;{MUTED}", raw=True))
     return f'<div style="{CARD}">{"".join(filter(None, parts))}</div>'
 
 
@@ -61,7 +62,7 @@ def _scores(speaker: Speaker) -> str:
         f'<div style="min-width:7em"><div style="{MUTED}">Overall</div>'
         f'<div style="font-size:{size};font-weight:600;line-height:1.2">{value}</div>{level}</div>'
     )
-    rows = "".join(map(_row, skills))
+    rows = "".join(map(_row, skills)) if speaker.scores.any_scored else ""
     return f'<div style="display:flex;flex-wrap:wrap;gap:8px 24px;align-items:center">{left}<div>{rows}</div></div>'
 
 
@@ -73,7 +74,7 @@ def _row(rating: facts.Rating) -> str:
         f'<span style="width:8em">{escape(rating.name)}</span>'
         '<span style="width:9em;height:8px;border-radius:4px;background:rgba(128,128,128,.25);display:inline-block">'
         f'<span style="display:block;height:8px;border-radius:4px;width:{width:.1f}%;background:{FILLS[rating.band]}">'
-        f'</span></span><span style="width:5em;text-align:right">{value}</span>'
+        f'</span></span><span style="width:6em;text-align:right;white-space:nowrap">{value}</span>'
         f'<span style="width:3em">{_text(rating.level, MAX_WORD)}</span></div>'
     )
 

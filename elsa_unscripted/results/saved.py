@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import errno
-import json
 import os
 from typing import Any, Collection, Dict, Mapping, Union
 
-from ..files import holds_no_text, replacing
+from ..files import holds_no_text, read_text, replacing
 from ..signals import raised_by_handler
+from ..strict_json import dumps, loads
 
 FILE_VERSION = 1
 
@@ -30,7 +30,7 @@ def write(path: Union[str, os.PathLike[str]], content: Mapping[str, Any]) -> Non
         OSError: The file can't be written.
         TypeError: JSON can't hold a value; the file is left as it was.
     """
-    whole = json.dumps(content, indent=1)
+    whole = dumps(content, indent=1)
     if holds_no_text(path):
         raise FileExistsError(errno.EEXIST, "it is no saved result, and would be overwritten", os.fspath(path))
     with replacing(path) as file:
@@ -50,8 +50,7 @@ def read(path: Union[str, os.PathLike[str]], fields: Collection[str], timings: C
         ValueError: The file holds something else.
     """
     try:
-        with open(path, encoding="utf-8") as file:
-            saved = json.load(file)
+        saved = loads(read_text(path).decode("utf-8"))
     except (ValueError, RecursionError) as error:
         if raised_by_handler(error):
             raise

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import numbers
+import operator
 from dataclasses import dataclass, field
-from typing import Any, Mapping, Optional, Tuple
+from typing import Any, Callable, Mapping, Optional, Tuple, cast
 
 __all__ = ["Score"]
 
@@ -33,7 +35,9 @@ class Score:
     raw: Mapping[str, Any] = field(default_factory=dict, repr=False)
 
     def __eq__(self, other: object) -> bool:
-        return self.value == (other.value if isinstance(other, Score) else other) and other is not None
+        if isinstance(other, Score):
+            return self.value == other.value
+        return NotImplemented if self.value is None else self._compared(operator.eq, other)
 
     def __hash__(self) -> int:
         return hash(self.value)
@@ -42,16 +46,16 @@ class Score:
         return bool(self.value)
 
     def __lt__(self, other: Any) -> bool:
-        return bool(float(self) < _plain(other))
+        return self._compared(operator.lt, other)
 
     def __le__(self, other: Any) -> bool:
-        return bool(float(self) <= _plain(other))
+        return self._compared(operator.le, other)
 
     def __gt__(self, other: Any) -> bool:
-        return bool(float(self) > _plain(other))
+        return self._compared(operator.gt, other)
 
     def __ge__(self, other: Any) -> bool:
-        return bool(float(self) >= _plain(other))
+        return self._compared(operator.ge, other)
 
     def __float__(self) -> float:
         if self.value is None:
@@ -115,6 +119,11 @@ class Score:
 
     def __abs__(self) -> float:
         return abs(float(self))
+
+    def _compared(self, compare: Callable[[Any, Any], object], other: object) -> bool:
+        if not isinstance(other, (Score, numbers.Number)):
+            return cast(bool, NotImplemented)  # then Python asks `other`: an array compares each of its elements
+        return bool(compare(float(self), _plain(other)))
 
 
 def _plain(other: Any) -> Any:

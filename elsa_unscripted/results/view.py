@@ -96,7 +96,8 @@ class View:
 
     def __repr__(self) -> str:
         values = {name: getattr(self, name) for name, item in vars(type(self)).items() if isinstance(item, _Field)}
-        shown = (f"{name}={value!r}" for name, value in values.items() if not isinstance(value, tuple))
+        given = {name: value for name, value in values.items() if value is not None and not isinstance(value, tuple)}
+        shown = (f"{name}={value!r}" for name, value in given.items())
         return f"{type(self).__name__}({', '.join(shown)})"
 
 

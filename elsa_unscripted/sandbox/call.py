@@ -18,6 +18,9 @@ from .rules import END_STREAM, Breach, read_config
 ATTENTION_SECONDS = 0.02  # s: the stream id is held back so long, to catch a client that doesn't wait for it
 
 
+Assess = Callable[[Exchange], "dict[str, Any] | None"]
+
+
 class Call:
     """What a scenario can do on its connection.
 
@@ -26,9 +29,11 @@ class Call:
         links: What the links of a verdict begin with: `http://`, and the host and port by which the client came.
         greeting: Whether the server greets. If not, it takes what the vendor's script sends, for which it was met
             without a greeting: any plan, and half frames.
+        assess: Returns the assessment that each success gets; `None` leaves it to the scenario.
     """
 
-    def __init__(self, connection: Connection, exchange: Exchange, links: str, greeting: bool) -> None:
+    def __init__(self, connection: Connection, exchange: Exchange, links: str, greeting: bool, assess: Assess) -> None:
+        self.assess = assess
         self.exchange = exchange
         self.links = links
         self.greeting = greeting

@@ -74,6 +74,11 @@ class Exchange:
         return b"".join(memoryview(packet)[WAV_HEADER_BYTES:] for packet in tuple(self._heard))
 
     @property
+    def pcm_format(self) -> Format | None:
+        """How the audio is laid out."""
+        return self._format
+
+    @property
     def sample_rate(self) -> int | None:
         """Frames in a second of the audio."""
         return self._format and self._format.sample_rate

@@ -1,0 +1,78 @@
+"""What stands below the options in the help of each command. For `parser`."""
+
+TOKEN_EPILOG = """\
+The token is taken from --token-file or --token, else from $ELSA_API_TOKEN.
+What stands on a command line, everybody on this machine can read with ps:
+prefer a file or the variable.
+
+"""
+
+SCORE_EPILOG = """\
+examples:
+  elsa-unscripted score speech.wav --token-file token.txt
+  elsa-unscripted score speech.wav --plan premium --format json | jq .
+  elsa-unscripted score - --token-file token.txt -o result.txt < speech.wav
+  ffmpeg -i film.mkv -t 60 -f wav - | elsa-unscripted score -
+  arecord -d 30 -f S16_LE -r 16000 -t raw | elsa-unscripted score - --pcm 16000
+
+"""
+
+LIVE_EPILOG = """\
+Enter ends the speech. So does the server, when it hears that you have finished.
+Ctrl-C ends it, too; once more, and nothing waits for the assessment.
+
+examples:
+  elsa-unscripted live --token-file token.txt
+  elsa-unscripted live --list-devices
+  elsa-unscripted live --device 2 --save speech.wav --format json -o result.json
+
+"""
+
+SHOW_EPILOG = """\
+examples:
+  elsa-unscripted score speech.wav --format saved -o result.json
+  elsa-unscripted show result.json
+  elsa-unscripted score speech.wav --format saved | elsa-unscripted show - -v
+"""
+
+REPORT_EPILOG = """\
+The page is one file that needs nothing else: no network, no other file.
+
+examples:
+  elsa-unscripted report result.json --audio speech.wav --open
+  elsa-unscripted report scores.jsonl -o class.html --title "Class 4b"
+  elsa-unscripted report scores.jsonl --list pupils.csv
+"""
+
+BATCH_EPILOG = """\
+A folder is searched for audio files, folders in it too. A list has one path on
+each line; or it is a CSV whose first line names a column "path", and table and
+page have its other columns as well: who is named "name" and has no recording
+has handed in nothing.
+
+The journal, -o, gets a line for each recording. The same command goes on from
+it: what has its result there is not sent again, nor what failed. With
+--retry-failed, what failed is sent again if it may succeed without a change;
+with --retry-failed=all, an unchanged bad recording as well, and is paid again.
+
+Ctrl-C, or SIGTERM: those in flight finish. A second one: stop now.
+
+examples:
+  elsa-unscripted batch answers/ --token-file token.txt --csv scores.csv
+  find . -name '*.mp3' | elsa-unscripted batch --from-file - --jobs 50
+  elsa-unscripted batch --from-file pupils.csv --report class.html
+
+exit status:
+  0    every recording has its result
+  2    wrong usage, a bad option, no recordings, or a file that can't be
+       written: the journal is in use, for example
+  3    some recordings have no result; with --require-score, or no score
+  4    the token was refused, or no connection could be made
+  130  interrupted by Ctrl-C or SIGTERM
+"""
+
+SANDBOX_EPILOG = """\
+Any token is accepted. The token sandbox:NAME[=VALUE] chooses a scenario for
+one exchange, whatever --scenario says; sandbox:greeting-off=NAME[=VALUE] does
+so without the greeting.
+"""
