@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from concurrent.futures import Executor
-from typing import TYPE_CHECKING, Any, Callable, Iterable, Mapping, Optional, Union, cast
+from typing import TYPE_CHECKING, Any, Callable, Iterable, Literal, Mapping, Optional, Union, cast
 
 from .batch import BILLABLE_UNIT_SECONDS, MAX_WORKERS, Batch, BatchProgress
 from .config import (
@@ -130,7 +130,7 @@ def score_many(
     max_workers: int = MAX_WORKERS,
     executor: Optional[Executor] = None,
     journal: Optional[PathLike] = None,
-    retry_failed: Union[bool, str] = False,
+    retry_failed: Union[bool, Literal["all"]] = False,
     stream_retries: int = 0,
     max_audio_seconds: Optional[float] = None,
     billable_unit_seconds: float = BILLABLE_UNIT_SECONDS,

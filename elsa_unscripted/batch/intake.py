@@ -16,7 +16,7 @@ import contextlib
 import hashlib
 import os
 import time
-from typing import Any, Dict, Iterator, List, Mapping, NamedTuple, Optional, Set, Union
+from typing import Any, Dict, Iterator, List, Literal, Mapping, NamedTuple, Optional, Set, Union
 
 from ..audio.live import Live
 from ..audio.recording import read_file, seconds_in
@@ -87,7 +87,7 @@ class Intake:
         journal: Optional[Journal],
         options: Mapping[str, Any],
         *,
-        retry_failed: Union[bool, str],
+        retry_failed: Union[bool, Literal["all"]],
         budget: Budget,
     ) -> None:
         self.exhausted = False

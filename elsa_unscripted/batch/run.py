@@ -20,7 +20,7 @@ import weakref
 from collections import deque
 from concurrent.futures import CancelledError, Executor
 from dataclasses import replace
-from typing import Any, Callable, Deque, Dict, Iterable, Iterator, List, Mapping, Optional, Union
+from typing import Any, Callable, Deque, Dict, Iterable, Iterator, List, Literal, Mapping, Optional, Union
 
 from ..config import Config, PathLike
 from ..exceptions import BudgetError, ConnectError, JournalError, RateLimitedError
@@ -56,7 +56,7 @@ class Batch(Iterator[Outcome]):
         max_workers: int = MAX_WORKERS,
         executor: Optional[Executor] = None,
         journal: Optional[PathLike] = None,
-        retry_failed: Union[bool, str] = False,
+        retry_failed: Union[bool, Literal["all"]] = False,
         stream_retries: int = 0,
         max_audio_seconds: Optional[float] = None,
         billable_unit_seconds: float = BILLABLE_UNIT_SECONDS,
