@@ -65,7 +65,8 @@ The journal, -o, gets a line for each recording. The same command goes on from
 it: what has its result there is not sent again, nor what failed, unless you
 say --retry-failed.
 
-Ctrl-C, or SIGTERM: those in flight finish. A second one: stop now.
+Ctrl-C, SIGTERM, or a terminal that closes: those in flight finish. A second
+Ctrl-C: stop now.
 
 examples:
   elsa-unscripted batch answers/ --token-file token.txt --csv scores.csv
@@ -78,7 +79,7 @@ exit status:
        written: the journal is in use, for example
   3    some recordings have no result
   4    the token was refused, or no connection could be made
-  130  interrupted by Ctrl-C or SIGTERM
+  130  interrupted by Ctrl-C, SIGTERM or SIGHUP
 """
 
 SANDBOX_EPILOG = """\
