@@ -119,7 +119,7 @@ def test_log_lines_stay_in_order_at_any_speed_of_the_server() -> None:
 
 
 STOPPED = ["INFO:root:Stream time:  _ sec", "INFO:root:Stopping sending audio packets"]
-NO_LINK = "ERROR:root:Something went wrong, no result url was received"
+NO_LINK = "ERROR:root:result url: none, as the server gave no link"
 
 
 @pytest.mark.parametrize(

@@ -214,9 +214,10 @@ class Intake:
         if not job.kin:
             return outcome
         self._under_way.add(job.sha256)  # the line of the next recording of this content depends on this one's
+        raw = line.raw()
         # A recording that was renamed is still that of whom an earlier list named.
-        columns = job.columns or (line.raw.get("columns") if "renamed_from" in job.kin else None)
-        return Note(outcome, copied(line.raw, job.path, job.kin, columns))
+        columns = job.columns or (raw.get("columns") if "renamed_from" in job.kin else None)
+        return Note(outcome, copied(raw, job.path, job.kin, columns))
 
     def _is_tried_again(self, line: Line) -> bool:
         if line.good or not self._retry_failed:

@@ -130,7 +130,7 @@ def log_result(result: ScoreResult) -> None:
     if "result_link" in result:
         logging.info("result url: %s", printable(result.result_link or ""))
     else:
-        logging.error("Something went wrong, no result url was received")
+        logging.error("result url: none, as the server gave no link")
     logging.info("audio url: %s", printable(result.audio_link or ""))
 
 

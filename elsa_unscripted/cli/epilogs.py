@@ -55,7 +55,8 @@ it: what has its result there is not sent again, nor what failed. With
 --retry-failed, what failed is sent again if it may succeed without a change;
 with --retry-failed=all, an unchanged bad recording as well, and is paid again.
 
-Ctrl-C, or SIGTERM: those in flight finish. A second one: stop now.
+Ctrl-C, SIGTERM, or a terminal that closes: those in flight finish. A second
+Ctrl-C: stop now.
 
 examples:
   elsa-unscripted batch answers/ --token-file token.txt --csv scores.csv
@@ -68,7 +69,7 @@ exit status:
        written: the journal is in use, for example
   3    some recordings have no result; with --require-score, or no score
   4    the token was refused, or no connection could be made
-  130  interrupted by Ctrl-C or SIGTERM
+  130  interrupted by Ctrl-C, SIGTERM or SIGHUP
 """
 
 SANDBOX_EPILOG = """\

@@ -213,7 +213,7 @@ class ScoreResult(Mapping[str, Any]):
         """Writes everything that is known of the result as JSON, for `load()`. The token isn't in it.
 
         Raises:
-            OSError: The file can't be written.
+            OSError: The file can't be written: an older one is left as it was. Or a recording is there.
         """
         saved.write(path, self.to_dict())
 
