@@ -55,7 +55,7 @@ def say(mic: VirtualMicrophone, sandbox: Sandbox, packets: int) -> bytes:
     """Says as much as fills so many packets, and waits until the sandbox has heard them; returns what was said."""
     said = SPEECH[: packets * SECOND // 2]
     mic.say(said)
-    until(lambda: sandbox.exchanges[-1].heard == packets)
+    until(lambda: sandbox.exchanges and sandbox.exchanges[-1].heard == packets)
     return said
 
 
@@ -136,10 +136,11 @@ def test_stdin_that_is_a_pipe(mic: VirtualMicrophone, sandbox: Sandbox, key: byt
     with piped(mic, sandbox, "--max-seconds", "1.5") as process:
         listening(process)
         if key:
+            say(mic, sandbox, 1)
             os.write(process.stdin.fileno(), key)
         else:
             process.stdin.close()
-        mic.say(SPEECH[: 16 * BLOCK])
+            mic.say(SPEECH[: 16 * BLOCK])
         err = process.stderr.read()
     by = "Enter" if key else "--max-seconds, after 1.5 s"
     assert f"the speech was ended by {by}" in err.decode()
@@ -273,3 +274,15 @@ def test_batch_is_not_for_live_audio(
     assert f"batch is not for live audio, which 'score {path}' sends" in err
     assert not journal.exists()
     assert sandbox.handshakes == 0
+
+
+def test_in_the_background(mic: VirtualMicrophone, sandbox: Sandbox) -> None:
+    """In a shell's background, it leaves the terminal's keys to the shell: else the shell would stop it."""
+    line = f"{' '.join(LIVE)} --max-seconds 1 & wait $!; echo status $?"
+    with Terminal("bash", "--norc", "-i", columns=200, **variables(mic, sandbox)) as terminal:
+        terminal.press(f"{line}\n".encode())
+        terminal.wait_for("until you press Ctrl-C")
+        mic.say(SPEECH[: 11 * BLOCK])
+        terminal.wait_for("status 0")
+        terminal.press(b"exit\n")
+        terminal.end()

@@ -33,7 +33,17 @@ from microphones import (
 from rawserver import SUCCESS, Connection, RawServer
 from recordings import SPEECH
 
-from elsa_unscripted import AudioError, ConfigError, InputDevice, Microphone, ScoreResult, score, score_many
+from elsa_unscripted import (
+    AudioError,
+    Client,
+    ConfigError,
+    InputDevice,
+    Microphone,
+    ScoreCancelledError,
+    ScoreResult,
+    score,
+    score_many,
+)
 from elsa_unscripted.audio.recording import load
 from elsa_unscripted.sandbox import Sandbox
 
@@ -156,7 +166,7 @@ def test_sound_server_that_ends(mic: VirtualMicrophone) -> None:
 
     def act() -> None:
         mic.say(SPEECH[: 8 * BLOCK])
-        until(lambda: sandbox.exchanges[-1].heard)
+        until(lambda: sandbox.exchanges and sandbox.exchanges[-1].heard)
         mic.kill()
 
     with Sandbox() as sandbox:
@@ -388,7 +398,6 @@ def test_last_words(use: Any) -> None:
     def give(stream: Stream) -> None:
         stream.give(SPEECH[:BLOCK])
         microphone.stop()
-        time.sleep(0.1)
         stream.give(SPEECH[BLOCK : 2 * BLOCK])
         until(lambda: stream.calls)
         stream.give(SPEECH[2 * BLOCK : 3 * BLOCK])
@@ -471,6 +480,27 @@ def test_device_that_goes_away_early(use: Any) -> None:
 
     use(SoundDevice(lambda stream: stream.finish()))
     assert "has gone away" in str(failed(Microphone(), script))
+
+
+def test_cancelled(use: Any) -> None:
+    """`cancel()` ends all at once, and the device is closed; so does the end of the `with` in another thread."""
+    for end in ("cancel", "close"):
+        microphone = Microphone()
+        with Sandbox() as sandbox, Client(TOKEN, url=sandbox.url) as client:
+            act = client.cancel if end == "cancel" else microphone.close
+            sounddevice = use(SoundDevice(functools.partial(speak_until_heard, sandbox, act)))
+            with pytest.raises(ScoreCancelledError if end == "cancel" else AudioError) as caught:
+                client.score(microphone)
+            assert sandbox.exchanges[-1].verdict is None
+        assert caught.value.audio_seconds_sent == 0.5
+        assert sounddevice.streams[0].calls == ["abort", "close"]
+
+
+def speak_until_heard(sandbox: Sandbox, act: Any, stream: Stream) -> None:
+    for at in range(0, 6 * BLOCK, BLOCK):
+        stream.give(SPEECH[at : at + BLOCK])
+    until(lambda: sandbox.exchanges and sandbox.exchanges[-1].heard)
+    act()
 
 
 def test_level(use: Any) -> None:
