@@ -454,32 +454,41 @@ def test_server_that_is_too_slow(use: Any) -> None:
 
     connected = threading.Event()
 
-    def script(connection: Connection) -> None:
-        connection.handshake()
-        connection.read_frame()
-        connected.set()
-        connection.read_until_closed()
-
     def give(stream: Stream) -> None:
         connected.wait(PATIENCE)
         for _ in range(302):
             stream.give(SPEECH[:BLOCK])
 
     use(SoundDevice(give))
-    error = failed(Microphone(), script)
+    error = failed(Microphone(), until_connected(connected))
     assert "of 30.1 s of speech, 30.1 s are missing" in str(error)
     assert (error.phase, error.possibly_billed) == ("start", False)
 
 
 def test_device_that_goes_away_early(use: Any) -> None:
     """A device that goes away before the stream is open is told at once, too."""
+    connected = threading.Event()
+
+    def give(stream: Stream) -> None:
+        connected.wait(PATIENCE)
+        stream.finish()
+
+    use(SoundDevice(give))
+    error = failed(Microphone(), until_connected(connected))
+    assert "has gone away" in str(error)
+    assert error.phase == "start"
+
+
+def until_connected(connected: threading.Event) -> Any:
+    """Returns the script of a server that never gives a stream id."""
 
     def script(connection: Connection) -> None:
         connection.handshake()
+        connection.read_frame()
+        connected.set()
         connection.read_until_closed()
 
-    use(SoundDevice(lambda stream: stream.finish()))
-    assert "has gone away" in str(failed(Microphone(), script))
+    return script
 
 
 def test_cancelled(use: Any) -> None:
