@@ -18,6 +18,7 @@ from microphones import (
     SECOND,
     SoundDevice,
     VirtualMicrophone,
+    is_heard,
     pretend,
     until,
     virtual_microphone,
@@ -69,11 +70,11 @@ def test_from_the_first_word_to_the_verdict(mic: VirtualMicrophone, sandbox: San
         terminal.wait_for("0:01 |")
         terminal.press(b"\n")
         assert terminal.end() == 0
-    assert sandbox.exchanges[-1].pcm == said
+    assert is_heard(said, sandbox.exchanges[-1].pcm)
     assert "listening to 'default', until you press Enter, the server hears the end or" in terminal.written
     assert re.search(r"0:01 \|.+\| -\d\d dB  Enter ends it", terminal.written)
     assert "waiting for the verdict" in terminal.written
-    assert "the speech was ended by Enter, after 1.5 s" in terminal.written
+    assert re.search(r"the speech was ended by Enter, after 1\.[5-8] s", terminal.written)
     assert "Sandbox" in terminal.written
     left = screen(terminal.written, columns)
     assert not [line for line in left if "dB" in line or "waiting" in line]
@@ -154,8 +155,9 @@ def test_ctrl_c_once(mic: VirtualMicrophone, sandbox: Sandbox, tmp_path: Path) -
         said = say(mic, sandbox, 2)
         outcome = interrupt(process)
     assert outcome.status == 0
-    assert outcome.err == "elsa-unscripted: the speech was ended by Ctrl-C, after 1.0 s\n"
-    assert bytes(load(path).pcm) == sandbox.exchanges[-1].pcm == said
+    assert re.fullmatch(r"elsa-unscripted: the speech was ended by Ctrl-C, after 1\.[0-3] s\n", outcome.err)
+    assert is_heard(said, sandbox.exchanges[-1].pcm)
+    assert bytes(load(path).pcm) == sandbox.exchanges[-1].pcm
 
 
 def test_ctrl_c_twice(mic: VirtualMicrophone) -> None:
@@ -165,10 +167,10 @@ def test_ctrl_c_twice(mic: VirtualMicrophone) -> None:
         said = say(mic, sandbox, 1)
         terminal.press(b"\x03")
         terminal.wait_for("waiting for the verdict, Ctrl-C gives up")
-        until(lambda: len(sandbox.exchanges[-1].frames) == 3)  # the end of the stream, too
+        until(lambda: [kind for kind, _ in sandbox.exchanges[-1].frames].count("text") == 2)  # the end of the stream
         terminal.press(b"\x03")
         assert terminal.end() == 130
-        assert sandbox.exchanges[-1].pcm == said
+        assert is_heard(said, sandbox.exchanges[-1].pcm)
     assert [line for line in screen(terminal.written, 80) if line][2:] == ["elsa-unscripted: interrupted"]
 
 
