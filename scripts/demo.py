@@ -97,6 +97,9 @@ def demo(options: argparse.Namespace) -> int:
         except ElsaError as error:
             print(f"error: {error}", file=sys.stderr)
             return exit_status(error)
+        except OSError as error:
+            print(f"error: can't write {PAGE} ({error.strerror}): change to a folder of yours", file=sys.stderr)
+            return 2
     print(NEXT.format(tool=os.path.relpath(program(VENV, "elsa-unscripted")), variable=TOKEN_VARIABLE))
     return 0
 
