@@ -18,6 +18,7 @@ from .version import __version__
 if TYPE_CHECKING:
     from .api import score, score_many
     from .audio.live import LiveAudio
+    from .audio.microphone import InputDevice, Microphone
     from .batch import Batch, BatchProgress, Outcome
     from .config import Config, Options
     from .exceptions import (
@@ -67,6 +68,9 @@ __all__ = [  # noqa: RUF022 - grouped by where they come from
     "score_many",
     # .audio.live
     "LiveAudio",
+    # .audio.microphone
+    "InputDevice",
+    "Microphone",
     # .batch
     "Batch",
     "BatchProgress",
@@ -129,6 +133,7 @@ _HOMES = {
     **dict.fromkeys(["score", "score_many"], "api"),
     **dict.fromkeys(["Batch", "BatchProgress", "Outcome"], "batch"),
     "LiveAudio": "audio.live",
+    **dict.fromkeys(["InputDevice", "Microphone"], "audio.microphone"),
     **dict.fromkeys(["AudioSource", "Client"], "exchange.client"),
     **dict.fromkeys(["OnProgress", "OnStatus"], "exchange.conversation"),
     "LiveStream": "exchange.stream",

@@ -49,6 +49,7 @@ def score(
     ca_bundle: Optional[PathLike] = None,
     proxy: Optional[str] = None,
     max_message_bytes: int = MAX_MESSAGE_BYTES,
+    ping_interval: Optional[float] = None,
     on_status: Optional[Callable[[Status], object]] = None,
     on_progress: Optional[OnProgress] = None,
 ) -> ScoreResult:
@@ -86,6 +87,8 @@ def score(
         ca_bundle: A file with the certificates to trust in place of the system's.
         proxy: `http://[user:password@]host:port`; `None` takes `$https_proxy` and `$no_proxy`.
         max_message_bytes: The longest message that is taken from the server.
+        ping_interval: Seconds between WebSocket pings, for load balancers that cut connections on which the client is
+            silent; `None` sends none.
         on_status: Called in this thread with each message of the server that has a `status`.
         on_progress: Called in this thread with the seconds of audio sent and their total, after each packet; the total
             of live speech is `None`.
@@ -115,6 +118,7 @@ def score(
         ca_bundle=ca_bundle,
         proxy=proxy,
         max_message_bytes=max_message_bytes,
+        ping_interval=ping_interval,
     ) as client:
         return client.score(audio, on_status=on_status, on_progress=on_progress)
 

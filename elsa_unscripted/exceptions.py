@@ -4,7 +4,7 @@ ElsaError
 ├── ConfigError (ValueError)         a bad option; nothing was sent
 ├── AudioError                       unreadable, empty or undecodable audio; a live source that failed or fell silent
 ├── ConnectError                     no WebSocket was opened: DNS, refused, TLS, proxy, time out, HTTP status ≠ 101
-│   ├── AuthenticationError          HTTP 401 or 403: the token was not accepted
+│   ├── AuthenticationError          HTTP 401 or 403: the token was not accepted (not a 403 with a firewall's page)
 │   └── RateLimitedError             HTTP 429
 ├── StreamClosedError                closed or cut before a verdict
 ├── ScoreTimeoutError (TimeoutError) no verdict in time
@@ -63,6 +63,8 @@ class ElsaError(Exception):
         audio_seconds_sent: Seconds of audio that were sent before the error.
         possibly_billed: Whether an audio packet may have been sent, at least in part: the server may meter the stream.
         statuses: The server's messages that carry a `status`, in order of arrival.
+        last_message: The beginning of what the server said last, but for words that it is at work; `None` if it said
+            nothing else. Untrusted text.
         retryable: Whether the same call can succeed later, without a change of the recording, the options or the
             token. If `possibly_billed` is set as well, a stream that is sent again is metered again.
     """
@@ -77,6 +79,7 @@ class ElsaError(Exception):
         self.audio_seconds_sent: float = 0.0
         self.possibly_billed: bool = False
         self.statuses: Tuple[Mapping[str, Any], ...] = ()
+        self.last_message: Optional[str] = None
 
     @property
     def retryable(self) -> bool:
@@ -106,15 +109,23 @@ class ConnectError(ElsaError):
 
     Attributes:
         status_code: The HTTP status that the server gave in place of 101; `None` without an HTTP answer.
-        retry_after: Seconds that the server's `Retry-After` header asks to wait; `None` without that header.
+        retry_after: Seconds that the server's `Retry-After` header asks to wait; `None` without that header, or if it
+            makes no sense.
+        body: The beginning of what the server, or a proxy, gave as its reason; `None` if it gave none. Untrusted text.
     """
 
     def __init__(
-        self, message: str = "", *, status_code: Optional[int] = None, retry_after: Optional[float] = None
+        self,
+        message: str = "",
+        *,
+        status_code: Optional[int] = None,
+        retry_after: Optional[float] = None,
+        body: Optional[str] = None,
     ) -> None:
         super().__init__(message)
         self.status_code = status_code
         self.retry_after = retry_after
+        self.body = body
 
     @property
     def retryable(self) -> bool:
@@ -126,7 +137,7 @@ class ConnectError(ElsaError):
 
 
 class AuthenticationError(ConnectError):
-    """The server refused the token (HTTP 401 or 403). Trying again with the same token won't help."""
+    """The server refused the token: HTTP 401, or 403 without a page. Trying again with the same token won't help."""
 
     @property
     def retryable(self) -> bool:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import select
 import signal
 import struct
 import subprocess
@@ -194,10 +195,87 @@ def on_terminal(
             os.close(master)
 
 
+class Terminal:
+    """A command on a terminal, with somebody who types there while it runs: a context manager.
+
+    Attributes:
+        written: All that it has written there, erased or not.
+    """
+
+    def __init__(self, *command: str, columns: int = 80, **variables: str) -> None:
+        import fcntl
+        import pty
+        import termios
+
+        self.written = ""
+        self._master, slave = pty.openpty()
+        fcntl.ioctl(slave, termios.TIOCSWINSZ, struct.pack("HHHH", 40, columns, 0, 0))
+        # The helper makes the terminal that of the command, so that Ctrl-C goes there.
+        helper = (
+            "import fcntl, os, sys, termios; fcntl.ioctl(0, termios.TIOCSCTTY, 0); os.execvp(sys.argv[1], sys.argv[1:])"
+        )
+        self._process = subprocess.Popen(
+            [sys.executable, "-S", "-c", helper, *command],
+            stdin=slave,
+            stdout=slave,
+            stderr=slave,
+            cwd=ROOT,
+            env=unmeasured(**variables),
+            start_new_session=True,
+        )
+        os.close(slave)
+
+    def __enter__(self) -> Terminal:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._process.kill()
+        self._process.wait(PATIENCE)
+        os.close(self._master)
+
+    def wait_for(self, text: str) -> None:
+        """Waits until a text was written."""
+        while text not in self.written:
+            part = self._read()
+            assert part, self.written
+
+    def press(self, keys: bytes) -> None:
+        """Types something."""
+        os.write(self._master, keys)
+
+    def end(self) -> int:
+        """Waits for the end of the command; returns its exit status."""
+        while self._read():
+            pass
+        return self._process.wait(PATIENCE)
+
+    def _read(self) -> str:
+        ready, _, _ = select.select([self._master], [], [], PATIENCE)
+        assert ready, self.written
+        part = b""
+        with contextlib.suppress(OSError):  # Linux tells the end of a terminal so
+            part = os.read(self._master, 65536)
+        self.written += part.decode(errors="replace")
+        return part.decode(errors="replace")
+
+
 def shadow(directory: Path, module: str, code: str) -> Mapping[str, str]:
     """Returns the environment in which a module is `code`."""
     (directory / f"{module}.py").write_text(code, encoding="utf-8")
     return {"PYTHONPATH": os.pathsep.join(filter(None, [str(directory), os.environ.get("PYTHONPATH", "")]))}
+
+
+@contextlib.contextmanager
+def full_disk(room: int) -> Iterator[None]:
+    """Lets no file of this process grow beyond so many bytes."""
+    import resource
+
+    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (room, hard))
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
 
 
 def answer_close(connection: Connection) -> None:

@@ -117,16 +117,20 @@ def test_output_to_a_dash_is_stdout(sandbox: Sandbox, tmp_path: Path) -> None:
 
 
 def test_unwritable_output_costs_nothing(sandbox: Sandbox, tmp_path: Path) -> None:
-    """A file that can't be written, or is the recording itself, is refused before anything is sent."""
+    """A file that can't be written, any recording, and a batch's journal are refused before anything is sent."""
     recording = tmp_path / "recording.wav"
     shutil.copy(SHORT, recording)
     before = sandbox.handshakes
-    for file in (tmp_path, tmp_path / "missing" / "result.txt", recording):
+    other, journal = tmp_path / "other.wav", tmp_path / "scores.jsonl"
+    shutil.copy(SECOND, other)
+    journal.write_text('{"v": 1, "sha256": "' + "0" * 64 + '"}\n')
+    for file in (tmp_path, tmp_path / "missing" / "result.txt", recording, other, journal):
         status, out, err = score(sandbox, "-o", str(file), audio=str(recording))
         assert (status, out, err.count("\n")) == (2, b"", 1)
         assert str(file) in err
     assert sandbox.handshakes == before
-    assert recording.read_bytes() == Path(SHORT).read_bytes()
+    assert (recording.read_bytes(), other.read_bytes()) == (Path(SHORT).read_bytes(), Path(SECOND).read_bytes())
+    assert "sha256" in journal.read_text()
 
 
 @full
@@ -309,6 +313,8 @@ def test_proxy_is_used(sandbox: Sandbox) -> None:
         (["--url", "ws://example.com/"], "wss://"),
         (["--proxy", "socks5://127.0.0.1"], "proxy"),
         (["--ca-bundle", "missing.pem"], "ca_bundle"),
+        (["--ping-interval", "0"], "--ping-interval"),
+        (["--ping-interval", "soon"], "--ping-interval"),
         (["--token", "a", "--token-file", "b"], "--token-file"),
         (["-q", "-v"], "-v"),
         (["--frobnicate"], "--frobnicate"),
@@ -608,9 +614,12 @@ def test_sandbox_lists_its_scenarios() -> None:
 
 @posix
 def test_sandbox_serves_until_interrupted(tmp_path: Path) -> None:
-    """`sandbox` says where it listens, tells each exchange in a line, and ends with Ctrl-C and status 130."""
+    """`sandbox` says where it listens, tells each exchange in a line, and ends with Ctrl-C and status 130.
+
+    With `--no-greeting` it greets nobody, whatever the scenario.
+    """
     (tmp_path / "mine.json").write_text(json.dumps(MINE), encoding="utf-8")
-    arguments = ["sandbox", "--host", "localhost", "--port", "0", "--scenario", "failed=too loud"]
+    arguments = ["sandbox", "--host", "localhost", "--port", "0", "--scenario", "failed=too loud", "--no-greeting"]
     arguments += ["--assessment", str(tmp_path / "mine.json")]
     with started(*COMMAND, *arguments) as process:
         assert process.stdout is not None
@@ -621,7 +630,8 @@ def test_sandbox_serves_until_interrupted(tmp_path: Path) -> None:
         command = (*COMMAND, "score", SHORT, "--url", url, "--speed", "max")
         refused = run(*command, ELSA_API_TOKEN=TOKEN)
         assert (refused.status, "too loud" in refused.err) == (3, True)
-        chosen = run(*command, "--format", "json", ELSA_API_TOKEN="sandbox:success")
+        chosen = run(*command, "--format", "json", "-v", ELSA_API_TOKEN="sandbox:success")
+        assert ("success" in chosen.err, "wsConnect" in chosen.err) == (True, False)
         assert json.loads(chosen.out)["result"] == MINE
         told = [process.stdout.readline().decode() for _ in range(2)]
         status, _, err = interrupt(process)

@@ -67,6 +67,7 @@ def test_the_defaults_are_the_documented_ones() -> None:
         "ca_bundle": None,
         "proxy": None,
         "max_message_bytes": 64 * 2**20,
+        "ping_interval": None,
     }
 
 
@@ -88,6 +89,7 @@ def test_a_config_is_frozen() -> None:
         ("connect_timeout", [1e-6, 1, 1e6], [0, -1, 1.1e6]),
         ("close_timeout", [0, 1, 1e6], [-1e-9, 1.1e6]),
         ("bad_quality_grace", [0, 1, 1e6], [-1e-9, 1.1e6]),
+        ("ping_interval", [None, 1e-6, 20, 1e6], [0, -1, 1.1e6]),
         ("connect_retries", [0, 1, 1000], [-1, 1001, 1.0]),
         ("sample_rate", [None, 1000, 16000, 384_000], [0, 999, 384_001, 16000.0]),
         ("max_message_bytes", [1024, 2**40], [0, 1023, 2**40 + 1, 1024.0]),
@@ -104,6 +106,7 @@ def test_bounds(name: str, good: list[object], bad: list[object]) -> None:
 
 
 NUMBERS = ["chunk_seconds", "speed", "timeout", "connect_timeout", "close_timeout", "bad_quality_grace"]
+NUMBERS += ["ping_interval"]
 INTEGERS = ["connect_retries", "sample_rate", "max_message_bytes"]
 
 
@@ -285,6 +288,7 @@ def test_the_address_comes_from_the_environment(monkeypatch: pytest.MonkeyPatch)
         "wss://example.com",
         "wss://example.com:8443/a?b=c",
         "WSS://EXAMPLE.com/",
+        "wss://bücher.example/ü?é=1",
         "wss://[2001:db8::1]:1/",
         "ws://localhost:1/",
         "ws://LOCALHOST/",

@@ -6,7 +6,10 @@ Ray, hundreds of megabytes, only where that is installed. Shell blocks run line 
 * `python3 scripts/…`, and the same in `.venv`, takes minutes or would rebuild everything: the script must exist, answer
   `--help`, and have the options given;
 * `pip install` would change the environment: the extras that it names must be in `setup.cfg`;
-* `elsa-unscripted sandbox` serves until it is interrupted: it must begin to.
+* `elsa-unscripted sandbox` serves until it is interrupted: it must begin to;
+* `elsa-unscripted live` listens for a second, to a virtual microphone, as Python blocks with a `Microphone` do.
+
+The one page, an `html` block, is opened in a browser by `test_recipe.py`, with the Python block that serves it.
 
 A `text` block is the output of the block before it. A block of any other language fails.
 """
@@ -14,6 +17,7 @@ A `text` block is the output of the block before it. A block of any other langua
 from __future__ import annotations
 
 import configparser
+import contextlib
 import os
 import re
 import shlex
@@ -27,6 +31,7 @@ from typing import NamedTuple
 
 import pytest
 from commands import PATIENCE, ROOT, SCRIPT, SHORT, environment, interrupt, posix, started
+from microphones import MISSING, virtual_microphone
 
 from elsa_unscripted.cli.statuses import EXIT_STATUSES
 from elsa_unscripted.config import Config
@@ -113,7 +118,8 @@ def test_every_block_is_known() -> None:
     for file, text in TEXTS.items():
         found = [block for block in BLOCKS if block.file == file]
         assert text.count("```") == 2 * (len(found) + sum(block.output is not None for block in found)), file
-    assert {block.language for block in BLOCKS} == {"python", "shell"}
+    assert {block.language for block in BLOCKS} == {"python", "shell", "html"}
+    assert [block.file for block in BLOCKS if block.language == "html"] == ["elsa_unscripted/exchange/README.md"]
 
 
 @pytest.mark.slow
@@ -124,7 +130,9 @@ def test_python_blocks_run(block: Block, folder: Path, variables: dict[str, str]
         compile(block.code, "block.py", "exec")  # Ray is as large as all the rest: try it by hand
         return
     (folder / "block.py").write_text(block.code, encoding="utf-8")
-    out = printed([sys.executable, "-W", "error", "-W", "ignore::DeprecationWarning", "block.py"], folder, variables)
+    with speech_for(block, variables):
+        command = [sys.executable, "-W", "error", "-W", "ignore::DeprecationWarning", "block.py"]
+        out = printed(command, folder, variables)
     assert out == (block.output or "")
 
 
@@ -134,6 +142,11 @@ def test_python_blocks_run(block: Block, folder: Path, variables: dict[str, str]
 def test_shell_blocks_run(block: Block, folder: Path, variables: dict[str, str]) -> None:
     """Each line of a shell block ends with status 0."""
     assert block.output is None, "the output of shell blocks isn't compared"
+    with speech_for(block, variables):
+        run_lines(block, folder, variables)
+
+
+def run_lines(block: Block, folder: Path, variables: dict[str, str]) -> None:
     for line in block.code.splitlines():
         words = shlex.split(line, comments=True)
         if words[0].endswith(("python", "python3")) and words[1].startswith("scripts/"):
@@ -142,10 +155,25 @@ def test_shell_blocks_run(block: Block, folder: Path, variables: dict[str, str])
             check_extras(words[2])
         elif words[:2] == ["elsa-unscripted", "sandbox"] and "--list" not in words:
             check_serving(words[2:])
+        elif words[:2] == ["elsa-unscripted", "live"] and "--list-devices" not in words:
+            printed([*words, "--max-seconds", "1"], folder, variables)
         elif "jq" in words and shutil.which("jq") is None:
             printed(["sh", "-c", line.partition("|")[0]], folder, variables)
         else:
             printed(["sh", "-c", line], folder, variables)
+
+
+@contextlib.contextmanager
+def speech_for(block: Block, variables: dict[str, str]) -> Iterator[None]:
+    """Lets somebody speak into a virtual microphone, for a block that listens to one."""
+    if not re.search(r"\bMicrophone\(|elsa-unscripted live", block.code):
+        yield
+        return
+    if MISSING:
+        pytest.skip(f"no virtual microphone without {', '.join(MISSING)}")
+    with virtual_microphone() as microphone, microphone.speaking():
+        variables["PULSE_SERVER"] = microphone.server
+        yield
 
 
 def test_readme_is_short() -> None:

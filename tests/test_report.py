@@ -416,11 +416,13 @@ def test_report_names_what_is_wrong(saved: Path, tmp_path: Path) -> None:
         assert "Traceback" not in err
 
 
-def test_report_overwrites_neither_result_nor_recording(saved: Path, tmp_path: Path) -> None:
-    """The page never takes the place of what it is made from."""
-    recording = tmp_path / "speech.wav"
+def test_report_overwrites_only_pages(saved: Path, tmp_path: Path) -> None:
+    """The page takes the place of an older page, and of nothing else: no recording, result, journal or other page."""
+    recording, other, page = tmp_path / "speech.wav", tmp_path / "other.wav", tmp_path / "mine.html"
     recording.write_bytes(AUSTEN.read_bytes())
-    for output in (saved, recording):
+    other.write_bytes(AUSTEN.read_bytes())
+    page.write_text("<!doctype html><title>Mine</title>")
+    for output in (saved, recording, other, page):
         before = output.read_bytes()
         status, _, err = report(saved, "--audio", recording, "-o", output)
         assert status == 2

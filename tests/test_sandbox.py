@@ -28,6 +28,7 @@ import websocket
 
 import elsa_unscripted.sandbox
 from elsa_unscripted.sandbox import SCENARIOS, Exchange, Sandbox
+from elsa_unscripted.sandbox import connection as sandbox_connection
 from elsa_unscripted.sandbox import server as sandbox_server
 
 AUSTEN = Path(__file__).parent / "data" / "austen.wav"
@@ -501,12 +502,44 @@ def test_an_assessment_that_is_none_is_refused() -> None:
             Sandbox(assessment=strange)  # type: ignore[arg-type]
 
 
-@pytest.mark.parametrize("scenario", ["success", "greeting-off"])
+@pytest.mark.parametrize("scenario", ["success", "greeting-off", "greeting-off=failed=too noisy", "greeting-off=early"])
 def test_the_greeting_can_be_off(scenario: str) -> None:
-    """Without a greeting, the stream id is the first thing that the server says."""
+    """Without a greeting, in any scenario, the stream id is the first thing that the server says."""
     with Sandbox(scenario, greeting=scenario != "success") as sandbox, connected(sandbox) as client:
         client.send(CONFIG)
         assert "stream_id" in hear(client)
+        send_all(client, [PACKET] * 2)
+        client.send(END_STREAM)
+        assert verdict(client).get("reason") == ("too noisy" if "noisy" in scenario else None)
+        assert sandbox.exchanges[0].scenario in ("success", "greeting-off", "failed", "early")
+
+
+def test_the_greeting_can_be_off_for_one_exchange() -> None:
+    """A token turns it off, whatever the sandbox's own scenario is, for its own exchange alone."""
+    with Sandbox("slow=0") as sandbox:
+        with connected(sandbox, "sandbox:greeting-off=example") as client:
+            client.send(CONFIG)
+            assert "stream_id" in hear(client)
+        with connected(sandbox) as client:
+            assert hear(client)["type"] == "ELSA:wsConnect"
+        assert knock(sandbox, "sandbox:greeting-off=429=7")[1]["Retry-After"] == "7"
+
+
+# What the vendor's script sends of a WAV that ends in half a frame: it fills up with whole frames.
+HALF_FRAMES = [PACKET, wav(tone(0.4))[:40] + (12799).to_bytes(4, "little") + tone(0.4)[:-1]]
+HALF_FRAMES[1] = HALF_FRAMES[1][:4] + (12799 + 36).to_bytes(4, "little") + HALF_FRAMES[1][8:]
+
+
+@pytest.mark.parametrize("scenario", ["success", "example", "early=1", "failed", "paused", "unknown-status", "slow=0"])
+def test_what_the_vendors_script_sends_gets_through(scenario: str) -> None:
+    """Without a greeting, on which that script hangs up, any plan and half frames are taken."""
+    config = CONFIG.replace("standard", "gold")
+    with Sandbox(f"greeting-off={scenario}") as sandbox, connected(sandbox) as client:
+        speak(client, *HALF_FRAMES, config=config)
+        assert verdict(client)["status"] == ("failed" if scenario == "failed" else "success")
+        (exchange,) = sandbox.exchanges
+        assert (exchange.breach, exchange.config) == (None, {"api_plan": "gold", "return_json": True})
+        assert exchange.wav() is not None
 
 
 def test_early_decides_in_mid_stream() -> None:
@@ -1062,6 +1095,41 @@ def test_nobody_is_waited_for_without_end(monkeypatch: pytest.MonkeyPatch) -> No
         with pytest.raises(GONE):
             client.recv()
         assert sandbox.exchanges[-1].close_code == 1006
+
+
+@pytest.mark.parametrize("request_begins", [b"", b"GET /api/v1/ws/score_audio_plus HTTP/1.1\r\nHost: x\r\n"])
+def test_half_a_request_is_cut(monkeypatch: pytest.MonkeyPatch, request_begins: bytes) -> None:
+    """A client that doesn't finish its request is cut after a while; a scenario that hangs there is not."""
+    monkeypatch.setattr(sandbox_connection, "REQUEST_SECONDS", 0.2)
+    with Sandbox() as sandbox, socket.create_connection(("127.0.0.1", sandbox.port), timeout=PATIENCE) as client:
+        client.sendall(request_begins)
+        with contextlib.suppress(ConnectionError):
+            assert client.recv(1) == b""
+        with connected(sandbox, "sandbox:slow=0.5") as slow:
+            speak(slow, PACKET)
+            assert verdict(slow)["status"] == "success"
+
+
+@pytest.mark.parametrize("bound", ["MAX_FRAGMENTS", "MAX_MESSAGE_BYTES"])
+def test_fragments_have_a_bound(monkeypatch: pytest.MonkeyPatch, bound: str) -> None:
+    """A message in endless fragments, empty ones too, is cut; the exchange says why."""
+    monkeypatch.setattr(sandbox_connection, "REFUSAL_SECONDS", 0.1)
+    for module in (sandbox_connection, sandbox_server):
+        if hasattr(module, bound):
+            monkeypatch.setattr(module, bound, 100)
+    part = b"" if bound == "MAX_FRAGMENTS" else b"x" * 90
+
+    def send_without_end(client: websocket.WebSocket) -> None:
+        client.send_frame(websocket.ABNF(0, 0, 0, 0, websocket.ABNF.OPCODE_BINARY, 1, part))
+        while True:
+            client.send_frame(websocket.ABNF(0, 0, 0, 0, websocket.ABNF.OPCODE_CONT, 1, part))
+
+    with Sandbox() as sandbox, connected(sandbox) as client:
+        begin(client)
+        with pytest.raises((*GONE, OSError)):
+            send_without_end(client)
+        assert sandbox.exchanges[0].finished.wait(PATIENCE)
+        assert "a message " in (sandbox.exchanges[0].breach or "")
 
 
 def test_the_token_is_never_logged(caplog: pytest.LogCaptureFixture) -> None:

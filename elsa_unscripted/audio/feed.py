@@ -108,15 +108,19 @@ class Feed:
         """Whether `take()` would return a packet."""
         return bool(self._packets)
 
-    def add(self, data: Data) -> None:
-        """Takes any number of bytes from the source. The first bytes beyond `max_seconds` end the audio."""
+    def add(self, data: Data) -> bool:
+        """Takes any number of bytes from the source. The first bytes beyond `max_seconds` end the audio.
+
+        Returns:
+            Whether a packet is full, or the audio has ended.
+        """
         if self.ended_by is not None or not data:
-            return
+            return self.has_packet or self.ended_by is not None
         if self.began is None:
             self.began = time.monotonic()
         if self._at_limit is not None:
             self.ended_by = "limit"
-            return
+            return True
         if self._convert is None:
             self._pcm += data
         else:
@@ -125,7 +129,10 @@ class Feed:
             if whole:
                 self._pcm += self._convert(self._raw[:whole])
                 self._raw = self._raw[whole:]
+        if len(self._pcm) < self._full:
+            return bool(self._packets)  # the most frequent case
         self._cut_full_packets()
+        return True
 
     def end(self) -> None:
         """Ends the audio, since the source has ended."""

@@ -1,4 +1,4 @@
-"""Imports pydub and PyAV, each only when a recording needs it. Called by `decoding` and `recording`."""
+"""Imports pydub, PyAV and sounddevice, each only when it is needed. Called by the rest of `audio`."""
 
 from __future__ import annotations
 
@@ -8,12 +8,14 @@ import warnings
 from typing import Any
 
 from ..exceptions import AudioError
+from ..files import is_out_of_files
 from ..imports import another_module, imported, importing, not_imported
 from ..signals import raised_by_handler
 
-__all__ = ["INSTALL", "import_audio_segment", "import_pyav", "is_audio_segment"]
+__all__ = ["INSTALL", "import_audio_segment", "import_pyav", "import_sounddevice", "is_audio_segment"]
 
 INSTALL = "pip install 'elsa-unscripted[formats]'"
+INSTALL_MICROPHONE = "pip install 'elsa-unscripted[microphone]'"
 
 
 def import_audio_segment() -> Any:
@@ -69,3 +71,27 @@ def import_pyav() -> Any:
     if getattr(av, "__file__", None) is None:
         return None  # a folder named av: Python takes it for a package if it finds no other
     raise AudioError(another_module(av, "av"))
+
+
+def import_sounddevice() -> Any:
+    """Returns the module `sounddevice`, which loads the system's library PortAudio, and looks for devices.
+
+    Raises:
+        AudioError: It isn't installed, or can't be imported; PortAudio is missing; or another module has its name.
+    """
+    try:
+        sounddevice = imported("sounddevice")
+    except Exception as error:  # a module of the same name may raise anything
+        if raised_by_handler(error):
+            raise
+        if isinstance(error, OSError) and "portaudio" in str(error).lower() and not is_out_of_files(error):
+            raise AudioError(
+                f"the microphone needs the system's library PortAudio ({error}): apt install libportaudio2 on Debian "
+                "and Ubuntu, dnf install portaudio on Fedora, brew install portaudio on macOS"
+            ) from error
+        raise AudioError(not_imported("sounddevice", error, INSTALL_MICROPHONE)) from error
+    if all(hasattr(sounddevice, name) for name in ("RawInputStream", "query_devices", "PortAudioError")):
+        return sounddevice
+    if getattr(sounddevice, "__file__", None) is None:  # a folder: Python takes it for a package if it finds no other
+        raise AudioError(f"the microphone needs sounddevice: {INSTALL_MICROPHONE}")
+    raise AudioError(another_module(sounddevice, "sounddevice"))

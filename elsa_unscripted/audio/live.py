@@ -98,6 +98,11 @@ class Live:
         """The option `max_seconds`; infinity for no bound."""
         return math.inf if self._max_seconds is None else self._max_seconds
 
+    @property
+    def failure(self) -> Optional[AudioError]:
+        """Why the source has failed, if it has and `packets()` hasn't raised that yet; else `None`."""
+        return None
+
     def note_sent(self, packet: Packet) -> None:
         """Writes a packet that was sent to `save`; called in the thread that sends."""
         if self._copy is not None:
@@ -190,7 +195,8 @@ class LiveAudio(Live):
         """
         used, self._used = self._used, True
         if used:
-            raise AudioError("a live source serves once, and this LiveAudio has been used: make a new one")
+            kind = type(self).__name__
+            raise AudioError(f"a live source serves once, and this {kind} has been used: make a new one")
 
     def start(self, chunk_seconds: float, sample_rate: Optional[int]) -> None:
         """Begins to draw from the source. Called by `Client.score()`.
@@ -212,6 +218,11 @@ class LiveAudio(Live):
         except NoThreadError as error:
             self._thread = None
             raise AudioError(str(error)) from error.__cause__
+
+    @property
+    def failure(self) -> Optional[AudioError]:
+        """Why the source has failed, if it has and `packets()` hasn't raised that yet; else `None`."""
+        return self._failure
 
     def packets(self, chunk_seconds: float) -> Iterator[Packet]:
         """Yields packets as they come, in the thread that sends; waits for them.

@@ -5,6 +5,7 @@ from __future__ import annotations
 from fractions import Fraction
 from typing import Dict, Iterator, NamedTuple, Optional, Protocol, Tuple, Union
 
+from ..exceptions import AudioError
 from .wav import header
 
 __all__ = ["Format", "LiveSource", "Packet", "Source", "cut", "frames_per_packet", "packet_count"]
@@ -82,7 +83,11 @@ class LiveSource(Source, Protocol):
         began: When the first audio came, on the monotonic clock; `None` before.
         ended_by: What ended the audio: `"source"` or `"limit"`; `None` while it comes.
         max_seconds: The most seconds of audio, and of time since the first audio; infinity for no bound.
+        failure: Why the source has failed, if it has and `packets()` hasn't raised that yet; else `None`.
     """
+
+    @property
+    def failure(self) -> Optional[AudioError]: ...
 
     @property
     def began(self) -> Optional[float]: ...

@@ -6,12 +6,13 @@ line "interrupted", or the end of the interpreter, and a traceback would be prin
 
 from __future__ import annotations
 
+import contextlib
 import signal
 import threading
 from types import FrameType
-from typing import Optional
+from typing import Callable, Iterator, Optional
 
-__all__ = ["ignore", "pressed", "raise_once"]
+__all__ = ["first", "ignore", "pressed", "raise_once"]
 
 
 def raise_once() -> None:
@@ -19,6 +20,30 @@ def raise_once() -> None:
     # Else it is ignored, as behind `nohup`, or the caller's.
     if signal.getsignal(signal.SIGINT) is signal.default_int_handler and _in_main_thread():
         signal.signal(signal.SIGINT, _interrupt)
+
+
+@contextlib.contextmanager
+def first(act: Callable[[], bool]) -> Iterator[None]:
+    """Lets Ctrl-C call `act`; wherever that returns `False`, Ctrl-C does what it did before.
+
+    Args:
+        act: Called in the signal handler, so it must not wait for anything.
+    """
+    before = signal.getsignal(signal.SIGINT)
+    if not callable(before) or not _in_main_thread():  # it is ignored, as behind `nohup`
+        yield
+        return
+
+    def handle(number: int, frame: Optional[FrameType]) -> None:
+        if not act():
+            before(number, frame)
+
+    signal.signal(signal.SIGINT, handle)
+    try:
+        yield
+    finally:
+        if signal.getsignal(signal.SIGINT) is handle:  # else Ctrl-C has come, and is to change nothing from now on
+            signal.signal(signal.SIGINT, before)
 
 
 def ignore() -> None:

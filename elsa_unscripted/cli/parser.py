@@ -31,6 +31,17 @@ examples:
 
 """
 
+LIVE_EPILOG = """\
+Enter ends the speech. So does the server, when it hears that you have finished.
+Ctrl-C ends it, too; once more, and nothing waits for the assessment.
+
+examples:
+  elsa-unscripted live --token-file token.txt
+  elsa-unscripted live --list-devices
+  elsa-unscripted live --device 2 --save speech.wav --format json -o result.json
+
+"""
+
 SHOW_EPILOG = """\
 examples:
   elsa-unscripted score speech.wav --format json -o result.json
@@ -72,7 +83,8 @@ exit status:
 
 SANDBOX_EPILOG = """\
 Any token is accepted. The token sandbox:NAME[=VALUE] chooses a scenario for
-one exchange, whatever --scenario says.
+one exchange, whatever --scenario says; sandbox:greeting-off=NAME[=VALUE] does
+so without the greeting.
 """
 
 
@@ -87,6 +99,7 @@ def make_parser() -> argparse.ArgumentParser:
     parser.add_argument("--version", action=_Version, nargs=0, help="print the version and exit")
     commands = parser.add_subparsers(title="commands", metavar="COMMAND", required=True)
     _add_score(commands)
+    _add_live(commands)
     _add_batch(commands)
     _add_show(commands)
     _add_report(commands)
@@ -134,6 +147,11 @@ def _add_score(commands: argparse._SubParsersAction[_Parser]) -> None:
     )
     _add_as_it_comes(parser)
     _add_shared(parser)
+    _add_output(parser)
+
+
+def _add_output(parser: argparse.ArgumentParser) -> None:
+    """Adds the options of `score` and `live` alike: what is printed, and where to."""
     output = parser.add_argument_group("the output")
     output.add_argument(
         "--format",
@@ -161,6 +179,27 @@ def _add_as_it_comes(parser: argparse.ArgumentParser) -> None:
     audio.add_argument(
         "--source-timeout", metavar="S", help="seconds without audio after which a pipe has failed; default: 10"
     )
+
+
+def _add_live(commands: argparse._SubParsersAction[_Parser]) -> None:
+    parser = commands.add_parser(
+        "live",
+        usage=f"{PROGRAM} live [options]",
+        help="score what is said into a microphone",
+        description="Send what is said into a microphone as it is said, and print its assessment (extra 'microphone').",
+        epilog=TOKEN_EPILOG + LIVE_EPILOG + EXIT_STATUSES,
+        formatter_class=_LAYOUT,
+    )
+    parser.set_defaults(run=_live)
+    source = parser.add_argument_group("the microphone")
+    source.add_argument("--device", metavar="D", help="its number, or its name or a part of it; default: the system's")
+    source.add_argument("--list-devices", action="store_true", help="list the microphones and exit")
+    source.add_argument(
+        "--max-seconds", metavar="S", default="150", help="the most that is listened to; default: %(default)s"
+    )
+    source.add_argument("--save", metavar="FILE", help="write what was sent there, as a WAV")
+    _add_shared(parser)
+    _add_output(parser)
 
 
 def _add_batch(commands: argparse._SubParsersAction[_Parser]) -> None:
@@ -206,7 +245,7 @@ def _add_batch(commands: argparse._SubParsersAction[_Parser]) -> None:
 
 
 def _add_shared(parser: argparse.ArgumentParser) -> None:
-    """Adds the options of `score` and `batch` alike: the token, and the exchange."""
+    """Adds the options of `score`, `live` and `batch` alike: the token, and the exchange."""
     token = parser.add_argument_group("the token").add_mutually_exclusive_group()
     token.add_argument("--token-file", metavar="F", help="the file that holds it; - reads a line of standard input")
     token.add_argument("--token", metavar="T", help="the token itself, visible in ps; - is --token-file -")
@@ -247,6 +286,11 @@ def _add_shared(parser: argparse.ArgumentParser) -> None:
         "--proxy", metavar="URL", help="http://[user:password@]host:port; default: $https_proxy, $no_proxy"
     )
     exchange.add_argument("--ca-bundle", metavar="FILE", help="certificates to trust in place of the system's")
+    exchange.add_argument(
+        "--ping-interval",
+        metavar="S",
+        help="seconds between pings, if a load balancer cuts silent connections; default: none are sent",
+    )
 
 
 def _add_show(commands: argparse._SubParsersAction[_Parser]) -> None:
@@ -306,6 +350,11 @@ def _add_sandbox(commands: argparse._SubParsersAction[_Parser]) -> None:
         "--scenario", metavar="NAME[=V]", default="success", help="what the server does; default: %(default)s"
     )
     parser.add_argument(
+        "--no-greeting",
+        action="store_true",
+        help="send no greeting, whatever the scenario: the vendor's script hangs up on it",
+    )
+    parser.add_argument(
         "--assessment",
         metavar="FILE",
         help="what each success gives: a saved result, what score --format json printed, or an assessment as JSON",
@@ -322,6 +371,12 @@ def _port(text: str) -> int:
 
 def _score(options: argparse.Namespace) -> int:
     from .score import run
+
+    return run(options)
+
+
+def _live(options: argparse.Namespace) -> int:
+    from .live import run
 
     return run(options)
 

@@ -36,8 +36,14 @@ def run(options: argparse.Namespace) -> int:
         _list(SCENARIOS)
         return 0
     try:
-        given = None if options.assessment is None else read_assessment(options.assessment)
-        sandbox = Sandbox(options.scenario, host=options.host, port=options.port, assessment=given, on_exchange=_tell)
+        sandbox = Sandbox(
+            options.scenario,
+            host=options.host,
+            port=options.port,
+            greeting=not options.no_greeting,
+            assessment=None if options.assessment is None else read_assessment(options.assessment),
+            on_exchange=_tell,
+        )
     except ValueError as error:
         say(f"error: {error}")
         return USAGE
@@ -49,7 +55,8 @@ def run(options: argparse.Namespace) -> int:
         return USAGE
     try:
         print(f"The sandbox listens on {sandbox.url}")
-        print(f"Scenario: {printable(options.scenario)}. Ctrl-C ends it. In another shell:\n")
+        greeting = ", without a greeting" if options.no_greeting else ""
+        print(f"Scenario: {printable(options.scenario)}{greeting}. Ctrl-C ends it. In another shell:\n")
         print(f"    ELSA_API_TOKEN=any elsa-unscripted score AUDIO --url {sandbox.url}\n", flush=True)
         while True:
             time.sleep(0.5)  # not longer: a Ctrl-C that comes just before the sleep is seen only after it

@@ -4,19 +4,21 @@ from __future__ import annotations
 
 import argparse
 import contextlib
-import os
 import sys
 import traceback
 from typing import Any, Callable, Dict, Iterator, NamedTuple, Optional
 
-from ..exceptions import ConfigError, ElsaError
+from ..exceptions import ElsaError
 from ..exchange.client import Client
 from ..exchange.protocol import AudioSent
+from ..files import replacing
+from ..quoting import cut
 from ..results.result import ScoreResult
 from ..results.text import printable
 from . import logs
 from .audio import find_audio
 from .options import exchange, token
+from .output import check_output
 from .result import formatted, print_result
 from .statuses import USAGE, exit_status, explain
 from .terminal import make_bar, say
@@ -32,7 +34,8 @@ def run(options: argparse.Namespace) -> int:
     """Carries out the subcommand; returns the exit status."""
     with logs.everything() if options.verbose else contextlib.nullcontext():
         try:
-            _check_output(options.output, options.audio)
+            if options.output not in (None, "-"):
+                check_output(options.output, options.audio, options.token_file, options.ca_bundle)
             with contextlib.ExitStack() as stack:
                 audio = find_audio(options, stack)
                 on_stdin = "the audio" if options.audio in STDIN else None
@@ -40,42 +43,32 @@ def run(options: argparse.Namespace) -> int:
                 shown = stack.enter_context(_progress(options))
                 result = client.score(audio(shown.tell), **shown.callbacks)
         except ElsaError as error:
-            if options.verbose:
-                _trace()
-            say(f"error: {explain(error)}")
-            return exit_status(error)
+            return fail(error, options)
     # A summary on standard output shows the warnings itself.
     if not options.quiet and (options.format != "summary" or options.output is not None):
         for warning in result.warnings:
             say(f"warning: {warning}")
-    return _deliver(result, options)
+    return deliver(result, options)
 
 
-def _check_output(path: Optional[str], audio: str) -> None:
-    """Finds out, before the recording is paid for, whether its result can be written."""
-    if path is None or path == "-":
-        return
-    if os.path.isdir(path):
-        raise ConfigError(f"can't write {path!r}: it is a folder; give a file in -o")
-    if not os.path.exists(path):
-        folder = os.path.dirname(path) or "."
-        if not os.path.isdir(folder) or not os.access(folder, os.W_OK):
-            raise ConfigError(f"can't write {path!r}: its folder is missing or read-only; give another -o")
-    elif not os.access(path, os.W_OK):
-        raise ConfigError(f"can't write {path!r}: it is read-only; give another -o")
-    elif os.path.exists(audio) and os.path.samefile(path, audio):
-        raise ConfigError(f"{path!r} is the recording itself, and would be overwritten; give another -o")
+# The end; also for `live`.
 
 
-# The result.
+def fail(error: ElsaError, options: argparse.Namespace) -> int:
+    """Tells an error that is being handled; returns the exit status."""
+    if options.verbose:
+        for line in traceback.format_exc().splitlines():
+            print(printable(line), file=sys.stderr)
+    say(f"error: {explain(error)}")
+    return exit_status(error)
 
 
-def _deliver(result: ScoreResult, options: argparse.Namespace) -> int:
+def deliver(result: ScoreResult, options: argparse.Namespace) -> int:
     """Writes the result where it was asked for; if that fails, to standard output, because it was paid for."""
     if options.output in (None, "-"):
         return print_result(result, options.format)
     try:
-        with open(options.output, "wb") as file:
+        with replacing(options.output) as file:
             file.write(formatted(result, options.format, False, "utf-8"))
     except OSError as error:
         say(f"error: can't write {options.output!r} ({error.strerror}); the result goes to standard output")
@@ -110,7 +103,7 @@ def _progress(options: argparse.Namespace) -> Iterator[_Shown]:
     with make_bar(desc="connecting", bar_format="{desc}") as bar:
 
         def on_status(status: Any) -> None:
-            bar.set_description_str(printable(status.message or status.status))
+            bar.set_description_str(printable(cut(status.message or status.status)))
 
         def on_progress(sent: float, total: Optional[float]) -> None:
             begins = bar.bar_format == "{desc}"
@@ -126,8 +119,3 @@ def _progress(options: argparse.Namespace) -> Iterator[_Shown]:
         yield _Shown(
             bar.set_description_str, {"on_status": on_status, "on_progress": on_progress, "on_event": on_event}
         )
-
-
-def _trace() -> None:
-    for line in traceback.format_exc().splitlines():
-        print(printable(line), file=sys.stderr)

@@ -9,11 +9,13 @@ from __future__ import annotations
 
 import contextlib
 import csv
+import io
 import os
 import re
-from typing import IO, TYPE_CHECKING, Dict, Optional, Sequence
+from typing import TYPE_CHECKING, Dict, Optional, Sequence
 
 from ..exceptions import ConfigError, ElsaError
+from ..files import readable, replacing
 from ..results.rows import COLUMNS, Cell, result_cells, rounded
 from ..results.text import printable
 
@@ -28,7 +30,10 @@ _NUMBER = re.compile(r"[+-]?\d{1,15}([.,]\d{1,15})?")  # may begin with a sign, 
 
 
 class Table:
-    """The file of the table. It is begun anew, because a batch that goes on yields every outcome again.
+    """The file of the table. It is written anew, because a batch that goes on yields every outcome again.
+
+    An older one is there until `close()`, and stays if this one can't be written. Without an older one, each row can be
+    read as soon as it is written.
 
     Args:
         path: Where to write.
@@ -42,16 +47,17 @@ class Table:
         columns = (*COLUMNS, *(f"list_{name}" if name in COLUMNS else name for name in carried))
         _check(path)
         try:
-            self._file: IO[str] = open(  # noqa: SIM115 - close() closes it
-                path, "w", encoding="utf-8-sig", errors="backslashreplace", newline="", buffering=1
-            )
-            self._writer = csv.writer(self._file)
-            try:
+            with contextlib.ExitStack() as stack:
+                older = os.path.isfile(path) and os.path.getsize(path) > 0
+                file = stack.enter_context(replacing(path) if older else open(path, "wb"))  # noqa: SIM115
+                # `write_through`, since a text file can't be closed without writing what it keeps.
+                text = io.TextIOWrapper(file, "utf-8-sig", "backslashreplace", newline="", write_through=True)
+                stack.callback(text.detach)
+                self._writer = csv.writer(text)
                 self._writer.writerow(map(_harmless, columns))
-            except OSError:
-                with contextlib.suppress(OSError):
-                    self.close()
-                raise
+                file.flush()
+                self._file = file
+                self._stack = stack.pop_all()
         except OSError as error:
             raise ConfigError(f"can't write {path!r} ({error.strerror}); give another --csv") from error
 
@@ -63,20 +69,26 @@ class Table:
         """
         cells = row(outcome)
         self._writer.writerow([*(_cell(cells.get(name)) for name in COLUMNS), *map(_cell, carried)])
+        self._file.flush()
 
     def close(self) -> None:
-        """Closes the file.
+        """Puts the table in its place.
 
         Raises:
             OSError: What was left could not be written.
         """
-        self._file.close()
+        self._stack.close()
+
+    def discard(self, error: OSError) -> None:
+        """Gives up a table that can't be written because of an error; the older one stays."""
+        with contextlib.suppress(OSError):
+            self._stack.__exit__(type(error), error, None)
 
 
 def row(outcome: Outcome) -> Dict[str, Cell]:
     """Returns the cells of an outcome by column; those that are missing are empty."""
     cells: Dict[str, Cell] = {
-        "path": outcome.path,
+        "path": readable(outcome.path),
         "attempts": outcome.attempts,
         "seconds": rounded(_seconds(outcome)),
         "sha256": outcome.sha256,

@@ -104,6 +104,7 @@ class Account:
         error.phase = self.protocol.phase.value
         error.stream_id = self.protocol.stream_id
         error.statuses = tuple(self.protocol.statuses)
+        error.last_message = self.protocol.last_message
         error.audio_seconds = self.seconds
         error.audio_seconds_sent = self.seconds_sent
         error.possibly_billed = self.sender is not None and self.sender.begun > 0

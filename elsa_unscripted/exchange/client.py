@@ -12,11 +12,9 @@ from ..audio.pushed import Handed, PushedAudio
 from ..audio.recording import load, path_name
 from ..audio.unpacking import raw_format
 from ..config import Config, Options, PathLike, hide
-from ..exceptions import ConfigError, ConnectError
-from ..files import OUT_OF_FILES, is_out_of_files
-from ..results.result import ScoreResult
-from ..signals import raised_by_handler
-from ..wire.dial import KnownAddresses
+from ..exceptions import ConfigError
+from ..results.result import FETCH_MAX_BYTES, FETCH_TIMEOUT, ScoreResult
+from ..wire.dial import KnownAddresses, tls_context
 from ..wire.messages import Status
 from .account import Account
 from .connector import Connector
@@ -234,6 +232,17 @@ class Client:
                 raise error.error from None
             raise
 
+    def fetch(
+        self, result: ScoreResult, *, timeout: float = FETCH_TIMEOUT, max_bytes: int = FETCH_MAX_BYTES
+    ) -> ScoreResult:
+        """Downloads the assessment from `result_link`, with this client's `ca_bundle` and `proxy`; without its token.
+
+        See `ScoreResult.fetch()`.
+        """
+        return result.fetch(
+            timeout=timeout, max_bytes=max_bytes, ca_bundle=self.config.ca_bundle, proxy=self.config.proxy
+        )
+
     def cancel(self) -> None:
         """Cancels the exchanges that run now, from any thread; their `score()` raises `ScoreCancelledError`."""
         for connector in self._running.copy():
@@ -263,22 +272,6 @@ class Client:
 
         Two threads that call this first at the same time may both make one; either will do.
         """
-        if self._tls is None and str(self.config.url).startswith("wss:"):
-            self._tls = _make_tls_context(self.config)
+        if self._tls is None and str(self.config.url).lower().startswith("wss:"):
+            self._tls = tls_context(self.config.ca_bundle)
         return self._tls
-
-
-def _make_tls_context(config: Config) -> ssl.SSLContext:
-    try:
-        # Fail here if no file can be opened: OpenSSL would silently load no certificates, and the client would keep
-        # that context.
-        os.close(os.open(os.devnull, os.O_RDONLY))
-        context = ssl.create_default_context(cafile=config.ca_bundle)
-    except (OSError, ssl.SSLError) as error:
-        if raised_by_handler(error):
-            raise
-        if is_out_of_files(error):
-            raise ConnectError(f"the certificates can't be read: {OUT_OF_FILES}") from error
-        raise ConfigError(f"ca_bundle can't be read as PEM certificates ({error})") from error
-    context.minimum_version = ssl.TLSVersion.TLSv1_2
-    return context

@@ -19,12 +19,14 @@ from ..log import Log, logger
 from ..mailbox import Mailbox
 from ..threads import NoThreadError
 from ..wire.dial import KnownAddresses
-from ..wire.messages import Closed, ConnectionEvent, Status
+from ..wire.messages import Closed, ConnectionEvent, Info, Status
 from ..wire.transport import Transport
 from .protocol import Cancelled, Event, SenderEvent
 from .retry import wait_before_retry
 
-MAX_WAITING_EVENTS = 1000  # in the mailbox; if there are more, the transport's thread waits
+# In the mailbox; if there are more, the transport's thread waits. Memory holds several times the characters.
+MAX_WAITING_EVENTS = 1000
+MAX_WAITING_CHARACTERS = 4 * 2**20
 SHORTEST_IDLING = 1.0  # s; a server that closes an unused connection sooner than this refuses it
 
 
@@ -57,6 +59,8 @@ class Connection:
         self.transport = Transport(config, tls, self._hear, deadline, addresses, log)
         self.ending = False
         self._mailbox: Mailbox[Optional[Event]] = Mailbox()  # `None` only wakes the thread that waits
+        # Characters of the messages put in, and of those taken out. Each number is written by one thread only.
+        self._characters_in = self._characters_out = 0
         self._cancelled = False
         self._gave_result = False  # written by the transport's thread
 
@@ -68,11 +72,19 @@ class Connection:
         """Puts an event of the transport into the mailbox, in the transport's thread.
 
         Waits while the mailbox is full because the caller's thread is in a slow callback: so the mailbox is bounded.
+        Once the connection is being shut down, only a verdict matters.
         """
+        if self.ending and isinstance(event, (Status, Info)) and not (isinstance(event, Status) and event.is_verdict):
+            return
         self._gave_result = self._gave_result or (isinstance(event, Status) and event.status == "success")
+        self._characters_in += _characters(event)
         self._mailbox.put(event)
-        while len(self._mailbox) > MAX_WAITING_EVENTS and not self.ending:
+        while self._is_full() and not self.ending:
             time.sleep(0.01)
+
+    def _is_full(self) -> bool:
+        waiting = self._characters_in - self._characters_out
+        return len(self._mailbox) > MAX_WAITING_EVENTS or (waiting > MAX_WAITING_CHARACTERS and len(self._mailbox) > 0)
 
     def cancel(self) -> None:
         """Makes `take()` return `Cancelled` from now on; any thread may call this."""
@@ -86,6 +98,7 @@ class Connection:
             queue.Empty: No event came in time.
         """
         event = None if self._cancelled else self._mailbox.get(timeout)
+        self._characters_out += _characters(event)
         return Cancelled() if event is None or self._cancelled else event
 
     @property
@@ -111,6 +124,10 @@ class Connection:
             return False
         # A connection that is closed sooner was most likely refused: the caller must hear of that.
         return time.monotonic() - transport.opened_at >= SHORTEST_IDLING
+
+
+def _characters(event: Optional[Event]) -> int:
+    return len(event.text) if isinstance(event, (Status, Info)) else 0
 
 
 class Connector:

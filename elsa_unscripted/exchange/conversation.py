@@ -45,6 +45,7 @@ from .sender import Sender
 
 LAST_LOOK = 0.1  # s after the deadline, to handle events already in the mailbox; 1,000 events take a tenth of that
 LEAVE_TIME = 0.5  # s for a thread to end after its connection was cut
+SOURCE_LOOK = 0.1  # s between two looks at a live source before its audio is sent; after that, the sender tells
 SHORT_CLOSE_TIMEOUT = 0.5  # s for the closing handshake after Ctrl-C or bad audio: the user may be waiting
 
 OnStatus = Callable[[Status], object]
@@ -160,8 +161,14 @@ class Conversation:
         """
         while not self._has_had_last_look():
             bounds = [until, self.deadline] if self._grace is None else [until, self.deadline, self._grace]
+            wait = min(bound.remaining() for bound in bounds)
+            live = self._account.live
+            if live is not None and self._account.sender is None:
+                if live.failure is not None:
+                    return SourceFailed(live.failure)
+                wait = min(wait, SOURCE_LOOK)
             try:
-                return self._connection.take(min(bound.remaining() for bound in bounds))
+                return self._connection.take(wait)
             except queue.Empty:
                 if self._grace is not None and self._grace.expired():
                     self._grace = None

@@ -35,6 +35,7 @@ from ..exceptions import (
     StreamClosedError,
 )
 from ..log import Log, logger
+from ..quoting import quoted
 from ..wire.messages import Closed, ConnectionEvent, Info, Malformed, Status, describe
 
 
@@ -176,6 +177,7 @@ class Protocol:
         phase: How far the exchange has come: its state, or the last one before BROKEN and DONE.
         stream_id: The server's name for the stream; `None` before it gives one.
         statuses: The server's messages that carry a `status`, so far; at most `MAX_STATUSES`.
+        last_message: The beginning of the server's last message, but for those that it is at work.
     """
 
     def __init__(self, log: Log = logger) -> None:
@@ -184,6 +186,7 @@ class Protocol:
         self.phase = State.CONNECTING
         self.stream_id: Optional[str] = None
         self.statuses: List[Status] = []
+        self.last_message: Optional[str] = None
         self._characters = 0  # in all texts of `statuses`
         self._held: Optional[ElsaError] = None
         self._garbled: Optional[ProtocolError] = None
@@ -199,6 +202,8 @@ class Protocol:
             target, act = TRANSITIONS[self.state][kind]
         except KeyError:
             raise RuntimeError(f"{kind} in state {self.state.name}") from None
+        if isinstance(event, (Status, Info)) and not _says_at_work(event):
+            self.last_message = event.text[:MAX_LAST_MESSAGE] or None
         before, self.state = self.state, target
         commands = act(self, event)
         if isinstance(event, Status):
@@ -253,11 +258,11 @@ class Protocol:
     def _hold(self, event: Event) -> List[Command]:
         if isinstance(event, Status):
             self._held = BadQualityError(
-                f"the server can't assess the recording: bad_quality{_because(event.reason)}; record it again",
+                f"the server can't assess the recording: bad_quality{self._why(event)}; record it again",
                 reason=event.reason,
             )
         elif isinstance(event, SendFailed) and self._held is None:
-            self._held = StreamClosedError(f"the connection broke while sending, and no verdict came; {self._again()}")
+            self._held = StreamClosedError()  # `_known_error()` gives it its message
             self._held.__cause__ = event.error
         return self._wait_on()
 
@@ -267,7 +272,16 @@ class Protocol:
         self._garbled = event.error
         return self._wait_on()
 
-    def _again(self) -> str:
+    def _said(self) -> str:
+        return f" (the server's last message: {quoted(self.last_message)})" if self.last_message else ""
+
+    def _why(self, verdict: Status) -> str:
+        """Quotes a verdict's reason; if it has none, whatever else it holds."""
+        return _because(verdict.reason) if verdict.reason or len(verdict) == 1 else self._said()
+
+    def _again(self, code: int = 1006) -> str:
+        if code == 1008:  # RFC 6455, 7.4.1: a message has violated the server's policy
+            return "check the token, the plan and the options, or ask ELSA's support"
         if self.stream_id is None:
             return "nothing was sent that could be billed: try again"
         return "score the recording again if it may be billed twice"
@@ -275,6 +289,9 @@ class Protocol:
     def _known_error(self) -> Optional[ElsaError]:
         if isinstance(self._held, BadQualityError):
             return self._held
+        if self._held is not None:
+            message = f"the connection broke while sending, and no verdict came{self._said()}; {self._again()}"
+            self._held.args = (message,)
         return self._garbled or self._held
 
     def _ignore(self, event: Event) -> List[Command]:
@@ -302,7 +319,7 @@ class Protocol:
         return [
             Fail(
                 ScoringFailedError(
-                    f"the server could not score the recording: failed{_because(event.reason)}; "
+                    f"the server could not score the recording: failed{self._why(event)}; "
                     "check the recording and the options, or ask ELSA's support about this stream_id",
                     reason=event.reason,
                 ),
@@ -327,9 +344,16 @@ class Protocol:
             return [Fail(known)]
         if isinstance(event.error, ElsaError):
             return [Fail(event.error, final=self.phase is State.CONNECTING)]
-        how = "was cut" if event.code == 1006 else f"was closed by the server with code {event.code}"
+        next_step = self._again(event.code)
+        if event.code != 1006:
+            how = f"was closed by the server with code {event.code}"
+        elif event.silence < SHORTEST_SILENCE:
+            how = "was cut"
+        else:
+            how = f"was cut after {round(event.silence, 1):g} s of silence"
+            next_step += "; if a load balancer cuts connections on which the client is silent, set ping_interval"
         closed = StreamClosedError(
-            f"the connection {how}{_because(event.reason)}, before a verdict; {self._again()}",
+            f"the connection {how}{_because(event.reason)}, before a verdict{self._said()}; {next_step}",
             code=event.code,
             reason=event.reason,
         )
@@ -341,7 +365,9 @@ class Protocol:
         return [
             Fail(
                 self._known_error()
-                or ScoreTimeoutError(f"timed out waiting for {waited} from the server; raise timeout, or try later")
+                or ScoreTimeoutError(
+                    f"timed out waiting for {waited} from the server{self._said()}; raise timeout, or try later"
+                )
             )
         ]
 
@@ -349,7 +375,9 @@ class Protocol:
 # How much of the server's messages is kept: a server that never stops sending must not fill the memory.
 MAX_STATUSES = 10_000
 MAX_STATUS_CHARACTERS = 16 * 2**20
-MAX_QUOTED = 200  # characters of the server's text in an error message
+MAX_LAST_MESSAGE = 1000  # characters
+SHORTEST_SILENCE = 0.9  # s; a shorter silence is no reason to cut a connection
+GREETING = "ELSA:wsConnect"  # D: the `type` of a message that may come first
 KNOWN_STATUSES = frozenset({"processing", "accepted", "paused", "success", "failed", "bad_quality"})
 
 
@@ -361,9 +389,16 @@ def _kind(event: Event) -> str:
     return {"success": "Success", "failed": "Failed", "bad_quality": "BadQuality"}.get(event.status, "Chatter")
 
 
+def _says_at_work(event: Union[Status, Info]) -> bool:
+    """Returns whether a message says no more than that all is well: that tells nothing about a failure after it."""
+    if isinstance(event, Info):
+        return event.type == GREETING
+    return event.status in ("processing", "accepted")
+
+
 def _because(reason: Optional[str]) -> str:
     """Quotes the server's reason, escaped and cut: it may be a megabyte. The error's attributes hold all of it."""
-    return f" ({reason[:MAX_QUOTED]!r})" if reason else ""
+    return f" ({quoted(reason)})" if reason else ""
 
 
 Action = Callable[[Protocol, Event], List[Command]]
@@ -385,6 +420,7 @@ TRANSITIONS: Dict[State, Dict[str, Tuple[State, Action]]] = {
         "BadQuality": (State.STARTING, _P._hold),
         "Malformed": (State.STARTING, _P._overlook),
         "SendFailed": (State.BROKEN, _P._hold),
+        "SourceFailed": (_DONE, _P._give_up),
         "Closed": (_DONE, _P._closed),
         "GraceOver": (_DONE, _P._settle),
         "TimeOver": (_DONE, _P._time_over),

@@ -5,14 +5,16 @@ Made by `exchange.account`, and by `journal.entry` from a line; read by callers,
 
 from __future__ import annotations
 
-import json
 import os
 from dataclasses import asdict, dataclass, field, replace
 from typing import Any, Callable, Dict, Iterator, List, Mapping, Optional, Tuple, Union
 
+from ..config import PathLike, hide
 from ..exceptions import ConnectError, ProtocolError
 from ..imports import importing
+from ..quoting import MAX_QUOTED, cut, quoted
 from ..signals import raised_by_handler
+from ..strict_json import loads
 from . import facts, saved
 from .assessment import Assessment, Score, Speaker, Word, find_assessment
 from .bands import THRESHOLDS, Thresholds
@@ -229,12 +231,23 @@ class ScoreResult(Mapping[str, Any]):
         values["timings"] = Timings(**values["timings"])
         return cls(**values)
 
-    def fetch(self, *, timeout: float = FETCH_TIMEOUT, max_bytes: int = FETCH_MAX_BYTES) -> ScoreResult:
+    def fetch(
+        self,
+        *,
+        timeout: float = FETCH_TIMEOUT,
+        max_bytes: int = FETCH_MAX_BYTES,
+        ca_bundle: Optional[PathLike] = None,
+        proxy: Optional[str] = None,
+    ) -> ScoreResult:
         """Downloads the assessment from `result_link`, if it did not come along; without any token.
+
+        `Client.fetch()` does so with the client's `ca_bundle` and `proxy`.
 
         Args:
             timeout: Seconds for the whole download: name look-ups, proxy, redirects and all.
-            max_bytes: The longest answer that is taken.
+            max_bytes: The longest answer that is taken, unpacked.
+            ca_bundle: A file with the certificates to trust in place of the system's.
+            proxy: `http://[user:password@]host:port`; `None` takes `$https_proxy` and `$no_proxy`.
 
         Returns:
             A result that has the assessment: this one if it had it already.
@@ -242,7 +255,10 @@ class ScoreResult(Mapping[str, Any]):
         Raises:
             ConnectError: There is no link, it is not `https://` (`http://` only on loopback), or the download fails.
             ProtocolError: What came is not a JSON object, or too long.
+            ConfigError: `ca_bundle` or `proxy` is wrong.
         """
+        hidden = hide(proxy)
+        proxy = None  # error trackers show the local variables of an error's frames
         if self.assessment is not None:
             return self
         if self.result_link is None:
@@ -253,15 +269,22 @@ class ScoreResult(Mapping[str, Any]):
 
             return download
 
-        body = importing(late)(self.result_link, timeout=timeout, max_bytes=max_bytes)
+        body = importing(late)(
+            self.result_link, timeout=timeout, max_bytes=max_bytes, ca_bundle=ca_bundle, proxy=hidden
+        )
+        problem, cause = "", None
         try:
-            fetched = json.loads(body.decode("utf-8"))
+            fetched = loads(body)  # any of the encodings that JSON may have, with or without a byte order mark
         except (ValueError, RecursionError) as error:
             if raised_by_handler(error):
                 raise
-            raise ProtocolError(f"what result_link leads to is not JSON ({error})") from error
-        if not isinstance(fetched, dict):
-            raise ProtocolError("what result_link leads to is not a JSON object")
+            cause = ValueError(cut(str(error)))  # a copy, since those of Python hold the whole body
+            problem = f"is not JSON ({cause})"
+        else:
+            problem = "" if isinstance(fetched, dict) else "is not a JSON object"
+        if problem:
+            beginning = body[: 4 * MAX_QUOTED].decode("utf-8", "backslashreplace")
+            raise ProtocolError(f"what result_link leads to {problem}: {quoted(beginning)}") from cause
         return replace(self, fetched=fetched)
 
     def _link(self, key: str) -> Optional[str]:
@@ -278,7 +301,8 @@ class ScoreResult(Mapping[str, Any]):
         return len(self.raw)
 
     def __repr__(self) -> str:
-        return f"ScoreResult(status={self.status!r}, stream_id={self.stream_id!r}, result_link={self.result_link!r})"
+        stream_id = None if self.stream_id is None else cut(self.stream_id)
+        return f"ScoreResult(status={self.status!r}, stream_id={stream_id!r}, result_link={self.result_link!r})"
 
     def _repr_html_(self) -> str:
         """Returns the card that notebooks show."""

@@ -19,6 +19,8 @@ from .exchange import Exchange
 from .measure import measure
 from .pages import page
 
+GREETING_OFF = "greeting-off"
+
 Made = Tuple[Dict[str, Any], Dict[str, Any]]  # an assessment, and what else the verdict says
 Make = Callable[[Exchange], Made]
 Gate = Callable[[Connection, Any, bool], Awaitable["Response | None"]]
@@ -44,11 +46,12 @@ class Scenario(NamedTuple):
 
 
 class Choice(NamedTuple):
-    """A scenario with its value."""
+    """A scenario with its value; `greeting` tells whether the server may greet in it."""
 
     name: str
     scenario: Scenario
     value: Any
+    greeting: bool = True
 
 
 def choose(text: str) -> Choice:
@@ -62,6 +65,8 @@ def choose(text: str) -> Choice:
     scenario = _TABLE.get(name)
     if scenario is None:
         raise ValueError(f"no such scenario; there are: {', '.join(_TABLE)}")
+    if name == GREETING_OFF:
+        return choose(value)._replace(greeting=False) if given else Choice(name, scenario, None, greeting=False)
     if not given:
         return Choice(name, scenario, scenario.default)
     if scenario.parse is None:
@@ -104,11 +109,6 @@ def _measured(exchange: Exchange) -> Made:
 async def _success(call: Call, _: None) -> None:
     await _listen(call)
     await _answer(call)
-
-
-async def _greeting_off(call: Call, _: None) -> None:
-    call.greeting = False
-    await _success(call, None)
 
 
 async def _example(call: Call, asked: invent.Asked) -> None:
@@ -268,7 +268,10 @@ _TABLE: Mapping[str, Scenario] = {
     "unknown-status": Scenario(
         "Says a status that nobody knows after the first packet, then goes on to a success.", _interject("pondering")
     ),
-    "greeting-off": Scenario("A success without the greeting ELSA:wsConnect.", _greeting_off),
+    GREETING_OFF: Scenario(
+        "VALUE, any scenario (default success), without the greeting ELSA:wsConnect, as the vendor's script needs it.",
+        _success,
+    ),
     "slow": Scenario("A success, VALUE seconds (default 3) after the audio.", _slow, _seconds, 3.0),
     "silent": Scenario("Accepts the handshake and never says anything.", _silent),
     "drop-after": Scenario("Cuts TCP after VALUE packets (default 3), without a close frame.", _drop_after, _count, 3),

@@ -19,7 +19,7 @@ from websockets.asyncio.server import ServerConnection, serve
 from websockets.http11 import Request, Response
 
 from .call import Assess, Call, hold
-from .connection import Connection
+from .connection import MAX_MESSAGE_BYTES, Connection
 from .exchange import Exchange
 from .pages import PATH, find, page
 from .rules import AUTHORIZATION
@@ -47,13 +47,15 @@ class Sandbox:
         with Sandbox("failed=too noisy") as sandbox:
             ...  # connect to sandbox.url
 
-    A token `sandbox:NAME[=VALUE]` gets the scenario of that name; every other token gets the sandbox's own.
+    A token `sandbox:NAME[=VALUE]` gets the scenario of that name; every other token gets the sandbox's own. The
+    scenario `greeting-off=NAME[=VALUE]` is any scenario, without the greeting.
 
     Args:
         scenario: What to do, as `NAME` or `NAME=VALUE`; `SCENARIOS` has the names.
         host: Where to listen; loopback unless told otherwise.
         port: Where to listen; 0 takes a free one.
-        greeting: Whether to send a greeting first, as ELSA's service was seen to do.
+        greeting: Whether to send a greeting first, as ELSA's service was seen to do. The vendor's own script hangs up
+            on it. Without it, the sandbox takes all that this script sends: any plan, and half a frame at the end.
         assessment: What each success gives as its assessment, whatever the scenario: an object for JSON; or a callable
             that gets the `Exchange`, in a thread of its own, and returns such an object, or `None` for the scenario's.
         on_exchange: Called with each exchange that has ended, in the sandbox's thread.
@@ -174,7 +176,7 @@ class Sandbox:
             open_timeout=PATIENCE_SECONDS,
             close_timeout=HANDSHAKE_SECONDS,
             ping_interval=None,
-            max_size=None,
+            max_size=MAX_MESSAGE_BYTES,
             # Scenarios alone decide when reading stops.
             max_queue=None,
             logger=_wire_logger,
@@ -225,7 +227,7 @@ class Sandbox:
         choice = self._choose(_token(request))
         # The name that the client has for this machine, so that the links work where the client is.
         host = next(iter(request.headers.get_all("Host")), self._authority)
-        call = Call(connection, exchange, f"http://{host}", self._greeting, self._assess)
+        call = Call(connection, exchange, f"http://{host}", self._greeting and choice.greeting, self._assess)
         try:
             await asyncio.wait_for(hold(call, choice.scenario.script, choice.value), PATIENCE_SECONDS)
         except asyncio.TimeoutError:
@@ -234,6 +236,8 @@ class Sandbox:
             logger.exception("the scenario %s went wrong", choice.name)
             await connection.cut()
         finally:
+            if connection.refused_length:
+                exchange.breach = f"a message longer than {MAX_MESSAGE_BYTES} bytes"
             self._finish(exchange, connection.close_code)
 
     def _finish(self, exchange: Exchange, close_code: int | None) -> None:
