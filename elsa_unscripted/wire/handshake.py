@@ -203,7 +203,7 @@ def refusal(answer: Answer, body: str) -> ConnectError:
     else:
         if 300 <= status < 400:
             target = answer.headers.get("Location")
-            said = (f" that points to {quoted(target)}" if target else "") + said
+            said = (f", and points to {quoted(target)}" if target else "") + said
             hint = "redirects are not followed, since the token would go along; set url to the final address"
         elif status < 300:
             hint = "check the url; a network that wants a login answers like this, too"
