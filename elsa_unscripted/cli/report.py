@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import argparse
 import itertools
-import json
 import os
 import sys
 from typing import Tuple
@@ -12,6 +11,7 @@ from typing import Tuple
 from ..exceptions import ConfigError, ElsaError
 from ..files import replacing
 from ..results.bands import check_thresholds
+from ..strict_json import loads
 from . import logs
 from .output import check_output
 from .result import load_result
@@ -97,7 +97,7 @@ def _is_journal(path: str) -> bool:
                     return False
                 empty = empty and not line.strip()
                 try:
-                    found = json.loads(line)
+                    found = loads(line)
                 except (ValueError, RecursionError):
                     continue
                 if isinstance(found, dict):
