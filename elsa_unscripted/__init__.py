@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from .audio.live import LiveAudio
     from .audio.microphone import InputDevice, Microphone
     from .batch import Batch, BatchProgress, Outcome
-    from .config import Config
+    from .config import Config, Options
     from .exceptions import (
         AudioError,
         AuthenticationError,
@@ -37,9 +37,30 @@ if TYPE_CHECKING:
         ScoringFailedError,
         StreamClosedError,
     )
-    from .exchange.client import Client
+    from .exchange.client import AudioSource, Client
+    from .exchange.conversation import OnProgress, OnStatus
     from .exchange.stream import LiveStream
-    from .results.result import ScoreResult
+    from .results.assessment import (
+        Assessment,
+        Equivalents,
+        Example,
+        Feedback,
+        GrammarSuggestion,
+        LowLevelWord,
+        Metrics,
+        Phoneme,
+        PhonemeError,
+        Scores,
+        Speaker,
+        TopError,
+        Utterance,
+        Word,
+        WordStress,
+        WordSuggestion,
+    )
+    from .results.result import ScoreResult, Timings
+    from .results.score import Score
+    from .wire.messages import Status
 
 __all__ = [  # noqa: RUF022 - grouped by where they come from
     # .api
@@ -55,11 +76,16 @@ __all__ = [  # noqa: RUF022 - grouped by where they come from
     "BatchProgress",
     "Outcome",
     # .exchange.client
+    "AudioSource",
     "Client",
+    # .exchange.conversation
+    "OnProgress",
+    "OnStatus",
     # .exchange.stream
     "LiveStream",
     # .config
     "Config",
+    "Options",
     # .exceptions
     "AudioError",
     "AuthenticationError",
@@ -75,8 +101,30 @@ __all__ = [  # noqa: RUF022 - grouped by where they come from
     "ScoreTimeoutError",
     "ScoringFailedError",
     "StreamClosedError",
+    # .results.assessment
+    "Assessment",
+    "Equivalents",
+    "Example",
+    "Feedback",
+    "GrammarSuggestion",
+    "LowLevelWord",
+    "Metrics",
+    "Phoneme",
+    "PhonemeError",
+    "Scores",
+    "Speaker",
+    "TopError",
+    "Utterance",
+    "Word",
+    "WordStress",
+    "WordSuggestion",
     # .results.result
     "ScoreResult",
+    "Timings",
+    # .results.score
+    "Score",
+    # .wire.messages
+    "Status",
     # .version
     "__version__",
 ]
@@ -86,10 +134,21 @@ _HOMES = {
     **dict.fromkeys(["Batch", "BatchProgress", "Outcome"], "batch"),
     "LiveAudio": "audio.live",
     **dict.fromkeys(["InputDevice", "Microphone"], "audio.microphone"),
-    "Client": "exchange.client",
+    **dict.fromkeys(["AudioSource", "Client"], "exchange.client"),
+    **dict.fromkeys(["OnProgress", "OnStatus"], "exchange.conversation"),
     "LiveStream": "exchange.stream",
-    "Config": "config",
-    "ScoreResult": "results.result",
+    **dict.fromkeys(["Config", "Options"], "config"),
+    **dict.fromkeys(
+        [
+            *("Assessment", "Equivalents", "Example", "Feedback", "GrammarSuggestion", "LowLevelWord", "Metrics"),
+            *("Phoneme", "PhonemeError", "Scores", "Speaker", "TopError", "Utterance", "Word"),
+            *("WordStress", "WordSuggestion"),
+        ],
+        "results.assessment",
+    ),
+    **dict.fromkeys(["ScoreResult", "Timings"], "results.result"),
+    "Score": "results.score",
+    "Status": "wire.messages",
 }
 
 logging.getLogger("elsa_unscripted").addHandler(logging.NullHandler())

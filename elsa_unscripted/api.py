@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from concurrent.futures import Executor
-from typing import Any, Callable, Iterable, Mapping, Optional
+from typing import TYPE_CHECKING, Any, Callable, Iterable, Mapping, Optional, cast
 
 from .batch import BILLABLE_UNIT_SECONDS, MAX_WORKERS, Batch, BatchProgress
 from .config import (
@@ -16,6 +16,7 @@ from .config import (
     SPEED,
     TIMEOUT,
     Config,
+    Options,
     PathLike,
     hide,
 )
@@ -24,6 +25,9 @@ from .exchange.client import AudioSource, Client
 from .exchange.conversation import OnProgress
 from .results.result import ScoreResult
 from .wire.messages import Status
+
+if TYPE_CHECKING:
+    from typing_extensions import Unpack
 
 
 def score(
@@ -45,6 +49,7 @@ def score(
     ca_bundle: Optional[PathLike] = None,
     proxy: Optional[str] = None,
     max_message_bytes: int = MAX_MESSAGE_BYTES,
+    ping_interval: Optional[float] = None,
     on_status: Optional[Callable[[Status], object]] = None,
     on_progress: Optional[OnProgress] = None,
 ) -> ScoreResult:
@@ -82,6 +87,8 @@ def score(
         ca_bundle: A file with the certificates to trust in place of the system's.
         proxy: `http://[user:password@]host:port`; `None` takes `$https_proxy` and `$no_proxy`.
         max_message_bytes: The longest message that is taken from the server.
+        ping_interval: Seconds between WebSocket pings, for load balancers that cut connections on which the client is
+            silent; `None` sends none.
         on_status: Called in this thread with each message of the server that has a `status`.
         on_progress: Called in this thread with the seconds of audio sent and their total, after each packet; the total
             of live speech is `None`.
@@ -111,6 +118,7 @@ def score(
         ca_bundle=ca_bundle,
         proxy=proxy,
         max_message_bytes=max_message_bytes,
+        ping_interval=ping_interval,
     ) as client:
         return client.score(audio, on_status=on_status, on_progress=on_progress)
 
@@ -127,7 +135,7 @@ def score_many(
     max_audio_seconds: Optional[float] = None,
     billable_unit_seconds: float = BILLABLE_UNIT_SECONDS,
     on_progress: Optional[Callable[[BatchProgress], object]] = None,
-    **options: Any,
+    **options: Unpack[Options],
 ) -> Batch:
     """Scores recordings, many at once, and yields the outcome of each as it comes.
 
@@ -167,9 +175,10 @@ def score_many(
     """
     # Error trackers show the local variables of an error's frames.
     token = hide(token)
-    options = {**options, "proxy": hide(options["proxy"])} if "proxy" in options else options
+    if "proxy" in options:
+        options["proxy"] = cast(Any, hide(options["proxy"]))
     try:
-        config = Config(token=token, **options)
+        config = Config(token=token, **options).with_token()
     except ConfigError as error:
         raise error.with_traceback(None)  # noqa: B904 - the same, without the frames of `Config`
     return Batch(

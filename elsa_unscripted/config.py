@@ -5,19 +5,22 @@ Made by the caller, by `Client` or by `score_many()`; read by everything that th
 
 from __future__ import annotations
 
+import codecs
 import ipaddress
 import json
 import math
 import os
 import re
-from dataclasses import dataclass, field, fields
-from typing import Any, Mapping, Optional, Union
-from urllib.parse import SplitResult, urlsplit
+import string
+from dataclasses import dataclass, field, fields, replace
+from typing import Any, Mapping, Optional, TypedDict, Union
+from urllib.parse import SplitResult, quote, urlsplit
 
 from .exceptions import ConfigError
+from .imports import importing
 from .signals import raised_by_handler
 
-__all__ = ["Config"]
+__all__ = ["Config", "Options"]
 
 PathLike = Union[str, "os.PathLike[str]"]
 
@@ -50,7 +53,7 @@ class Secret:
 
     __slots__ = ("value",)
 
-    def __init__(self, value: object) -> None:
+    def __init__(self, value: Any) -> None:
         self.value = value
 
     def __repr__(self) -> str:
@@ -62,12 +65,37 @@ def hide(value: Any) -> Any:
     return value if value is None or isinstance(value, Secret) else Secret(value)
 
 
+class Options(TypedDict, total=False):
+    """The options of `Client` and `score_many()`, for type checkers: the fields of `Config` without the token.
+
+    Who wraps one of the two annotates with it: `def score_all(paths: list[str], **options: Unpack[Options])`.
+    """
+
+    api_plan: str
+    return_json: bool
+    extra: Optional[Mapping[str, Any]]
+    url: Optional[str]
+    chunk_seconds: float
+    speed: Optional[float]
+    timeout: float
+    connect_timeout: float
+    close_timeout: float
+    bad_quality_grace: float
+    connect_retries: int
+    sample_rate: Optional[int]
+    ca_bundle: Optional[PathLike]
+    proxy: Optional[str]
+    max_message_bytes: int
+    ping_interval: Optional[float]
+
+
 @dataclass(frozen=True, repr=False)
 class Config:
     """The options of an exchange; frozen, checked when made.
 
     Attributes:
-        token: The API token; `None` takes `$ELSA_API_TOKEN`. Masked in `repr`.
+        token: The API token; `None` takes `$ELSA_API_TOKEN`, and stays `None` if that isn't set: it may be set until
+            an exchange begins. Masked in `repr`.
         api_plan: `"standard"` or `"premium"`.
         return_json: Whether the server should send the assessment along with the verdict.
         extra: More keys for the config message, sent after the two above; their meaning isn't checked. Whether the
@@ -84,6 +112,8 @@ class Config:
         ca_bundle: A file with the certificates to trust in place of the system's.
         proxy: `http://[user:password@]host:port`; `None` takes `$https_proxy` and `$no_proxy`, as usual.
         max_message_bytes: The longest message that is accepted from the server.
+        ping_interval: Seconds between WebSocket pings, for load balancers that cut connections on which the client is
+            silent; `None` sends none, as the reference client.
 
     Raises:
         ConfigError: A value is out of range; the message names the option.
@@ -105,6 +135,7 @@ class Config:
     ca_bundle: Optional[PathLike] = None
     proxy: Optional[str] = None
     max_message_bytes: int = MAX_MESSAGE_BYTES
+    ping_interval: Optional[float] = None
 
     def __post_init__(self) -> None:
         for name in ("token", "proxy"):
@@ -112,9 +143,10 @@ class Config:
                 object.__setattr__(self, name, getattr(self, name).value)
         if self.token is None:
             object.__setattr__(self, "token", os.environ.get(TOKEN_VARIABLE) or None)
+        if self.token is not None:
+            _check_token(self)
         if self.url is None:
             object.__setattr__(self, "url", os.environ.get(URL_VARIABLE) or DEFAULT_URL)
-        _check_token(self)
         _check_url(self.url)
         if self.api_plan not in API_PLANS:
             raise ConfigError(f"api_plan must be one of {', '.join(API_PLANS)}, not {_shown(self.api_plan)}")
@@ -137,12 +169,22 @@ class Config:
         if self.sample_rate is not None:
             _check_int("sample_rate", self.sample_rate, 1000, 384_000)
         _check_int("max_message_bytes", self.max_message_bytes, 1024, 2**40)
-        if self.ca_bundle is not None and not (
-            isinstance(self.ca_bundle, (str, os.PathLike)) and os.path.isfile(self.ca_bundle)
-        ):
-            raise ConfigError(f"ca_bundle is not a file: {_shown(self.ca_bundle)}; give a PEM file")
+        if self.ping_interval is not None:
+            _check_number("ping_interval", self.ping_interval, above=0, hint="; None sends no pings")
+        check_ca_bundle(self.ca_bundle)
         if self.proxy is not None:
             parse_proxy(self.proxy)
+
+    def with_token(self) -> Config:
+        """Returns this, or if it has no token, the same with the one that `$ELSA_API_TOKEN` has by now.
+
+        Raises:
+            ConfigError: There is none.
+        """
+        config = self if self.token is not None else replace(self)
+        if config.token is None:
+            raise ConfigError(f"no token: pass token=… or set ${TOKEN_VARIABLE}")
+        return config
 
     def __repr__(self) -> str:
         shown = (f"{f.name}={_masked(f.name, getattr(self, f.name))}" for f in fields(self))
@@ -161,6 +203,33 @@ def is_loopback(host: Optional[str]) -> bool:
         if raised_by_handler(error):
             raise
         return False
+
+
+def ascii_host(host: str) -> str:
+    """Returns a host name as name servers know it (IDNA): `xn--bcher-kva.example` for `bücher.example`.
+
+    Raises:
+        UnicodeError: No host can have this name.
+    """
+    if host.isascii():
+        return host
+    importing(lambda: codecs.lookup("idna"))
+    return host.encode("idna").decode("ascii")
+
+
+def ascii_url(url: str) -> str:
+    """Returns a URL that `Config` has checked with its scheme in small letters, and all of it in ASCII."""
+    parts = urlsplit(url)
+    place = parts.netloc
+    if not place.isascii():
+        place = ascii_host(str(parts.hostname)) + ("" if parts.port is None else f":{parts.port}")
+    return f"{parts.scheme}://{place}{quote(url.partition('://')[2][len(parts.netloc) :], safe=string.punctuation)}"
+
+
+def check_ca_bundle(ca_bundle: Optional[PathLike]) -> None:
+    """Raises `ConfigError` if a file with certificates is given, and isn't there."""
+    if ca_bundle is not None and not (isinstance(ca_bundle, (str, os.PathLike)) and os.path.isfile(ca_bundle)):
+        raise ConfigError(f"ca_bundle is not a file: {_shown(ca_bundle)}; give a PEM file")
 
 
 def parse_proxy(proxy: str) -> SplitResult:
@@ -203,7 +272,7 @@ def _masked(name: str, value: object) -> str:
 
 def _check_token(config: Config) -> None:
     """Checks the token. No local variable may hold it: error trackers show local variables."""
-    if config.token is None or config.token == "":
+    if config.token == "":
         raise ConfigError(f"no token: pass token=… or set ${TOKEN_VARIABLE}")
     if not isinstance(config.token, str):
         raise ConfigError(f"the token must be a str, not {type(config.token).__name__}")
@@ -233,6 +302,12 @@ def _check_url(url: Optional[str]) -> None:
         raise ConfigError(f"url must be wss://host[:port]/path, not {_shown(url)}")
     if parts.scheme == "ws" and not is_loopback(parts.hostname):
         raise ConfigError(f"ws:// would send the token in clear to {parts.hostname!r}: use wss://")
+    try:
+        ascii_host(parts.hostname)
+    except UnicodeError as error:
+        if raised_by_handler(error):
+            raise
+        raise ConfigError(f"url holds a host name that can't be: {_shown(parts.hostname)}") from None
 
 
 def _checked_extra(extra: Mapping[str, Any]) -> Mapping[str, Any]:

@@ -4,7 +4,7 @@ ElsaError
 ├── ConfigError (ValueError)         a bad option; nothing was sent
 ├── AudioError                       unreadable, empty or undecodable audio; a live source that failed or fell silent
 ├── ConnectError                     no WebSocket was opened: DNS, refused, TLS, proxy, time out, HTTP status ≠ 101
-│   ├── AuthenticationError          HTTP 401 or 403: the token was not accepted
+│   ├── AuthenticationError          HTTP 401 or 403: the token was not accepted (not a 403 with a firewall's page)
 │   └── RateLimitedError             HTTP 429
 ├── StreamClosedError                closed or cut before a verdict
 ├── ScoreTimeoutError (TimeoutError) no verdict in time
@@ -23,6 +23,7 @@ from __future__ import annotations
 import pickle
 from typing import Any, Mapping, Optional, Tuple, Type
 
+from .files import is_out_of_files
 from .signals import raised_by_handler
 
 __all__ = [
@@ -43,6 +44,13 @@ __all__ = [
 ]
 
 
+PASSING_STATUS_CODES = frozenset({408, 425, 429, 500, 502, 503, 504})
+"""The HTTP statuses whose cause may pass within seconds."""
+
+LASTING_CLOSE_CODES = frozenset({1002, 1003, 1007, 1008, 1009, 1010, 3000, 3003})
+"""The close codes (RFC 6455, 7.4.1, and IANA's registry) by which a peer refuses what it was sent, or who sent it."""
+
+
 class ElsaError(Exception):
     """The base of every error of this package.
 
@@ -55,7 +63,13 @@ class ElsaError(Exception):
         audio_seconds_sent: Seconds of audio that were sent before the error.
         possibly_billed: Whether an audio packet may have been sent, at least in part: the server may meter the stream.
         statuses: The server's messages that carry a `status`, in order of arrival.
+        last_message: The beginning of what the server said last, but for words that it is at work; `None` if it said
+            nothing else. Untrusted text.
+        retryable: Whether the same call can succeed later, without a change of the recording, the options or the
+            token. If `possibly_billed` is set as well, a stream that is sent again is metered again.
     """
+
+    _can_pass = False  # whether what errors of this kind tell of may pass by itself
 
     def __init__(self, message: str = "") -> None:
         super().__init__(message)
@@ -65,6 +79,11 @@ class ElsaError(Exception):
         self.audio_seconds_sent: float = 0.0
         self.possibly_billed: bool = False
         self.statuses: Tuple[Mapping[str, Any], ...] = ()
+        self.last_message: Optional[str] = None
+
+    @property
+    def retryable(self) -> bool:
+        return self._can_pass or is_out_of_files(self)
 
     def __str__(self) -> str:
         return str(self.args[0]) if self.args else ""
@@ -90,19 +109,39 @@ class ConnectError(ElsaError):
 
     Attributes:
         status_code: The HTTP status that the server gave in place of 101; `None` without an HTTP answer.
-        retry_after: Seconds that the server's `Retry-After` header asks to wait; `None` without that header.
+        retry_after: Seconds that the server's `Retry-After` header asks to wait; `None` without that header, or if it
+            makes no sense.
+        body: The beginning of what the server, or a proxy, gave as its reason; `None` if it gave none. Untrusted text.
     """
 
     def __init__(
-        self, message: str = "", *, status_code: Optional[int] = None, retry_after: Optional[float] = None
+        self,
+        message: str = "",
+        *,
+        status_code: Optional[int] = None,
+        retry_after: Optional[float] = None,
+        body: Optional[str] = None,
     ) -> None:
         super().__init__(message)
         self.status_code = status_code
         self.retry_after = retry_after
+        self.body = body
+
+    @property
+    def retryable(self) -> bool:
+        if self.status_code is not None:
+            return self.status_code in PASSING_STATUS_CODES or self.status_code >= 500
+        # Refused, cut, no route, timed out, no thread: this may pass. A certificate that isn't trusted stays, and so
+        # does a server that doesn't speak WebSocket. An unknown host name may mean that there is no network just now.
+        return not _is_lasting(self.__cause__) or is_out_of_files(self)
 
 
 class AuthenticationError(ConnectError):
-    """The server refused the token (HTTP 401 or 403). Trying again with the same token won't help."""
+    """The server refused the token: HTTP 401, or 403 without a page. Trying again with the same token won't help."""
+
+    @property
+    def retryable(self) -> bool:
+        return False
 
 
 class RateLimitedError(ConnectError):
@@ -123,13 +162,21 @@ class StreamClosedError(ElsaError):
         self.code = code
         self.reason = reason
 
+    @property
+    def retryable(self) -> bool:
+        return self.code not in LASTING_CLOSE_CODES
+
 
 class ScoreTimeoutError(ElsaError, TimeoutError):
     """No verdict came within `timeout` seconds on top of the time that the audio takes."""
 
+    _can_pass = True
+
 
 class ProtocolError(ElsaError):
     """In place of a verdict, the server sent something that the protocol doesn't allow."""
+
+    _can_pass = True
 
 
 class ScoringFailedError(ElsaError):
@@ -151,13 +198,30 @@ class BadQualityError(ScoringFailedError):
 class ScoreCancelledError(ElsaError):
     """`Client.cancel()` or `close()` ended this exchange."""
 
+    _can_pass = True
+
 
 class BudgetError(ElsaError):
     """The recording was not started: the batch would have sent more than `max_audio_seconds`."""
 
+    _can_pass = True  # the budget is that of a run
+
 
 class JournalError(ElsaError):
     """The journal of a batch is in use, isn't a journal, or can't be read or written; the message says which."""
+
+    @property
+    def retryable(self) -> bool:
+        # The other one comes from Windows.
+        in_use = isinstance(self.__cause__, (BlockingIOError, PermissionError)) and "in use" in str(self)
+        return in_use or is_out_of_files(self)
+
+
+def _is_lasting(cause: Optional[BaseException]) -> bool:
+    # By name: to import `ssl` and `websocket` here would make `import elsa_unscripted` slow.
+    names = {kind.__name__ for kind in type(cause).__mro__}
+    exact = type(cause).__name__ in ("SSLError", "SSLCertVerificationError")  # others are connections that were cut
+    return exact or bool(names & {"WebSocketException", "ImportError", "ValueError", "LookupError"})
 
 
 def _picklable(cause: Optional[BaseException]) -> Optional[BaseException]:

@@ -12,13 +12,16 @@ __all__ = ["NoThreadError", "holding", "start_thread"]
 
 T = TypeVar("T")
 
+_WITH_IS_BROKEN = sys.version_info[:2] == (3, 14)  # seen on 3.14.10, and not on 3.15
+
 
 def holding(lock: Any, function: Callable[..., T], *arguments: Any, timeout: float = -1) -> Optional[T]:
     """Calls a function while it holds a `Lock` or `RLock`, which is free afterwards even if a signal handler raises.
 
     Use it in place of `with lock:` where the main thread runs. On Python 3.14, that leaves the lock taken for ever if a
-    handler raises right after the lock was taken (seen on 3.14.10). A context manager of ours could do no better: a
-    handler may raise when its `__exit__` begins. Python 3.9 runs handlers between any two steps: there, nothing helps.
+    handler raises right after the lock was taken. A context manager of ours could do no better: a handler may raise
+    when its `__exit__` begins. Python 3.9 runs handlers between any two steps: there, nothing helps. On the others,
+    `with` does, and takes a quarter of the time.
 
     Args:
         lock: The lock to take.
@@ -29,6 +32,9 @@ def holding(lock: Any, function: Callable[..., T], *arguments: Any, timeout: flo
     Returns:
         What the function returns; `None` if the lock couldn't be had in time.
     """
+    if timeout < 0 and not _WITH_IS_BROKEN:
+        with lock:
+            return function(*arguments)
     taken: List[bool] = []
     try:
         # One call of C code both takes the lock and notes that, so no signal handler can raise in between.

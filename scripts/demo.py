@@ -1,4 +1,4 @@
-"""Shows the whole exchange: streams real speech in real time, to a local sandbox or to ELSA's service.
+"""Shows the whole of it: streams real speech in real time, to a local sandbox or to ELSA's service; writes a page.
 
 Needs only Python, and PyPI the first time, when it makes .venv.
 """
@@ -8,11 +8,13 @@ from __future__ import annotations
 import argparse
 import contextlib
 import os
-import shlex
 import subprocess
 import sys
+import textwrap
+import webbrowser
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 import _venv
 from _venv import ROOT, VENV, CommandError, program
@@ -20,13 +22,21 @@ from _venv import ROOT, VENV, CommandError, program
 AUDIO = ROOT / "tests" / "data" / "austen.wav"
 TOKEN_VARIABLE = "ELSA_API_TOKEN"
 
+PAGE = Path("demo.html")  # in the working directory
+BAR = "{n:5.1f} of {total:.1f} s |{bar:32}| {percentage:3.0f} %"
+
+SANDBOX = (
+    "A sandbox stands in for ELSA's service: a server on this machine that speaks the same protocol. It can't assess "
+    "speech: the {what} that follow are made up."
+)
+
 NEXT = """
 What to try next
-  your own recording        python3 scripts/demo.py --audio speech.wav
-  ELSA's service (metered)  {variable}=... python3 scripts/demo.py --audio speech.wav
-  what else can happen      {tool} sandbox --list
-  ELSA's sample, replaced   {python} scripts/streaming_unscripted_client.py --help
-  from Python, in full      README.md
+  your recording       python3 scripts/demo.py --audio a.wav
+  ELSA's, metered      {variable}=... python3 scripts/demo.py --audio a.wav
+  the command line     {tool} --help
+  what else can happen {tool} sandbox --list
+  from Python          README.md
 """
 
 
@@ -36,7 +46,7 @@ def main() -> int:
     try:
         if Path(sys.prefix).resolve() != VENV.resolve():
             return rerun_in_venv()
-        return demo(options.audio, options.token)
+        return demo(options)
     except CommandError as error:
         print(error, file=sys.stderr)
         return 1
@@ -58,6 +68,7 @@ def parse_arguments() -> argparse.Namespace:
         help=f"score with ELSA's service, which is metered, in place of the sandbox; others can see a command line, "
         f"so --audio together with ${TOKEN_VARIABLE} does the same",
     )
+    parser.add_argument("--open", action="store_true", help="open the page in the browser")
     return parser.parse_args()
 
 
@@ -68,32 +79,63 @@ def rerun_in_venv() -> int:
     return call([program(VENV, "python"), __file__, *sys.argv[1:]], os.environ)
 
 
-def demo(audio: str | None, token: str | None) -> int:
-    """Scores a recording with the command line itself; returns its exit status."""
-    if audio is not None:
-        token = token or os.environ.get(TOKEN_VARIABLE)
-    recording = audio or os.path.relpath(AUDIO)
-    status = score(recording, token) if token else score_in_sandbox(recording)
-    if status == 0:
-        tool, python = (os.path.relpath(program(VENV, name)) for name in ("elsa-unscripted", "python"))
-        print(NEXT.format(tool=tool, python=python, variable=TOKEN_VARIABLE))
-    return status
-
-
-def score_in_sandbox(recording: str) -> int:
-    """Scores a recording with a local sandbox; returns the exit status."""
+def demo(options: argparse.Namespace) -> int:
+    """Scores a recording, prints the result and writes its page; returns the exit status."""
+    from elsa_unscripted import ElsaError
+    from elsa_unscripted.cli.statuses import exit_status
     from elsa_unscripted.sandbox import Sandbox
 
-    with Sandbox() as sandbox:
-        print(f"A sandbox that speaks ELSA's protocol listens until the demo ends, at {sandbox.url}")
-        return score(recording, "any-token-will-do", "--url", sandbox.url)
+    token = options.token or (options.audio and os.environ.get(TOKEN_VARIABLE))
+    recording = options.audio or os.path.relpath(AUDIO)
+    with contextlib.ExitStack() as stack:
+        url = None
+        if not token:
+            url = stack.enter_context(Sandbox("example")).url
+            print(textwrap.fill(SANDBOX.format(what="scores and words" if options.audio else "scores")), end="\n\n")
+        try:
+            show(recording, token or "any-token-will-do", url, open_page=options.open)
+        except ElsaError as error:
+            print(f"error: {error}", file=sys.stderr)
+            return exit_status(error)
+        except OSError as error:
+            print(f"error: can't write {PAGE} ({error.strerror}): change to a folder of yours", file=sys.stderr)
+            return 2
+    print(NEXT.format(tool=os.path.relpath(program(VENV, "elsa-unscripted")), variable=TOKEN_VARIABLE))
+    return 0
 
 
-def score(recording: str, token: str, *arguments: str) -> int:
-    """Scores a recording with `elsa-unscripted score`; returns the exit status."""
-    command = ["elsa-unscripted", "score", recording, *arguments]
-    print(f"\n$ {TOKEN_VARIABLE}=... {shlex.join(command)}", flush=True)
-    return call([program(VENV, command[0]), *command[1:]], {**os.environ, TOKEN_VARIABLE: token})
+def show(recording: str, token: str, url: str | None, *, open_page: bool) -> None:
+    """Streams a recording, and shows all that comes of it.
+
+    Raises:
+        ElsaError: There is no result.
+    """
+    from tqdm import tqdm
+
+    from elsa_unscripted import Client, ScoreResult
+    from elsa_unscripted.cli.result import print_result
+    from elsa_unscripted.results.text import printable
+
+    with Client(token, url=url) as client:
+        print(f"Streaming {recording}, as it would be spoken, to\n{client.config.url}\n", flush=True)
+        # On a terminal alone: anywhere else, a bar would be a line for each packet.
+        with tqdm(bar_format=BAR, total=0.0, leave=True, disable=not sys.stdout.isatty(), file=sys.stdout) as bar:
+
+            def on_progress(sent: float, total: float) -> None:
+                bar.total = total
+                bar.update(sent - bar.n)
+
+            def on_status(status: Mapping[str, Any]) -> None:
+                told = [str(status[key]) for key in ("status", "stream_id", "message", "reason") if status.get(key)]
+                bar.write(f"< {printable(', '.join(told))}")
+
+            result: ScoreResult = client.score(recording, on_status=on_status, on_progress=on_progress)
+    print(flush=True)
+    print_result(result, "summary")
+    PAGE.write_text(result.to_html(audio=recording, title=Path(recording).stem), encoding="utf-8")
+    print(f"\nIts page, which plays the recording, is {PAGE}: open it in a browser.\n{PAGE.resolve().as_uri()}")
+    if open_page and not webbrowser.open(PAGE.resolve().as_uri()):
+        print("No browser was found to open it.")
 
 
 def call(command: Sequence[str], environment: Mapping[str, str]) -> int:

@@ -9,11 +9,13 @@ import signal
 import struct
 import subprocess
 import sys
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from typing import Any, NamedTuple, Optional
+from typing import Any, NamedTuple
 
 import pytest
+from prefork import Forked
 from rawserver import CLOSE, Connection
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -75,8 +77,17 @@ def measure_no_children(monkeypatch: pytest.MonkeyPatch) -> None:
             monkeypatch.delenv(name)
 
 
+def is_forked(command: Sequence[str], variables: Mapping[str, str]) -> bool:
+    """Returns whether a command is a command line of ours, and needs nothing that only a new interpreter would heed."""
+    if not hasattr(os, "fork") or any(name.startswith(("PYTHON", "LC_", "LANG")) for name in variables):
+        return False
+    return tuple(command[:3]) == COMMAND or tuple(command[:2]) == (sys.executable, str(SCRIPT))
+
+
 def run(*command: str, stdin: bytes = b"", stdout: Any = subprocess.PIPE, **variables: Any) -> Finished:
     """Runs a command to its end, with pipes."""
+    if stdout is subprocess.PIPE and is_forked(command, variables):
+        return _run_forked(command[1:], stdin, environment(**variables))
     done = subprocess.run(
         command,
         input=stdin,
@@ -88,6 +99,26 @@ def run(*command: str, stdin: bytes = b"", stdout: Any = subprocess.PIPE, **vari
         check=False,
     )
     return Finished(done.returncode, done.stdout or b"", done.stderr.decode())
+
+
+def _run_forked(arguments: Sequence[str], stdin: bytes, variables: Mapping[str, str]) -> Finished:
+    pipes = [os.pipe() for _ in range(3)]
+    (read_in, write_in), (read_out, write_out), (read_err, write_err) = pipes
+    theirs = (read_in, write_out, write_err)
+    with ThreadPoolExecutor(3) as threads, open(read_out, "rb") as out, open(read_err, "rb") as err:
+        forked = Forked(arguments, theirs, cwd=ROOT, environment=variables)
+        for descriptor in theirs:
+            os.close(descriptor)
+        threads.submit(_write, write_in, stdin)
+        parts = [threads.submit(file.read) for file in (out, err)]
+        with forked:
+            status = forked.wait(PATIENCE)
+        return Finished(status, parts[0].result(PATIENCE), parts[1].result(PATIENCE).decode())
+
+
+def _write(descriptor: int, data: bytes) -> None:
+    with contextlib.suppress(BrokenPipeError), open(descriptor, "wb") as file:
+        file.write(data)
 
 
 @contextlib.contextmanager
@@ -133,18 +164,23 @@ def on_terminal(
 
     master, slave = pty.openpty()
     fcntl.ioctl(slave, termios.TIOCSWINSZ, struct.pack("HHHH", 40, columns, 0, 0))
-    out: Optional[int] = subprocess.DEVNULL if only_stderr else slave
-    # A session of its own: a prompt must not go to the terminal of whoever runs the tests.
-    with subprocess.Popen(
-        command,
-        stdin=slave,
-        stdout=out,
-        stderr=slave,
-        cwd=ROOT,
-        env=environment(**variables),
-        start_new_session=True,
-    ) as process:
-        os.close(slave)
+    with open(os.devnull, "wb") as nowhere:
+        # A session of its own: a prompt must not go to the terminal of whoever runs the tests.
+        ends = slave, nowhere.fileno() if only_stderr else slave, slave
+        if is_forked(command, variables):
+            process: Any = Forked(command[1:], ends, cwd=ROOT, environment=environment(**variables), new_session=True)
+        else:
+            process = subprocess.Popen(
+                command,
+                stdin=ends[0],
+                stdout=ends[1],
+                stderr=ends[2],
+                cwd=ROOT,
+                env=environment(**variables),
+                start_new_session=True,
+            )
+    os.close(slave)
+    with process:
         written = bytearray()
         try:
             with contextlib.suppress(OSError):  # Linux tells the end of a terminal so
@@ -227,6 +263,19 @@ def shadow(directory: Path, module: str, code: str) -> Mapping[str, str]:
     """Returns the environment in which a module is `code`."""
     (directory / f"{module}.py").write_text(code, encoding="utf-8")
     return {"PYTHONPATH": os.pathsep.join(filter(None, [str(directory), os.environ.get("PYTHONPATH", "")]))}
+
+
+@contextlib.contextmanager
+def full_disk(room: int) -> Iterator[None]:
+    """Lets no file of this process grow beyond so many bytes."""
+    import resource
+
+    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (room, hard))
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
 
 
 def answer_close(connection: Connection) -> None:

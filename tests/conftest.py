@@ -40,6 +40,12 @@ def pytest_collection_modifyitems(items: List[pytest.Item]) -> None:
     items.sort(key=lambda item: item.get_closest_marker("slow") is None)
 
 
+def pytest_make_parametrize_id(val: object, argname: str) -> Optional[str]:
+    """Names bytes and what is long by the argument: it would fill screens, and encoders don't always give the same."""
+    is_long = isinstance(val, bytes) or (isinstance(val, (str, int)) and len(repr(val)) > 100)
+    return argname if is_long else None
+
+
 @pytest.hookimpl(tryfirst=True)
 def pytest_pyfunc_call(pyfuncitem: pytest.Function) -> Optional[bool]:
     """Runs some tests in a process of their own.

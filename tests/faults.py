@@ -5,6 +5,7 @@ Used by `test_faults.py`, one by one, and by `scripts/soak.py`, all at once.
 
 from __future__ import annotations
 
+import gzip
 import json
 import struct
 import time
@@ -30,6 +31,8 @@ Script = Callable[[Connection], Any]
 BAD_QUALITY = {"status": "bad_quality", "reason": "hum"}
 FAILED = {"status": "failed", "reason": "no"}
 CLOSE_CODES = (1000, 1001, 1008, 1011, 3000, 4999)
+FORBIDDEN = {"message": "Forbidden", "connectionId": "a=", "requestId": "b"}
+BUSY = ({"status": "accepted"}, {"status": "processing", "message": "Finished receiving audio"})
 PHASES = ("start", "audio", "result")
 IN_TIME: Dict[str, Any] = {"speed": 4.0}  # so slow that a busy machine reacts before all the audio has left
 
@@ -46,6 +49,7 @@ class Fault:
         code: Its close code, or HTTP status.
         options: For `score()`, beside those that make a fault quick.
         connections: How many connections the server sees.
+        says: What the error's text must hold: the server's own words, or what to do.
     """
 
     name: str
@@ -55,6 +59,7 @@ class Fault:
     code: Optional[int] = None
     options: Dict[str, Any] = field(default_factory=dict)
     connections: int = 1
+    says: Tuple[str, ...] = ()
 
 
 def reach(connection: Connection, phase: str) -> None:
@@ -125,6 +130,67 @@ def _refusal(status: int) -> Fault:
     return Fault(f"handshake {status}", script, kind, "connect", status, {"connect_retries": 1}, 2 if passing else 1)
 
 
+def _told(status: int, kind: str, body: str, error: Type[ElsaError], *says: str, headers: str = "") -> Fault:
+    """A refusal with a body, whose beginning must be told."""
+    data = body.encode()
+    head = f"HTTP/1.1 {status} No\r\nContent-Type: {kind}\r\nContent-Length: {len(data)}\r\n{headers}\r\n"
+    name = f"handshake {status} with {kind or 'no type'} {body[:30]}"
+    return Fault(name, answer(head.encode() + data), error, "connect", status, {"connect_retries": 0}, says=says)
+
+
+def _refusals_with_reasons() -> List[Fault]:
+    json_type, page = "application/json", "text/html; charset=utf-8"
+    blocked = "<!DOCTYPE html><html><body>Blocked by the firewall</body></html>"
+    chunked = "HTTP/1.1 404 No\r\nTransfer-Encoding: chunked\r\n\r\n6\r\nno suc\r\n6;x=y\r\nh path\r\n0\r\n\r\n"
+    packed = gzip.compress(b'{"error": "packed words"}')
+    zipped = b"HTTP/1.1 400 No\r\nContent-Encoding: gzip\r\nContent-Length: %d\r\n\r\n" % len(packed) + packed
+    endless = b"HTTP/1.1 404 No\r\n\r\n" + b"x" * 50_000
+    once = {"connect_retries": 0}
+    return [
+        _told(400, json_type, '{"error": {"code": 7, "message": "bad plan"}}', ConnectError, "bad plan", "check"),
+        _told(402, json_type, '{"message": "no credit left"}', ConnectError, "no credit left", "account"),
+        _told(404, json_type, '{"message": "no such path"}', ConnectError, "no such path", "path of the url"),
+        _told(401, json_type, '{"message": "expired"}', AuthenticationError, "expired", "token"),
+        _told(403, json_type, '{"message": "not yours"}', AuthenticationError, "not yours", "token"),
+        _told(403, "text/html", '{"message": "not yours"}', AuthenticationError, "not yours"),
+        _told(403, "text/html", "", AuthenticationError, "token"),
+        _told(403, page, blocked, ConnectError, "Blocked by the firewall", "runs the network"),
+        _told(403, "text/plain", "\ufeff \n" + blocked, ConnectError, "Blocked by the firewall"),
+        _told(403, "text/html", "Blocked.", ConnectError, "Blocked."),
+        _told(429, json_type, '{"message": "slow down"}', RateLimitedError, "slow down"),
+        _told(500, "text/plain", "line 1\nline 2\x1b[31m\u202e", ConnectError, r"line 1\nline 2\x1b[31m\u202e"),
+        _told(302, "", "", ConnectError, "'/elsewhere'", headers="Location: /elsewhere\r\n"),
+        Fault(
+            "a body in chunks", answer(chunked.encode(), "stay"), ConnectError, "connect", 404, says=("no such path",)
+        ),
+        Fault("a body in gzip", answer(zipped, "stay"), ConnectError, "connect", 400, says=("packed words",)),
+        Fault("a body without end", answer(endless, "stay"), ConnectError, "connect", 404, once, says=("'xxx",)),
+    ]
+
+
+def _interim(*statuses: int) -> Script:
+    """Answers with interim responses before the 101 (RFC 9110, 15.2)."""
+
+    def script(connection: Connection) -> None:
+        connection.read_request()
+        for status in statuses:
+            connection.send_raw(f"HTTP/1.1 {status} Wait\r\nLink: </a>\r\n\r\n".encode())
+        connection.handshake()
+        connection.read_frame()
+        connection.send(STREAM_ID)
+        connection.read_until_end()
+        connection.send(SUCCESS)
+        connection.finish()
+
+    return script
+
+
+def _interim_without_end(connection: Connection) -> None:
+    connection.read_request()
+    while True:
+        connection.send_raw(b"HTTP/1.1 103 Early Hints\r\nLink: </a>\r\n\r\n")
+
+
 def _dribble_head(connection: Connection) -> None:
     connection.read_request()
     connection.send_raw(b"HTTP/1.1 101 Switching Protocols\r\n")
@@ -166,6 +232,15 @@ def _huge(connection: Connection) -> None:
     connection.send_raw(b"\x81\x7f" + struct.pack("!Q", 2**40))
     while True:
         connection.send_raw(b"x" * 65536)
+
+
+def _claim_in_two(connection: Connection) -> None:
+    reach(connection, "result")
+    connection.send(b"[", TEXT, fin=False)
+    connection.send_raw(b"\x80\x7f\x80")
+    connection.wait(0.1)
+    connection.send_raw(bytes(7))
+    connection.read_until_closed()
 
 
 def _in_frames(count: int) -> Script:
@@ -211,7 +286,10 @@ def _handshake_faults() -> List[Fault]:
     connect: Tuple[Type[ElsaError], str] = (ConnectError, "connect")
     return [
         *found,
-        Fault("a page in place of the handshake", answer(page), *connect, code=200),
+        *_refusals_with_reasons(),
+        Fault("100, 102 and 103 before 101", _interim(100, 102, 103, 103)),
+        Fault("103 without end", _interim_without_end, *connect),
+        Fault("a page in place of the handshake", answer(page), *connect, code=200, says=("'page'", "url")),
         Fault("101 that is no WebSocket", answer(wrong_key), *connect),
         Fault("101 and nothing else", answer(b"HTTP/1.1 101\r\n\r\n"), *connect),
         Fault("no HTTP", answer(b"220 mail.example ESMTP\r\n", "stay"), *connect),
@@ -275,7 +353,10 @@ def _frame_faults() -> List[Fault]:
         Fault("ping in fragments", raw("result", frame(b"x", PING, fin=False)), *foul),
         Fault("continuation of nothing", raw("result", frame(b"x", 0)), *foul),
         Fault("message inside a message", raw("result", frame(b"x", fin=False) + frame(b"y")), *foul),
-        Fault("claim of 2^40 bytes, then silence", raw("result", b"\x81\x7f" + struct.pack("!Q", 2**40)), *late),
+        Fault("claim of 2^40 bytes, then silence", raw("result", b"\x81\x7f" + struct.pack("!Q", 2**40)), *foul),
+        Fault("claim of 2^63 bytes", raw("result", b"\x81\xff" + struct.pack("!Q", 2**63)), *foul),
+        Fault("claim of 2^63 bytes in a ping", raw("result", b"\x89\x7f" + struct.pack("!Q", 2**63)), *foul),
+        Fault("claim of 2^63 bytes in two segments", _claim_in_two, *foul),
         Fault("message of 2^40 bytes", _huge, *foul, options=small),
         Fault("fragments without end", _fragments_without_end, *foul, options=small),
     ]
@@ -303,8 +384,34 @@ def _message_faults() -> List[Fault]:
     ]
     strange: Tuple[Any, ...] = (None, True, 0, 1.5, "", "SUCCESS", [], ["success"], {}, {"status": "success"})
     found += [Fault(f"status {json.dumps(status)}", at("result", {"status": status}, SUCCESS)) for status in strange]
+    late: Tuple[Type[ElsaError], str] = (ScoreTimeoutError, "result")
+    oops = {"status": "error", "message": "quota \x1b used up"}
+    for key in ("message", "error", "errors", "detail"):
+        verdict = {"status": "failed", key: "too much hum"}
+        found.append(Fault(f"failed under {key}", at("result", verdict), ScoringFailedError, says=("'too much hum'",)))
+    reasons: Tuple[Any, ...] = ({"code": 3, "message": "too much hum"}, [{"message": "too much hum"}])
+    for reason in reasons:
+        verdict = {"status": "failed", "reason": reason}
+        found.append(Fault(f"failed for {reason}", at("result", verdict), ScoringFailedError, says=("too much hum",)))
     return [
         *found,
+        Fault(
+            "failed in other words", at("result", {"status": "failed", "why": "hum"}), ScoringFailedError, says=("hum",)
+        ),
+        Fault("an error, then silence", at("result", oops), *late, says=(r"quota \\u001b used up",)),
+        Fault("Forbidden, then silence", at("start", FORBIDDEN), ScoreTimeoutError, "start", says=("Forbidden",)),
+        Fault("an error, more chatter, then silence", at("result", oops, *BUSY), *late, says=("used up",)),
+        Fault(
+            "an error, then close 1008",
+            _closing("start", 1008, {"type": "error", "message": "plan not allowed"}),
+            StreamClosedError,
+            "start",
+            1008,
+            says=("plan not allowed", "'because'", "plan"),
+        ),
+        Fault("a number of 5,000 digits", at("result", '{"status": "success", "n": ' + "9" * 5000 + "}")),
+        Fault("a status of 4,000 digits", at("result", '{"status": ' + "9" * 4000 + "}", SUCCESS)),
+        Fault("a status of 5,000 digits", at("result", '{"status": ' + "9" * 5000 + "}", SUCCESS)),
         Fault("duplicate keys", at("result", '{"status": "processing", "status": "success"}')),
         Fault("NaN", at("result", '{"status": "success", "score": NaN, "more": -Infinity}')),
         Fault("lone surrogate", at("result", '{"status": "success", "x": "\\ud800"}')),

@@ -13,7 +13,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from elsa_unscripted.results import assessment as module
+from elsa_unscripted.results import view as module
 from elsa_unscripted.results.assessment import Assessment, Score, find_assessment
 
 DOCUMENTED: Dict[str, Any] = {
@@ -278,3 +278,63 @@ def test_finds_no_assessment_elsewhere(message: Dict[str, Any]) -> None:
 def test_class_attributes_can_be_inspected() -> None:
     """Tools that look at the class, such as help(), find the fields."""
     assert hasattr(Assessment, "transcript")
+
+
+def test_names_of_the_scripted_api() -> None:
+    """Words, sounds and suggestions are read by the names that others' code uses for ELSA's scripted API."""
+    feedback = {"id": 7, "text": "Put your tongue between your teeth.", "audio_link": "https://a", "language": "en"}
+    phoneme = {
+        "text": "th",
+        "ipa": "θ",
+        "trans_arpabet": "TH",
+        "phoneme_error": "t",
+        "phoneme_error_arpabet": "T",
+        "start_index": 0,
+        "end_index": 2,
+        "start_time": 0.1,
+        "end_time": 0.2,
+        "nativeness_score": 31,
+        "decision": "incorrect",
+        "feedback": [feedback],
+    }
+    stress = {"start_index": 0, "end_index": 5, "decision": "correct", "stress_level_measured": 1}
+    word = {
+        "word": "think",
+        "start_index": 2,
+        "end_index": 7,
+        "start_time": 0.1,
+        "end_time": 0.5,
+        "trans": "x",
+        "trans_arpabet": "TH IH NG K",
+        "ipa": "θɪŋk",
+        "decoded": "tink",
+        "nativeness_score": 62.5,
+        "decision": "almost_correct",
+        "phonemes": [phoneme],
+        "word_stress": [stress],
+    }
+    raw = {
+        "utterances": [{"words": [word]}],
+        "metrics": {"other_metrics": {"fluency": {"words_per_minute_min": 110, "words_per_minute_max": 150}}},
+        "feedbacks": {
+            "grammar": {"items": [{"original": "He go", "suggestion": "He goes"}]},
+            "vocabulary": {"low_level_words": [{"word": "good", "suggestions": [{"word": "great"}, {"word": "fine"}]}]},
+        },
+    }
+    (speaker,) = Assessment({"speakers": [raw]}).speakers
+    (said,) = speaker.words
+    assert (said.text, said.start, said.end, said.score, said.decision) == ("think", 0.1, 0.5, 62.5, "almost_correct")
+    assert (said.start_index, said.end_index, said.trans, said.trans_arpabet) == (2, 7, "x", "TH IH NG K")
+    assert (said.ipa, said.decoded) == ("θɪŋk", "tink")
+    (stressed,) = said.word_stress
+    assert (stressed.start_index, stressed.end_index, stressed.decision, stressed.measured) == (0, 5, "correct", "1")
+    (sound,) = said.phonemes
+    assert (sound.symbol, sound.text, sound.ipa, sound.trans_arpabet) == ("θ", "th", "θ", "TH")
+    assert (sound.heard, sound.heard_arpabet, sound.score, sound.decision) == ("t", "T", 31.0, "incorrect")
+    assert (sound.start, sound.end, sound.start_index, sound.end_index) == (0.1, 0.2, 0, 2)
+    (advice,) = sound.feedback
+    assert (advice.feedback_id, advice.text, advice.audio_link, advice.language) == ("7", *list(feedback.values())[1:])
+    assert (speaker.metrics.words_per_minute_min, speaker.metrics.words_per_minute_max) == (110.0, 150.0)
+    assert [(each.original, each.suggestion) for each in speaker.grammar_suggestions] == [("He go", "He goes")]
+    (simple,) = speaker.low_level_words
+    assert (simple.text, [each.text for each in simple.suggestions]) == ("good", ["great", "fine"])

@@ -66,6 +66,7 @@ def test_packets_are_the_references(name: str) -> None:
     assert audio.warnings == ()
 
 
+@pytest.mark.slow
 @settings(deadline=None)
 @given(
     bits=st.sampled_from([8, 16, 24, 32]),

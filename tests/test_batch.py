@@ -47,6 +47,7 @@ from elsa_unscripted import (
 from elsa_unscripted.batch import SlowPaths, budget, fate, run, throttle
 from elsa_unscripted.journal import Journal, read
 from elsa_unscripted.sandbox import Sandbox
+from elsa_unscripted.sandbox.pages import page
 
 GUARD = 60.0  # s: nothing here takes more than a few
 
@@ -512,8 +513,45 @@ def test_the_throttle_falls_and_rises() -> None:
     for _ in range(100):
         steps.note_passed()
     assert steps.concurrency == 8
-    steps.note_refused(time.monotonic() + 1, 1000.0)
-    assert steps.waiting() > 990
+    steps.note_refused(time.monotonic() + 1, 500.0)
+    assert 490 < steps.waiting() <= 500
+
+
+@pytest.mark.parametrize("value", ["86400", "1000", "milliseconds"])
+def test_no_server_makes_a_batch_wait_for_a_day(value: str, tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    """However long `Retry-After` is, a batch goes on after ten minutes; what was asked for and what is done is told."""
+    value = f"{(time.time() + 86_400) * 1000:.0f}" if value == "milliseconds" else value
+    with Choosy(lambda number: 429, Retry_After=value) as sandbox:
+        scores = batch(recordings(tmp_path, 3), sandbox, max_workers=3)
+        waits: list[float] = []
+
+        def look(progress: BatchProgress) -> None:
+            waits.append(progress.waiting)
+            if progress.waiting:
+                scores.stop()
+
+        scores._on_progress = look
+        assert list(scores) == []
+    assert 590 < max(waits) <= 600
+    told = [record.getMessage() for record in caplog.records if record.levelno == logging.WARNING]
+    assert len(told) == 1
+    assert "goes on in 600 s" in told[0]
+
+
+def test_a_firewalls_page_stops_no_batch(tmp_path: Path, journal: Path) -> None:
+    """A 403 with a page is the error of one recording; the others are scored."""
+
+    class Fenced(Choosy):
+        async def _process_request(self, connection: Any, request: Any) -> Any:
+            answer = await super()._process_request(connection, request)
+            return None if answer is None else page(403, b"<html>Blocked</html>", "text/html")
+
+    with Fenced(lambda number: 403 if number == 1 else None) as sandbox:
+        outcomes = list(batch(recordings(tmp_path, 4), sandbox, journal=journal, max_workers=1))
+    assert len([outcome for outcome in outcomes if outcome.error is None]) == 3
+    (error,) = [outcome.error for outcome in outcomes if outcome.error is not None]
+    assert type(error) is ConnectError
+    assert "Blocked" in str(error)
 
 
 def test_a_refused_token_stops_the_batch(tmp_path: Path, journal: Path) -> None:
@@ -827,6 +865,7 @@ def test_a_batch_that_is_dropped(tmp_path: Path, journal: Path) -> None:
 
 
 # A file that was just opened when Ctrl-C came is closed by its reference count, not by its `with`.
+@pytest.mark.slow
 @pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
 def test_ctrl_c_anywhere(tmp_path: Path, journal: Path) -> None:
     """Wherever Ctrl-C comes in `__next__`, threads end, and the journal is whole: what is done is not sent again."""

@@ -72,6 +72,27 @@ def hostile(text: str, name: str) -> dict[str, Any]:
 # What counts.
 
 
+def test_a_huge_score_breaks_nothing(tmp_path: Path) -> None:
+    """Scores far outside the scale count as its ends: no median is infinite."""
+    scores = {"Ana": "1e308", "Ben": "1.7e308", "Cem": "-1e308"}
+    texts = [json.dumps(scored(name, 50.0)).replace("50.0", score) for name, score in scores.items()]
+    for count in (2, 3):
+        html = made(tmp_path, map(json.loads, texts[:count])).read_text(encoding="utf-8")
+        assert "median <strong>100.0 %" in html
+        assert not re.search(r"\binf\b|\bnan\b", html.partition("<script>")[0])
+
+
+@pytest.mark.parametrize(
+    ("part", "name", "value"),
+    [("", "timings", {"total": "x"}), ("", "warnings", 5), ("", "sample_width", 10**4299), ("error", "reason", 5)],
+)
+def test_what_was_edited_takes_nobody_away(tmp_path: Path, part: str, name: str, value: Any) -> None:
+    """A line that somebody has edited is still a row."""
+    line = failed("Ana", "ScoringFailedError") if part else scored("Ana", 80.0)
+    (line[part] if part else line)[name] = value
+    assert [each["name"] for each in data(made(tmp_path, [line, scored("Ben", 50.0)]))["recordings"]] == ["Ana", "Ben"]
+
+
 def test_the_newest_line_counts(tmp_path: Path) -> None:
     """A recording that failed and was scored later is a success, under its newest name and once."""
     first = failed("Ana", "StreamClosedError")

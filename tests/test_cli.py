@@ -34,7 +34,9 @@ from commands import (
 )
 from rawserver import Connection, RawServer
 
+from elsa_unscripted import ScoreResult, cli
 from elsa_unscripted.cli import logs
+from elsa_unscripted.cli.sandbox import read_assessment
 from elsa_unscripted.sandbox import SCENARIOS, Exchange, Sandbox
 from elsa_unscripted.version import __version__
 
@@ -115,16 +117,20 @@ def test_output_to_a_dash_is_stdout(sandbox: Sandbox, tmp_path: Path) -> None:
 
 
 def test_unwritable_output_costs_nothing(sandbox: Sandbox, tmp_path: Path) -> None:
-    """A file that can't be written, or is the recording itself, is refused before anything is sent."""
+    """A file that can't be written, any recording, and a batch's journal are refused before anything is sent."""
     recording = tmp_path / "recording.wav"
     shutil.copy(SHORT, recording)
     before = sandbox.handshakes
-    for file in (tmp_path, tmp_path / "missing" / "result.txt", recording):
+    other, journal = tmp_path / "other.wav", tmp_path / "scores.jsonl"
+    shutil.copy(SECOND, other)
+    journal.write_text('{"v": 1, "sha256": "' + "0" * 64 + '"}\n')
+    for file in (tmp_path, tmp_path / "missing" / "result.txt", recording, other, journal):
         status, out, err = score(sandbox, "-o", str(file), audio=str(recording))
         assert (status, out, err.count("\n")) == (2, b"", 1)
         assert str(file) in err
     assert sandbox.handshakes == before
-    assert recording.read_bytes() == Path(SHORT).read_bytes()
+    assert (recording.read_bytes(), other.read_bytes()) == (Path(SHORT).read_bytes(), Path(SECOND).read_bytes())
+    assert "sha256" in journal.read_text()
 
 
 @full
@@ -307,6 +313,8 @@ def test_proxy_is_used(sandbox: Sandbox) -> None:
         (["--url", "ws://example.com/"], "wss://"),
         (["--proxy", "socks5://127.0.0.1"], "proxy"),
         (["--ca-bundle", "missing.pem"], "ca_bundle"),
+        (["--ping-interval", "0"], "--ping-interval"),
+        (["--ping-interval", "soon"], "--ping-interval"),
         (["--token", "a", "--token-file", "b"], "--token-file"),
         (["-q", "-v"], "-v"),
         (["--frobnicate"], "--frobnicate"),
@@ -324,8 +332,9 @@ def test_bad_options_are_told(sandbox: Sandbox, arguments: list[str], named: str
 
 def test_stdin_holds_one_thing(sandbox: Sandbox) -> None:
     """Audio and token can't both come from standard input."""
-    status, _, err = score(sandbox, "--token", "-", audio="-", stdin=b"any\n")
-    assert (status, err.count("\n")) == (2, 1)
+    for audio in ("-", "/dev/stdin"):
+        status, _, err = score(sandbox, "--token", "-", audio=audio, stdin=b"any\n")
+        assert (status, err.count("\n")) == (2, 1)
 
 
 # Errors.
@@ -541,7 +550,8 @@ def test_help_fits_a_terminal(arguments: list[str]) -> None:
 def test_help_tells_what_matters() -> None:
     """`score --help` has every option, every exit status, and says who else sees a token on the command line."""
     text = run(*COMMAND, "score", "--help").out.decode()
-    options = ["token", "token-file", "plan", "set", "speed", "timeout", "url", "format", "no-progress"]
+    options = ["token", "token-file", "plan", "set", "speed", "timeout", "url", "format", "no-progress", "pcm"]
+    options += ["max-seconds", "source-timeout"]
     for option in [*map("--{}".format, options), "-o", "-q", "-v"]:
         assert re.search(rf"^  (\S+( \S+)?, )?{option}\b", text, re.MULTILINE), option
     assert re.findall(r"^  (\d+) ", text, re.MULTILINE) == ["0", "1", "2", "3", "4", "5", "130"]
@@ -603,9 +613,14 @@ def test_sandbox_lists_its_scenarios() -> None:
 
 
 @posix
-def test_sandbox_serves_until_interrupted() -> None:
-    """`sandbox` says where it listens, tells each exchange in a line, and ends with Ctrl-C and status 130."""
-    arguments = ["sandbox", "--host", "localhost", "--port", "0", "--scenario", "failed=too loud"]
+def test_sandbox_serves_until_interrupted(tmp_path: Path) -> None:
+    """`sandbox` says where it listens, tells each exchange in a line, and ends with Ctrl-C and status 130.
+
+    With `--no-greeting` it greets nobody, whatever the scenario.
+    """
+    (tmp_path / "mine.json").write_text(json.dumps(MINE), encoding="utf-8")
+    arguments = ["sandbox", "--host", "localhost", "--port", "0", "--scenario", "failed=too loud", "--no-greeting"]
+    arguments += ["--assessment", str(tmp_path / "mine.json")]
     with started(*COMMAND, *arguments) as process:
         assert process.stdout is not None
         greeting = [process.stdout.readline().decode() for _ in range(5)]
@@ -615,13 +630,45 @@ def test_sandbox_serves_until_interrupted() -> None:
         command = (*COMMAND, "score", SHORT, "--url", url, "--speed", "max")
         refused = run(*command, ELSA_API_TOKEN=TOKEN)
         assert (refused.status, "too loud" in refused.err) == (3, True)
-        chosen = run(*command, "--format", "json", ELSA_API_TOKEN="sandbox:success")
-        assert json.loads(chosen.out)["status"] == "success"
+        chosen = run(*command, "--format", "json", "-v", ELSA_API_TOKEN="sandbox:success")
+        assert ("success" in chosen.err, "wsConnect" in chosen.err) == (True, False)
+        assert json.loads(chosen.out)["result"] == MINE
         told = [process.stdout.readline().decode() for _ in range(2)]
         status, _, err = interrupt(process)
     assert re.fullmatch(r"\d\d:\d\d:\d\d  failed: 0\.3 s of audio, failed, closed with 1000\n", told[0])
     assert re.fullmatch(r"\d\d:\d\d:\d\d  success: 0\.3 s of audio, success, closed with 1000\n", told[1])
     assert (status, err) == (130, "elsa-unscripted: interrupted\n")
+
+
+MINE = {"speakers": [{"speaker_id": 7}], "mine": True}
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        MINE,
+        {"status": "success", "result": MINE},
+        ScoreResult({"status": "success", "result": MINE}).to_dict(),
+        ScoreResult({"status": "success"}, fetched=MINE).to_dict(),
+    ],
+    ids=["bare", "verdict", "saved", "fetched"],
+)
+def test_sandbox_takes_an_assessment_from_a_file(content: Any, tmp_path: Path) -> None:
+    """Bare, as the server sent it, or as a result was saved; also as Windows' editors write it."""
+    (tmp_path / "mine.json").write_text(json.dumps(content), encoding="utf-8-sig")
+    assert read_assessment(str(tmp_path / "mine.json")) == MINE
+
+
+@pytest.mark.parametrize("content", [None, b"", b"{", b"[]", b"{}", b'{"speakers": 5}', b'{"raw": 5}', b"RIFF\xff"])
+def test_sandbox_refuses_a_file_without_an_assessment(
+    content: bytes | None, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """In one line that names the file and the option, with status 2."""
+    if content is not None:
+        (tmp_path / "mine.json").write_bytes(content)
+    assert cli.main(["sandbox", "--port", "0", "--assessment", str(tmp_path / "mine.json")]) == 2
+    out, err = capsys.readouterr()
+    assert (out, err.count("\n"), "mine.json" in err, "--assessment" in err) == ("", 1, True, True)
 
 
 @pytest.mark.parametrize(

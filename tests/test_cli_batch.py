@@ -255,6 +255,26 @@ def test_a_torn_line_is_told(sandbox: Sandbox, folder: Path) -> None:
 # Lists and the table.
 
 
+SCORE = 81.4
+
+
+def test_a_damaged_or_edited_line_is_told(sandbox: Sandbox, folder: Path) -> None:
+    """A damaged line costs its recording another exchange, an edited one none; both are told; the table is whole."""
+    batch(sandbox, folder)
+    file = folder.parent / "scores.jsonl"
+    lines = file.read_bytes().splitlines(keepends=True)
+    lines[1] = lines[1].replace(b'"stream_id"', b'"stream"id"')
+    edited = json.loads(lines[2])
+    edited.update(timings={"total": "long"}, warnings=5, sample_width=10**4299)
+    lines[2] = json.dumps(edited).encode() + b"\n"
+    file.write_bytes(b"".join(lines))
+    table = folder.parent / "scores.csv"
+    outcome = batch(sandbox, folder, "--csv", str(table))
+    assert (outcome.status, sandbox.handshakes) == (0, RECORDINGS + 1)
+    assert len(re.findall("warning: (passing over )?a line of the journal", outcome.err)) == 2
+    assert len(table.read_text(encoding="utf-8-sig").splitlines()) == RECORDINGS + 1
+
+
 def test_a_list_is_scored_with_its_columns(sandbox: Sandbox, folder: Path) -> None:
     """A CSV list's other columns stand beside the scores of their recordings, also for what was scored earlier."""
     lines = [f"{number},{folder / str(number)}.wav" for number in range(RECORDINGS)]
@@ -262,11 +282,11 @@ def test_a_list_is_scored_with_its_columns(sandbox: Sandbox, folder: Path) -> No
     table = folder.parent / "scores.csv"
     words = command(sandbox.url, folder, "--from-file", str(folder.parent / "list.csv"), "--csv", str(table))
     for _ in range(2):
-        assert run(*words, ELSA_API_TOKEN="sandbox:example").status == 0
+        assert run(*words, ELSA_API_TOKEN=f"sandbox:example={SCORE}").status == 0
         scores = pandas.read_csv(table)
         assert sorted(scores.pupil) == list(range(RECORDINGS))
         assert [os.path.basename(path) for path in scores.path] == [f"{pupil}.wav" for pupil in scores.pupil]
-        assert set(scores.eps_score) == {81.4}
+        assert set(scores.eps_score) == {SCORE}
     assert sandbox.handshakes == RECORDINGS
 
 
@@ -485,15 +505,22 @@ def test_what_is_no_secret_is_repeated(sandbox: Sandbox, folder: Path) -> None:
 
 
 @posix
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
-def test_interrupted_once_it_finishes_what_is_in_flight(folder: Path, number: signal.Signals) -> None:
-    """No new ones are begun, those in flight get their results; the command of the last line does the rest, once."""
+@pytest.mark.parametrize(
+    "signals", [["SIGINT"], ["SIGTERM"], ["SIGHUP"], ["SIGHUP", "SIGHUP", "SIGTERM"]], ids="-".join
+)
+def test_interrupted_once_it_finishes_what_is_in_flight(folder: Path, signals: list[str]) -> None:
+    """No new ones are begun, those in flight get their results; the command of the last line does the rest, once.
+
+    A terminal that closes is such an interruption, however many signals it sends.
+    """
     with Sandbox("slow=1") as sandbox:
         with started(*command(sandbox.url, folder, "--jobs", "2"), ELSA_API_TOKEN=TOKEN) as process:
             wait_for(lambda: sum(exchange.heard > 0 for exchange in sandbox.exchanges) == 2)
-            process.send_signal(number)
+            for name in signals:
+                process.send_signal(getattr(signal, name))
             out, err = process.communicate(timeout=PATIENCE)
         assert (process.returncode, out, sandbox.handshakes) == (130, b"", 2)
+        assert f"2 scored, 0 not, {RECORDINGS - 2} left\n" in err.decode()
         assert "2 in flight finish; Ctrl-C again cuts them off" in err.decode()
         assert len(results(folder)) == 2
         done = Finished(process.returncode, out, err.decode())
@@ -517,6 +544,8 @@ def test_interrupted_twice_it_stops_now(folder: Path) -> None:
             outcome = interrupt(process)
         assert (outcome.status, sandbox.handshakes, journal(folder)) == (130, 2, [])
         assert "2 cut off in flight, which may be billed" in outcome.err
+        assert f"{RECORDINGS} recordings in 0:0" in outcome.err
+        assert f"0 scored, 0 not, {RECORDINGS} left\nEstimate of the bill: 2 started units" in outcome.err
         port = re.findall(r":(\d+)/", last_line(outcome))[0]
     with Sandbox(port=int(port)):
         assert run(*going_on(outcome), ELSA_API_TOKEN=TOKEN).status == 0
@@ -525,12 +554,13 @@ def test_interrupted_twice_it_stops_now(folder: Path) -> None:
 
 @posix
 def test_an_ignored_interrupt_stays_ignored(folder: Path) -> None:
-    """Behind `nohup`, or `&` in a script, SIGINT is ignored: a Ctrl-C that is meant for others doesn't stop it."""
+    """Behind `nohup`, or `&` in a script, signals are ignored: those that are meant for others don't stop it."""
     with Sandbox("slow=0.2") as sandbox:
         words = command(sandbox.url, folder, "--jobs", "1")
-        script = f"trap '' INT; exec {shlex.join(words)}"
+        script = f"trap '' INT HUP; exec {shlex.join(words)}"
         with started("sh", "-c", script, ELSA_API_TOKEN=TOKEN) as process:
             wait_for(lambda: sandbox.handshakes)
+            process.send_signal(signal.SIGHUP)
             assert interrupt(process).status == 0
 
 
@@ -746,6 +776,20 @@ def test_a_full_disk_is_waited_for(sandbox: Sandbox, folder: Path) -> None:
     assert any("tried again" in line for line in lines), lines
     assert results(folder) == every(folder)
     assert len(sandbox.exchanges) == RECORDINGS
+
+
+@pytest.mark.skipif(not hasattr(os, "sched_getaffinity"), reason="only Linux limits another process's files")
+def test_what_a_full_disk_has_cost_is_told(sandbox: Sandbox, folder: Path) -> None:
+    """When a batch ends because its journal can't be written, the bill has every stream, and who is left is told."""
+    import resource
+
+    with started(*command(sandbox.url, folder, "--jobs", "3"), ELSA_API_TOKEN=TOKEN) as process:
+        hard = resource.prlimit(process.pid, resource.RLIMIT_FSIZE)[1]
+        resource.prlimit(process.pid, resource.RLIMIT_FSIZE, (100, hard))
+        wait_for(lambda: sum(exchange.verdict is not None for exchange in sandbox.exchanges) == 3)
+        err = interrupt(process).err
+    assert (process.returncode, journal(folder)) == (130, [])
+    assert f"0 scored, 0 not, {RECORDINGS} left\nEstimate of the bill: 3 started units" in err
 
 
 def test_one_missing_path_keeps_no_other(sandbox: Sandbox, folder: Path) -> None:

@@ -18,12 +18,13 @@ from typing import Any
 
 import pandas
 import pytest
-from commands import PATIENCE, SHORT, posix
+from commands import PATIENCE, SHORT, full_disk, posix, run
 
 from elsa_unscripted import AudioError, BadQualityError, ConfigError, Outcome, ScoreResult
 from elsa_unscripted.cli.inputs import Columns, Input, Inputs
-from elsa_unscripted.cli.table import COLUMNS, Table
+from elsa_unscripted.cli.table import Table
 from elsa_unscripted.results.result import Timings
+from elsa_unscripted.results.rows import COLUMNS
 from elsa_unscripted.sandbox import Sandbox
 
 HARMFUL = ("=1+1", "+1+1", "-1+1", "@SUM(1)", "\t=1", "\r=1", "\n=1", " =1", "＝1", "＋1", "－1", "＠1")
@@ -83,6 +84,35 @@ def test_globs_choose(tmp_path: Path) -> None:
 
 
 @pytest.mark.skipif(os.name == "nt", reason="links need rights there")
+def test_recordings_of_every_kind_are_found(tmp_path: Path) -> None:
+    """A folder is searched for whatever decodes, by its extension in any case; a link that leads nowhere is found."""
+    kinds = (".3gp", ".caf", ".mov", ".mka", ".aifc", ".au", ".m4b", ".amr", ".3gpp", ".ac3", ".mp2", ".w64", ".Mp3")
+    make(tmp_path, *(f"speech{kind}" for kind in kinds))
+    (tmp_path / "annexed.wav").symlink_to(tmp_path / "nowhere.wav")
+    assert {*names(found(tmp_path), tmp_path)} == {"annexed.wav", *(f"speech{kind}" for kind in kinds)}
+
+
+@posix
+def test_what_is_passed_over_is_told(tmp_path: Path) -> None:
+    """Whatever isn't taken from a folder is counted by its kind, in folders of it too; with a pattern, that chooses."""
+    make(tmp_path, "a.wav", "a.txt", "b/b.TXT", "b/c.pdf", "speech", ".hidden.wav", "._a.wav", ".DS_Store")
+    os.mkfifo(tmp_path / "pipe.wav")
+    (tmp_path / "more").symlink_to(tmp_path / "b")
+    (tmp_path / "a.link").symlink_to("a.link")
+    with contextlib.closing(Inputs([str(tmp_path)])) as inputs:
+        assert len(list(inputs)) == 1
+        others = {".txt": 2, ".pdf": 1, "without an extension": 1, ".link": 1}
+        assert inputs.passed_over == {**others, "hidden": 1, "linked folder": 1, "no plain file": 1}
+        assert "2 .txt, 1 " in inputs.passed_over_words()
+    with contextlib.closing(Inputs([str(tmp_path)], ["*.wav"])) as inputs:
+        assert len(list(inputs)) == 1
+        assert inputs.passed_over == {"hidden": 1, "linked folder": 1, "no plain file": 1}
+    with contextlib.closing(Inputs([str(tmp_path / "a.wav")])) as inputs:
+        assert (len(list(inputs)), inputs.passed_over_words()) == (1, "")
+    with contextlib.closing(Inputs([str(tmp_path / "b")], own=[str(tmp_path / "b" / "c.pdf")])) as inputs:
+        assert (list(inputs), inputs.passed_over) == ([], {".txt": 1})
+
+
 def test_links_lead_in_no_circle(tmp_path: Path) -> None:
     """Links to files are followed, links to folders are not."""
     make(tmp_path, "one.wav", "a/two.wav")
@@ -180,6 +210,44 @@ def test_a_list_that_is_none_is_refused(tmp_path: Path, name: str, content: byte
     """A `.csv` without the column, and another encoding, are told before anything is sent."""
     with pytest.raises(ConfigError, match=named):
         listed(tmp_path, content, name)
+
+
+@pytest.mark.parametrize("begin", [b"", b"a.wav\n", b"path,name\na.wav,Ana\n"])
+@pytest.mark.parametrize("line", [b"a\0b\n", b"x" * (2 << 20)], ids=["zero", "long"])
+def test_a_list_without_lines_is_refused(tmp_path: Path, begin: bytes, line: bytes) -> None:
+    """A line has a bound, and no zeros: a device that never ends, or a recording, is told, wherever it begins."""
+    (tmp_path / "list").write_bytes(begin + line)
+
+    def read() -> None:
+        with contextlib.closing(Inputs([], [], str(tmp_path / "list"))) as inputs:
+            list(inputs)
+
+    with pytest.raises(ConfigError, match="isn't UTF-8 text"):
+        read()
+
+
+@posix
+@pytest.mark.parametrize("lines", ["{}\n", "path;name\n{};Ana\n"], ids=["plain", "table"])
+def test_names_are_the_bytes_of_the_list(tmp_path: Path, lines: str) -> None:
+    """In any locale, the bytes of a list are those of the file's name, in any encoding, and are written down the same.
+
+    The journal and the table have what `readable()` makes of a name.
+    """
+    code = """
+import os, sys
+from elsa_unscripted.cli.inputs import Inputs
+from elsa_unscripted.files import readable
+(path,) = (each.path for each in Inputs([], [], sys.argv[1]))
+print(sys.getfilesystemencoding(), os.path.exists(path), ascii(os.path.basename(readable(path))))
+"""
+    for name, shown in (("Zoë.wav".encode(), rb"'Zo\xeb.wav'"), (b"Zo\xeb.wav", rb"'Zo\udceb.wav'")):
+        path = os.fsencode(tmp_path) + b"/" + name
+        with open(path, "wb"), open(tmp_path / "list", "wb") as file:
+            file.write(lines.encode().replace(b"{}", path))
+        command = (sys.executable, "-c", code, str(tmp_path / "list"))
+        plain: dict[str, Any] = {"LC_ALL": "C", "PYTHONUTF8": "0", "PYTHONCOERCECLOCALE": "0"}
+        for variables, encoding in ((plain, b"ascii"), ({}, b"utf-8")):
+            assert run(*command, **variables) == (0, encoding + b" True " + shown + b"\n", "")
 
 
 def test_a_list_that_is_missing_is_refused(tmp_path: Path) -> None:
@@ -370,6 +438,19 @@ def test_a_file_that_is_no_table_is_not_overwritten(tmp_path: Path) -> None:
     for _ in range(2):
         written(tmp_path, Outcome("a", verdict()))
     assert len(pandas.read_csv(file)) == 1
+
+
+@posix
+def test_a_full_disk_leaves_the_old_table(tmp_path: Path) -> None:
+    """Until a table is whole, the older one is there, and stays if there is no room for the new one."""
+    file = tmp_path / "scores.csv"
+    written(tmp_path, Outcome("a", verdict()))
+    before = file.read_bytes()
+    table = Table(str(file))
+    with pytest.raises(OSError, match="too large") as caught, full_disk(file.stat().st_size):
+        list(map(table.add, [Outcome("b", verdict())] * 1000))
+    table.discard(caught.value)
+    assert (file.read_bytes(), os.listdir(tmp_path)) == (before, [file.name])
 
 
 @pytest.mark.parametrize("path", ["-", ".", os.path.join("missing", "scores.csv"), full])

@@ -111,6 +111,15 @@ def test_another_file_is_refused(tmp_path: Path, content: bytes, told: str) -> N
     assert told in err
 
 
+@posix
+@pytest.mark.parametrize("device", ["zero", "urandom"])
+def test_a_file_without_end_is_refused(device: str, tmp_path: Path) -> None:
+    """A device is refused by `show` and `report` at once, and not read until there is no memory left."""
+    for command in (["show"], ["report", "-o", str(tmp_path / "page.html")]):
+        status, _, err = run(*COMMAND, *command, f"/dev/{device}")
+        assert (status, err.count("\n"), "is no result" in err) == (2, 1, True)
+
+
 def test_an_unreadable_file_is_refused(tmp_path: Path) -> None:
     """A missing file, or a folder, ends with status 2 and says why."""
     assert "No such file" in show(tmp_path / "missing.json").err

@@ -37,6 +37,7 @@ from elsa_unscripted import (
     ScoringFailedError,
     StreamClosedError,
     score,
+    score_many,
 )
 from elsa_unscripted.audio import decoding as decoder
 from elsa_unscripted.sandbox import Sandbox
@@ -362,6 +363,23 @@ def test_environment_gives_token_and_url(short: Path, monkeypatch: pytest.Monkey
 
 
 # What the server says.
+
+
+def test_a_client_without_a_token_raises_when_it_scores(short: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Not when it is made, as a module may do on import; a token that the environment has by then is taken."""
+    monkeypatch.delenv("ELSA_API_TOKEN", raising=False)
+    with Sandbox() as sandbox, Client(url=sandbox.url, speed=None) as client:
+        for use in (lambda: client.score(short), lambda: client.open_stream(sample_rate=16000)):
+            with pytest.raises(ConfigError, match="no token.*ELSA_API_TOKEN"):
+                use()
+        with pytest.raises(ConfigError, match="no token"):
+            score(short, url=sandbox.url)
+        with pytest.raises(ConfigError, match="no token"):
+            score_many([short], url=sandbox.url)
+        assert sandbox.handshakes == 0
+        monkeypatch.setenv("ELSA_API_TOKEN", TOKEN)
+        assert client.score(short).status == "success"
+        assert sandbox.exchanges[0].headers["Authorization"] == f"ELSA {TOKEN}"
 
 
 def test_greeting_in_the_segment_of_the_handshake_is_not_lost(short: Path) -> None:

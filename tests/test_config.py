@@ -6,14 +6,14 @@ import dataclasses
 import pathlib
 import pickle
 from collections.abc import Iterator
-from typing import Any
+from typing import Any, get_type_hints
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from elsa_unscripted import config as module
-from elsa_unscripted.config import Config, is_loopback, parse_proxy
+from elsa_unscripted.config import Config, Options, is_loopback, parse_proxy
 from elsa_unscripted.exceptions import ConfigError
 
 TOKEN = "s3cret-t0ken"
@@ -48,7 +48,7 @@ def everything_about(error: BaseException | None) -> Iterator[str]:
 
 
 def test_the_defaults_are_the_documented_ones() -> None:
-    """An option that isn't given has the default of DESIGN.md."""
+    """An option that isn't given has the default that the README promises."""
     config = Config(TOKEN)
     assert dataclasses.asdict(config) == {
         "token": TOKEN,
@@ -67,6 +67,7 @@ def test_the_defaults_are_the_documented_ones() -> None:
         "ca_bundle": None,
         "proxy": None,
         "max_message_bytes": 64 * 2**20,
+        "ping_interval": None,
     }
 
 
@@ -88,6 +89,7 @@ def test_a_config_is_frozen() -> None:
         ("connect_timeout", [1e-6, 1, 1e6], [0, -1, 1.1e6]),
         ("close_timeout", [0, 1, 1e6], [-1e-9, 1.1e6]),
         ("bad_quality_grace", [0, 1, 1e6], [-1e-9, 1.1e6]),
+        ("ping_interval", [None, 1e-6, 20, 1e6], [0, -1, 1.1e6]),
         ("connect_retries", [0, 1, 1000], [-1, 1001, 1.0]),
         ("sample_rate", [None, 1000, 16000, 384_000], [0, 999, 384_001, 16000.0]),
         ("max_message_bytes", [1024, 2**40], [0, 1023, 2**40 + 1, 1024.0]),
@@ -104,6 +106,7 @@ def test_bounds(name: str, good: list[object], bad: list[object]) -> None:
 
 
 NUMBERS = ["chunk_seconds", "speed", "timeout", "connect_timeout", "close_timeout", "bad_quality_grace"]
+NUMBERS += ["ping_interval"]
 INTEGERS = ["connect_retries", "sample_rate", "max_message_bytes"]
 
 
@@ -170,8 +173,9 @@ def test_an_option_is_taken_as_it_is_or_refused(name: str, value: object) -> Non
 
 def test_a_missing_token_says_where_it_could_come_from() -> None:
     """Without a token the message names both ways to give one."""
-    for token in (None, ""):
-        message = refused(token=token)
+    with pytest.raises(ConfigError) as missing:
+        Config().with_token()
+    for message in (str(missing.value), refused(token="")):
         assert "token=" in message
         assert "$ELSA_API_TOKEN" in message
 
@@ -182,8 +186,23 @@ def test_the_token_comes_from_the_environment(monkeypatch: pytest.MonkeyPatch) -
     assert Config().token == "from-environment"
     assert Config(TOKEN).token == TOKEN
     monkeypatch.setenv("ELSA_API_TOKEN", "")
-    with pytest.raises(ConfigError, match="no token"):
-        Config()
+    assert Config().token is None
+
+
+def test_the_token_may_come_later(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A config without a token gets the one that the environment has when an exchange begins."""
+    monkeypatch.delenv("ELSA_API_TOKEN", raising=False)
+    config = Config(api_plan="premium", speed=2.0)
+    monkeypatch.setenv("ELSA_API_TOKEN", TOKEN)
+    assert config.with_token() == Config(TOKEN, api_plan="premium", speed=2.0)
+    given = Config("given")
+    assert given.with_token() is given
+
+
+def test_options_are_those_of_a_config() -> None:
+    """What type checkers know of `Client` and `score_many()` has every field of a config, but the token."""
+    fields = {field.name: field.type for field in dataclasses.fields(Config) if field.name != "token"}
+    assert get_type_hints(Options) == {name: get_type_hints(Config)[name] for name in fields}
 
 
 @pytest.mark.parametrize(
@@ -269,6 +288,7 @@ def test_the_address_comes_from_the_environment(monkeypatch: pytest.MonkeyPatch)
         "wss://example.com",
         "wss://example.com:8443/a?b=c",
         "WSS://EXAMPLE.com/",
+        "wss://bücher.example/ü?é=1",
         "wss://[2001:db8::1]:1/",
         "ws://localhost:1/",
         "ws://LOCALHOST/",

@@ -4,11 +4,15 @@ from __future__ import annotations
 
 import builtins
 import copy
+import errno
 import pickle
+import socket
+import ssl
 import threading
 from typing import Any
 
 import pytest
+import websocket
 
 from elsa_unscripted import exceptions
 from elsa_unscripted.exceptions import (
@@ -24,6 +28,24 @@ from elsa_unscripted.exceptions import (
     StreamClosedError,
 )
 from elsa_unscripted.wire.messages import Status
+
+PASSING: list[ElsaError] = [
+    *[
+        ConnectError("refused"),
+        ConnectError("full", status_code=503),
+        ConnectError("origin", status_code=522),
+        RateLimitedError("slower", status_code=429),
+    ],
+    *[StreamClosedError("cut"), StreamClosedError("restarts", code=1012), ScoreTimeoutError("late")],
+    *[ProtocolError("half a message"), exceptions.ScoreCancelledError("stopped"), exceptions.BudgetError("spent")],
+]
+LASTING: list[ElsaError] = [
+    *[ConfigError("no"), exceptions.AudioError("empty"), AuthenticationError("who?", status_code=401)],
+    AuthenticationError("who?"),
+    *[ConnectError("moved", status_code=302), ConnectError("not there", status_code=404)],
+    *[StreamClosedError("too big", code=1009), StreamClosedError("not you", code=1008)],
+    *[ScoringFailedError("failed"), BadQualityError("noise"), exceptions.JournalError("is none"), ElsaError("?")],
+]
 
 KINDS: list[type[ElsaError]] = [getattr(exceptions, name) for name in exceptions.__all__]
 
@@ -161,3 +183,33 @@ def test_a_cause_that_cannot_travel_is_left_behind() -> None:
         again = pickle.loads(pickle.dumps(error))
         assert vars(again) == vars(error)
         assert again.__cause__ is None
+
+
+@pytest.mark.parametrize("error", [*PASSING, *LASTING], ids=repr)
+def test_errors_say_whether_the_same_can_succeed_later(error: ElsaError) -> None:
+    """`retryable` is True where the cause may pass by itself, also after pickle; False where something must change."""
+    assert error.retryable is (error in PASSING)
+    assert pickle.loads(pickle.dumps(error)).retryable is error.retryable
+
+
+def test_causes_say_whether_the_same_can_succeed_later() -> None:
+    """A certificate that isn't trusted stays; files and sockets are there again later."""
+    for cause, passes in (
+        (ssl.SSLCertVerificationError("self-signed"), False),
+        (ssl.SSLError("wrong version number"), False),
+        (ssl.SSLEOFError("cut"), True),
+        (websocket.WebSocketException("no WebSocket"), False),
+        (ValueError("no HTTP"), False),
+        (socket.gaierror(socket.EAI_NONAME, "no such name"), True),
+        (ConnectionRefusedError(), True),
+    ):
+        error = ConnectError("not connected")
+        error.__cause__ = cause
+        assert error.retryable is passes, cause
+    for kind in (exceptions.AudioError, ConnectError, exceptions.JournalError):
+        lacking = kind("too many open files")
+        lacking.__cause__ = OSError(errno.EMFILE, "Too many open files")
+        assert lacking.retryable
+    busy = exceptions.JournalError("the journal 'x' is in use by another batch")
+    busy.__cause__ = BlockingIOError()
+    assert busy.retryable

@@ -80,6 +80,7 @@ def interrupted(exchange: Any, rooms: Tuple[str, ...], kind: Type[BaseException]
     assert len(reached) > 20
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("kind", "rooms"),
     [
@@ -98,6 +99,7 @@ def test_what_a_signal_handler_raises_comes_through(
             assert came == f"{kind.__name__}: a signal handler's", place
 
 
+@pytest.mark.slow
 def test_ctrl_c_while_an_error_is_handled(short: Path) -> None:
     """Ctrl-C between an error and the shut-down that follows it leaves no thread."""
 

@@ -86,6 +86,7 @@ def test_fault(
     assert type(error) is fault.error
     if fault.phase is not None:
         assert error.phase == fault.phase
+    assert [words for words in fault.says if words not in str(error)] == []
     if fault.code is not None:
         assert fault.code in (getattr(error, "code", None), getattr(error, "status_code", None))
     packets = [frame for frame in server.connections[-1].frames if frame.opcode == 2]

@@ -67,6 +67,7 @@ FILES = ("exchange/", "wire/", "config", "mailbox", "deadline", "log", "api")
 KINDS: List[Type[Exception]] = [TimeoutError, RuntimeError, ValueError, InterruptedError]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("token", ["any", "sandbox:failed", "sandbox:401"])
 def test_at_every_line(token: str, short: Path) -> None:
     """At whatever line of `score()` a handler raises, that comes out as itself, and no thread is left."""

@@ -111,6 +111,47 @@ def test_a_result_comes_back_whole(path: Path) -> None:
     assert (entry.path, entry.attempts, entry.seconds, entry.audio_seconds) == ("0.wav", 1, 2.5, 3.0)
 
 
+def test_strange_numbers_are_strict_json(path: Path) -> None:
+    """NaN and numbers without end from the server make lines that every reader of JSON takes, and come back."""
+    numbers = json.loads('{"a": NaN, "b": [1e999, {"c": -Infinity}], "d": "NaN, Infinity", "e": "\\"NaN"}')
+    failure = ScoringFailedError("no", reason="noise")
+    failure.last_message = "NaN"
+    failure.statuses = (Status({"status": "failed", **numbers}, "{}"),)
+    written(path, good(1, **numbers), to_raw("2.wav", digest(2), OPTIONS, failure, attempts=1, seconds=1.0))
+
+    def refuse(constant: str) -> None:
+        raise AssertionError(constant)
+
+    for line in path.read_text(encoding="ascii").splitlines():
+        json.loads(line, parse_constant=refuse)
+    one, two = read(path)
+    back = {**numbers, "a": None}
+    assert one.result is not None
+    assert two.error is not None
+    assert {name: one.result[name] for name in numbers} == back
+    assert {name: two.error.statuses[0][name] for name in numbers} == back
+    assert two.error.last_message == "NaN"
+
+
+def test_what_a_server_said_comes_back(path: Path) -> None:
+    """The body of a refusal and the server's last message are in the journal."""
+    failure = exceptions.ConnectError("no", status_code=402, body="no credit")
+    failure.last_message = "an error"
+    written(path, to_raw("2.wav", digest(2), OPTIONS, failure, attempts=1, seconds=1.0))
+    (entry,) = read(path)
+    assert isinstance(entry.error, exceptions.ConnectError)
+    assert (entry.error.status_code, entry.error.body, entry.error.last_message) == (402, "no credit", "an error")
+
+
+def test_a_longer_number_than_python_takes(path: Path) -> None:
+    """A line with an integer of 5,000 digits, of another Python, is read."""
+    line = written(path, good(1)).replace(b'"result": {', b'"result": {"n": ' + b"9" * 5000 + b", ")
+    path.write_bytes(line)
+    (entry,) = read(path)
+    assert entry.result is not None
+    assert entry.result["n"] == float("inf")
+
+
 @pytest.mark.parametrize("kind", KINDS)
 def test_an_error_comes_back_whole(kind: type[ElsaError], path: Path) -> None:
     """Every error of the tree comes back as itself, with every attribute."""
@@ -280,6 +321,76 @@ def test_other_tools(change: Any, path: Path) -> None:
     with Journal(path) as journal:
         assert found(journal, 4) == [0, 2, 3]
     assert len(list(read(path))) == 4
+
+
+@pytest.mark.parametrize(
+    ("damaged", "change"), [(0, lambda byte: byte ^ 1), (1, lambda byte: 0xFF)], ids=["first", "middle"]
+)
+def test_a_damaged_byte_costs_its_own_line_at_most(damaged: int, change: Any, path: Path) -> None:
+    """Whichever byte of a line is damaged, the others are found, and its recording can be scored and kept again."""
+    pieces = written(path, good(0), good(1), good(2)).splitlines(keepends=True)
+    line = pieces[damaged]
+    for at in [*range(90), *range(90, len(line) - 1, 9)]:
+        bad_line = line[:at] + bytes([change(line[at])]) + line[at + 1 :]
+        path.write_bytes(b"".join([*pieces[:damaged], bad_line, *pieces[damaged + 1 :]]))
+        with Journal(path) as journal:
+            assert {*found_anyhow(journal), damaged} == {0, 1, 2}, bad_line
+            if journal.find(digest(damaged), OPTIONS) is None:
+                journal.append(good(damaged))
+        with Journal(path) as journal:
+            assert found_anyhow(journal) == [0, 1, 2], bad_line
+
+
+def found_anyhow(journal: Journal) -> list[int]:
+    """Returns which of three recordings have a result in a journal, whatever that says."""
+    return [number for number in range(3) if journal.find(digest(number), OPTIONS)]
+
+
+def test_a_damaged_line_is_told(path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    """A line that is damaged behind its beginning is as good as none, with one warning; so is an older failure."""
+    text = written(path, bad(0), good(0), good(1))
+    path.write_bytes(text.replace(b"stream-0", b'stream"0'))
+    with caplog.at_level(logging.WARNING), Journal(path) as journal:
+        for _ in range(2):
+            assert found(journal, 2) == [1]
+            assert journal.find(digest(0), OPTIONS) is None
+    assert ["passing over a line" in record.getMessage() for record in caplog.records] == [True]
+
+
+STRANGE: list[tuple[str, Any]] = [
+    *[("timings", 5), ("timings", {"total": "x"}), ("timings", {"total": 1e300}), ("warnings", [1]), ("warnings", 3)],
+    *[("sample_width", 10**4299), ("channels", -1), ("sample_rate", "x"), ("statuses", [1]), ("stream_id", {})],
+    *[("audio_seconds", []), ("audio_seconds_sent", "x"), ("attempts", "x"), ("attempts", 10**4299)],
+    *[("seconds", True), ("time", 5), ("client", [])],
+]
+STRANGE_OF_ERROR: list[tuple[str, Any]] = [
+    *[("reason", 5), ("reason", ["x"]), ("type", {}), ("message", 5), ("phase", 1), ("stream_id", 2)],
+    *[("audio_seconds", "x"), ("audio_seconds_sent", "x"), ("code", "x"), ("status_code", 1e400), ("retry_after", "x")],
+    *[("possibly_billed", "no"), ("statuses", {"a": 1})],
+]
+
+
+@pytest.mark.parametrize(
+    ("part", "name", "value"),
+    [
+        *[("", name, value) for name, value in STRANGE],
+        *[("error", name, value) for name, value in STRANGE_OF_ERROR],
+    ],
+)
+def test_what_was_edited_is_left_out(
+    part: str, name: str, value: Any, path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    """A fact of another type than we write is left out with a warning: what was paid for still counts, and is plain."""
+    line = bad(0) if part else good(0)
+    (line[part] if part else line)[name] = value
+    path.write_text(json.dumps(line) + "\n")
+    with caplog.at_level(logging.WARNING):
+        (entry,) = read(path)
+    assert [name in record.getMessage() for record in caplog.records] == [True]
+    conclusion = entry.result if entry.error is None else entry.error
+    assert value not in (getattr(conclusion, name, None), getattr(entry, name, None))
+    with Journal(path) as journal:
+        assert journal.find(digest(0), OPTIONS) is not None
 
 
 def test_a_strange_line(path: Path, caplog: pytest.LogCaptureFixture) -> None:

@@ -133,6 +133,7 @@ print(longest < 10)
 """
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(not hasattr(signal, "setitimer"), reason="needs POSIX signals")
 def test_ctrl_c_just_before_it_waits_is_seen() -> None:
     """A lock's `acquire()` isn't ended by a signal that came in the moment before the wait: one of eight, here."""

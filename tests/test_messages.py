@@ -24,7 +24,7 @@ from elsa_unscripted.wire.messages import (
     parse,
 )
 
-# PROTOCOL.md's literals, spelled again here.
+# The literals of the wire, spelled again here.
 
 
 def test_the_config_message_is_the_reference_clients() -> None:
@@ -194,6 +194,7 @@ JSON = st.recursive(
 )
 
 
+@pytest.mark.slow
 @given(
     st.one_of(
         st.binary(),

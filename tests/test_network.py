@@ -9,6 +9,7 @@ import multiprocessing
 import os
 import shutil
 import signal
+import socket
 import ssl
 import subprocess
 import sys
@@ -17,15 +18,17 @@ import time
 from email.utils import formatdate
 from pathlib import Path
 from typing import Any, Callable, Dict, List, Tuple
+from urllib.parse import urlsplit
 
 import pytest
 import trustme
 from addresses import black_hole, needs_black_holes
 from commands import interrupt, measure_no_children, posix, started, unmeasured
 from faults import reach
-from rawserver import CLOSE, SUCCESS, Connection, RawServer
+from rawserver import CLOSE, PING, PONG, SUCCESS, Connection, RawServer
 
-from elsa_unscripted import ConnectError, RateLimitedError, ScoreTimeoutError, score
+from elsa_unscripted import ConnectError, RateLimitedError, ScoreTimeoutError, StreamClosedError, score
+from elsa_unscripted.cli.main import main
 from elsa_unscripted.sandbox import Sandbox
 
 GUARD = 20.0  # s beyond what is promised, for a busy machine
@@ -214,6 +217,162 @@ def test_retry_after_beyond_the_budget(form: str, short: Path) -> None:
     assert len(times) == 1
 
 
+def _header(form: str) -> str:
+    now = time.time()
+    forms = {
+        "seconds since 1970": f"{now + 300:.0f}",
+        "milliseconds since 1970": f"{(now + 300) * 1e3:.0f}",
+        "microseconds since 1970": f"{(now + 300) * 1e6:.0f}",
+        "a date without a zone": formatdate(now + 300).replace("-0000", "").strip(),
+        "a date of ISO 8601": datetime.datetime.fromtimestamp(now + 300, datetime.timezone.utc).isoformat(),
+        "300.0": "300.0",
+    }
+    return forms.get(form, form)
+
+
+@pytest.mark.parametrize(
+    "form",
+    [
+        *("seconds since 1970", "milliseconds since 1970", "microseconds since 1970"),
+        *("a date without a zone", "a date of ISO 8601", "300.0"),
+    ],
+)
+def test_retry_after_in_another_form(form: str, short: Path) -> None:
+    """A Retry-After that can only be a point in time is read as one, whatever its unit."""
+    _, script = _answers(f"HTTP/1.1 429 Later\r\nRetry-After: {_header(form)}\r\n\r\n".encode())
+    with RawServer(script) as server, pytest.raises(RateLimitedError, match=r"again in (29|30)\d s") as caught:
+        score(short, "any", url=server.url)
+    assert caught.value.retry_after == pytest.approx(300, abs=30)
+
+
+@pytest.mark.parametrize(
+    "value",
+    ["9" * 400, "123456789", "-5", "soon", "30s", "1e3", "\u00b2", "0x10", "1,000", "Fri, 31 Dec 9999 23:59:59 GMT"],
+)
+def test_retry_after_that_makes_no_sense(value: str, short: Path) -> None:
+    """A Retry-After that nobody can mean is as none: the ordinary back-off is waited for, and no number is told."""
+    answer = f"HTTP/1.1 429 Later\r\nRetry-After: {value}\r\n\r\n".encode("latin-1")
+    times, script = _answers(answer, answer)
+    with RawServer(script) as server, pytest.raises(RateLimitedError, match="try again later") as caught:
+        score(short, "any", url=server.url, connect_retries=1)
+    assert caught.value.retry_after is None
+    assert times[1] - times[0] < 5
+
+
+def test_retry_after_in_the_past(short: Path) -> None:
+    """A moment that is over is no wait."""
+    past = f"HTTP/1.1 503 Later\r\nRetry-After: {time.time() - 60:.0f}\r\n\r\n".encode()
+    date = b"HTTP/1.1 503 Later\r\nRetry-After: Thu, 01 Jan 1970 00:00:00 GMT\r\n\r\n"
+    times, script = _answers(past, date)
+    with RawServer(script) as server:
+        assert score(short, "any", url=server.url, speed=None).status == "success"
+    assert times[2] - times[0] < 5
+
+
+def _balancer(idle: float, server: str) -> Callable[[Connection], None]:
+    """Returns the script of a load balancer, which cuts connections `idle` seconds after the client's last byte."""
+
+    def script(connection: Connection) -> None:
+        address = urlsplit(server)
+        with socket.create_connection((str(address.hostname), int(address.port or 0))) as onward:
+
+            def back() -> None:
+                with contextlib.suppress(OSError):
+                    while data := onward.recv(65536):
+                        connection.send_raw(data)
+
+            thread = threading.Thread(target=back, daemon=True)
+            thread.start()
+            connection.sock.settimeout(idle)
+            with contextlib.suppress(OSError):
+                while data := connection.sock.recv(65536):
+                    connection.request += data
+                    onward.sendall(data)
+            connection.cut()
+            onward.shutdown(socket.SHUT_RDWR)
+            thread.join(5)
+
+    return script
+
+
+@pytest.mark.parametrize("tls", [False, True])
+def test_a_load_balancer_that_cuts_silent_connections(tls: bool, short: Path, tmp_path: Path) -> None:
+    """While the verdict is awaited, `ping_interval` keeps the connection; without it the error tells of the silence."""
+    options: Dict[str, Any] = {"speed": None, "connect_retries": 0}
+    context = None
+    if tls:
+        authority = trustme.CA()
+        authority.cert_pem.write_to_path(tmp_path / "ca.pem")
+        context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+        authority.issue_cert("localhost").configure_cert(context)
+        options["ca_bundle"] = tmp_path / "ca.pem"
+    with Sandbox("slow=1.7") as sandbox, RawServer(_balancer(1.0, sandbox.url), context) as balancer:
+        options["url"] = balancer.url.replace("/api", urlsplit(sandbox.url).path)
+        with pytest.raises(StreamClosedError, match=r"cut after 1(\.\d)? s of silence.*ping_interval") as caught:
+            score(short, "any", **options)
+        assert caught.value.possibly_billed
+        assert score(short, "any", ping_interval=0.2, **options).status == "success"
+
+
+def test_no_pings_by_default(short: Path) -> None:
+    """Nothing is sent while the verdict is awaited, as by the reference client; pings only with `ping_interval`."""
+
+    def script(connection: Connection) -> None:
+        connection.start()
+        connection.read_until_end()
+        connection.sock.settimeout(0.7)
+        with contextlib.suppress(socket.timeout):
+            connection.read_frame()
+        connection.sock.settimeout(None)
+        connection.send(SUCCESS)
+        connection.finish()
+
+    for interval in (None, 0.1):
+        with RawServer(script) as server:
+            score(short, "any", url=server.url, speed=None, ping_interval=interval)
+            pings = [frame for frame in server.connections[0].frames if frame.opcode == PING]
+        assert (len(pings) > 0) == (interval is not None)
+        assert all(frame.payload == b"" for frame in pings)
+    with RawServer(script) as server:
+        command = ["score", str(short), "--token", "any", "--url", server.url, "--speed", "max", "-o", os.devnull]
+        assert main([*command, "--ping-interval", "0.1"]) == 0
+        assert PING in [frame.opcode for frame in server.connections[0].frames]
+
+
+def test_pings_do_not_displace_pongs(short: Path) -> None:
+    """The server's pings are answered, with what they hold, while we send ours."""
+    answered: List[bytes] = []
+
+    def script(connection: Connection) -> None:
+        connection.start()
+        connection.read_until_end()
+        for number in range(50):
+            connection.send(b"%d" % number, PING)
+            while (frame := connection.read_frame()).opcode != PONG:
+                assert frame.opcode == PING
+                connection.send(frame.payload, PONG)
+            answered.append(frame.payload)
+        connection.send(SUCCESS)
+        connection.finish()
+
+    with RawServer(script) as server:
+        score(short, "any", url=server.url, speed=None, ping_interval=0.001)
+    assert answered == [b"%d" % number for number in range(50)]
+
+
+def test_a_cut_without_silence_blames_no_load_balancer(short: Path) -> None:
+    """A connection that is cut at once is told without a word about silence."""
+
+    def script(connection: Connection) -> None:
+        connection.start()
+        connection.read_until_end()
+        connection.cut()
+
+    with RawServer(script) as server, pytest.raises(StreamClosedError, match="was cut, before a verdict") as caught:
+        score(short, "any", url=server.url, speed=None)
+    assert "ping_interval" not in str(caught.value)
+
+
 def test_backoff_grows(short: Path) -> None:
     """Without Retry-After, the waits between attempts grow."""
     times, script = _answers(*[b"HTTP/1.1 503 No\r\n\r\n"] * 3)
@@ -385,6 +544,7 @@ print(number > 10, slow)
 """
 
 
+@pytest.mark.slow
 def test_interrupts_at_each_step_of_the_close(short: Path) -> None:
     """Ctrl-C where any function in the closing handshake returns ends the call soon, and no thread goes on."""
     with Sandbox() as sandbox:

@@ -123,7 +123,7 @@ def test_an_exchange_from_start_to_end() -> None:
 
 
 def test_the_phases_are_the_documented_ones() -> None:
-    """The phase that errors carry is where the exchange is, by DESIGN.md's names, and stays when it ends."""
+    """The phase that errors carry is where the exchange is, by its public names, and stays when it ends."""
     phases = {state: run(*way)[0].phase.value for state, way in WAYS.items()}
     assert list(phases.values()) == ["connect", "start", "audio", "result", "audio", "result"]
     for state in OPEN:

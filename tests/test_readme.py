@@ -9,6 +9,8 @@ Ray, hundreds of megabytes, only where that is installed. Shell blocks run line 
 * `elsa-unscripted sandbox` serves until it is interrupted: it must begin to;
 * `elsa-unscripted live` listens for a second, to a virtual microphone, as Python blocks with a `Microphone` do.
 
+The one page, an `html` block, is opened in a browser by `test_recipe.py`, with the Python block that serves it.
+
 A `text` block is the output of the block before it. A block of any other language fails.
 """
 
@@ -99,7 +101,7 @@ def _variables(folder: Path) -> Iterator[dict[str, str]]:
     """The environment of a reader who has a token, and a sandbox in place of the service."""
     path = os.pathsep.join([str(folder / "bin"), os.environ.get("PATH", "")])
     modules = os.pathsep.join(filter(None, [str(ROOT), os.environ.get("PYTHONPATH", "")]))
-    with Sandbox() as sandbox:
+    with Sandbox("example") as sandbox:
         yield dict(environment(ELSA_API_TOKEN="any", ELSA_UNSCRIPTED_URL=sandbox.url, PATH=path, PYTHONPATH=modules))
 
 
@@ -116,7 +118,8 @@ def test_every_block_is_known() -> None:
     for file, text in TEXTS.items():
         found = [block for block in BLOCKS if block.file == file]
         assert text.count("```") == 2 * (len(found) + sum(block.output is not None for block in found)), file
-    assert {block.language for block in BLOCKS} == {"python", "shell"}
+    assert {block.language for block in BLOCKS} == {"python", "shell", "html"}
+    assert [block.file for block in BLOCKS if block.language == "html"] == ["elsa_unscripted/exchange/README.md"]
 
 
 @pytest.mark.slow

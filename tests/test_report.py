@@ -285,6 +285,7 @@ def test_anything_in_any_place(path: Tuple[Any, ...], strange: Any) -> None:
     assert is_safe(html)
 
 
+@pytest.mark.slow
 def test_markup_in_any_place() -> None:
     """Markup is text in every place of a verdict that the page shows, and in all the fields around it."""
     shown = 0
@@ -393,6 +394,7 @@ def test_report_refuses_bad_thresholds(text: str, saved: Path) -> None:
     assert not saved.with_suffix(".html").exists()
 
 
+@pytest.mark.slow
 def test_report_names_what_is_wrong(saved: Path, tmp_path: Path) -> None:
     """A missing file, another file, bad audio, and a place that can't be written have their exit statuses."""
     other = tmp_path / "other.json"
@@ -414,11 +416,13 @@ def test_report_names_what_is_wrong(saved: Path, tmp_path: Path) -> None:
         assert "Traceback" not in err
 
 
-def test_report_overwrites_neither_result_nor_recording(saved: Path, tmp_path: Path) -> None:
-    """The page never takes the place of what it is made from."""
-    recording = tmp_path / "speech.wav"
+def test_report_overwrites_only_pages(saved: Path, tmp_path: Path) -> None:
+    """The page takes the place of an older page, and of nothing else: no recording, result, journal or other page."""
+    recording, other, page = tmp_path / "speech.wav", tmp_path / "other.wav", tmp_path / "mine.html"
     recording.write_bytes(AUSTEN.read_bytes())
-    for output in (saved, recording):
+    other.write_bytes(AUSTEN.read_bytes())
+    page.write_text("<!doctype html><title>Mine</title>")
+    for output in (saved, recording, other, page):
         before = output.read_bytes()
         status, _, err = report(saved, "--audio", recording, "-o", output)
         assert status == 2

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
+import gzip
 import json
 import pathlib
 import pickle
@@ -12,6 +13,7 @@ import socket
 import ssl
 import threading
 import time
+import tracemalloc
 from collections.abc import Iterator, Mapping
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
@@ -19,8 +21,11 @@ from typing import Any
 import pytest
 import trustme
 from addresses import black_hole, black_holes, needs_black_holes, resolve
+from leaks import watching_for
 from rawserver import Connection, RawServer
+from recordings import wav
 
+from elsa_unscripted import Client
 from elsa_unscripted.exceptions import ConnectError, ElsaError, ProtocolError
 from elsa_unscripted.results.result import ScoreResult, Timings
 from elsa_unscripted.wire.messages import Status
@@ -185,6 +190,15 @@ def test_a_failed_save_leaves_the_old_file(tmp_path: pathlib.Path) -> None:
     assert ScoreResult.load(tmp_path / "r.json") == RAW
 
 
+def test_no_recording_is_overwritten(tmp_path: pathlib.Path) -> None:
+    """To save a result where a recording is, is an error that leaves the recording."""
+    path = tmp_path / "speech.wav"
+    path.write_bytes(wav(bytes(3200)))
+    with pytest.raises(FileExistsError, match="overwritten"):
+        whole().save(path)
+    assert path.read_bytes() == wav(bytes(3200))
+
+
 def test_a_later_version_is_loaded(tmp_path: pathlib.Path) -> None:
     """Fields and timings that this version doesn't know are passed over; those that are missing have defaults."""
     whole().save(tmp_path / "r.json")
@@ -203,6 +217,7 @@ WRONG_FIELDS: list[tuple[str, Any]] = [
     *[("timings", []), ("timings", {"total": "x"}), ("timings", {"total": 1e300}), ("timings", {"total": True})],
     *[("raw", []), ("fetched", 5), ("text", None), ("stream_id", 5)],
     *[("audio_seconds", "x"), ("audio_seconds", True), ("audio_seconds_sent", None), ("channels", "2")],
+    *[("channels", -1), ("sample_rate", True), ("sample_width", 10**4299)],
 ]
 WHOLE: dict[str, Any] = {"v": 1, "raw": {}, "statuses": [], "timings": {}, "warnings": []}
 
@@ -662,3 +677,155 @@ def test_other_redirects_are_not_followed(pages: Pages, code: int, link: str, mo
 def test_broken_links_are_an_elsa_error(link: str) -> None:
     """A link that can't be requested at all is a ConnectError like any other that fails."""
     assert type(refused(link, timeout=5)) is ConnectError
+
+
+# Packed, marked, and over networks of one's own.
+
+
+@pytest.mark.parametrize("form", ["gzip", "x-gzip", "unnamed", "in two parts", "marked", "utf-16", "gzip and marked"])
+def test_what_is_packed_or_marked_is_read(pages: Pages, form: str) -> None:
+    """Gzip, named or not, and a byte order mark are no part of the assessment."""
+    body = json.dumps({"a": "\u00e9", "n": [1] * 1000}, ensure_ascii=False).encode()
+    bodies = {
+        "in two parts": gzip.compress(body[:100]) + gzip.compress(body[100:]),
+        "marked": b"\xef\xbb\xbf" + body,
+        "utf-16": body.decode().encode("utf-16"),
+        "gzip and marked": gzip.compress(b"\xef\xbb\xbf" + body),
+    }
+    named = {} if form in ("unnamed", "marked", "utf-16") else {"Content-Encoding": "x-gzip" if "x" in form else "gzip"}
+    pages.answers["/r"] = (200, named, bodies.get(form, gzip.compress(body)))
+    fetched = result(pages.link("/r")).fetch().fetched
+    assert fetched == {"a": "\u00e9", "n": [1] * 1000}
+
+
+def test_a_bomb_is_refused(pages: Pages) -> None:
+    """`max_bytes` bounds what gzip unpacks to, and no more than that is unpacked."""
+    pages.answers["/r"] = (200, {"Content-Encoding": "gzip"}, gzip.compress(b" " * 50_000_000))
+    tracemalloc.start()
+    try:
+        error = refused(pages.link("/r"), max_bytes=100_000)
+        peak = tracemalloc.get_traced_memory()[1]
+    finally:
+        tracemalloc.stop()
+    assert type(error) is ProtocolError
+    assert "more than 100000 bytes" in str(error)
+    assert peak < 5_000_000
+
+
+@pytest.mark.parametrize("damage", ["cut", "flipped", "other"])
+def test_damaged_gzip_is_an_error(pages: Pages, damage: str) -> None:
+    """Gzip data that are cut off or damaged, or another packing, are told as such."""
+    whole = gzip.compress(json.dumps(list(range(10_000))).encode())
+    body = {"cut": whole[:-500], "flipped": whole[:-500] + bytes(500), "other": b"x"}[damage]
+    pages.answers["/r"] = (200, {"Content-Encoding": "br" if damage == "other" else "gzip"}, body)
+    error = refused(pages.link("/r"))
+    assert ("'br'" if damage == "other" else "gzip") in str(error)
+
+
+def test_what_a_store_says_is_told(pages: Pages) -> None:
+    """The beginning of what a server says with its refusal is quoted and escaped; an expired link is called one."""
+    said = b"<Error><Code>AccessDenied</Code><Message>Request has\n\x1b[1mexpired</Message></Error>"
+    for body, headers in ((said, {}), (gzip.compress(said), {"Content-Encoding": "gzip"})):
+        pages.answers["/r"] = (403, headers, body)
+        error: Any = refused(pages.link("/r"))
+        assert r"Request has\n\x1b[1mexpired" in str(error)
+        assert "may have expired" in str(error)
+        assert (error.status_code, error.body) == (403, said.decode())
+    pages.answers["/r"] = (503, {}, b"y" * 100_000)
+    error = refused(pages.link("/r"))
+    assert len(str(error)) < 600
+    assert str(error).endswith("try again later")
+
+
+@pytest.mark.parametrize(
+    "answer",
+    [
+        b"HTTP/1.1 500 \x1b[2J\xe2\x80\xae\r\nContent-Length: 0\r\n\r\n",
+        b"\x1b[2J no HTTP " + b"x" * 50_000 + b"\r\n\r\n",
+        b"HTTP/1.1 200 OK\r\n\r\n\x1b[2J" + b"z" * 100_000,
+        b"HTTP/1.1 302 No\r\nLocation: " + b"j" * 5000 + b":\r\n\r\n",
+    ],
+)
+def test_errors_of_a_download_are_escaped_and_short(answer: bytes) -> None:
+    """No error of a download shows a control character of the server's, or all of what it has sent."""
+    with RawServer(serve(answer, [])) as server:
+        error = refused(f"http://127.0.0.1:{server.port}/")
+    assert str(error).isprintable()
+    assert len(str(error)) < 1000
+    assert len(pickle.dumps(error)) < 5000
+    assert error.__cause__ is None or len(str(error.__cause__)) < 1000
+
+
+def test_fetch_with_a_private_authority(tmp_path: pathlib.Path) -> None:
+    """`ca_bundle` is trusted in place of the system's; a client's `fetch()` has the client's."""
+    authority, bundle = trustme.CA(), tmp_path / "private.pem"
+    authority.cert_pem.write_to_path(bundle)
+    requests: list[bytes] = []
+    answer = b'HTTP/1.1 200 OK\r\nContent-Length: 8\r\n\r\n{"a": 1}'
+    with RawServer(serve(answer, requests), server_tls(authority, "localhost")) as server:
+        link = f"https://localhost:{server.port}/"
+        assert "not trusted" in str(refused(link))
+        assert result(link).fetch(ca_bundle=bundle).fetched == {"a": 1}
+        with Client("the-secret-token", ca_bundle=bundle) as client:
+            assert client.fetch(result(link)).fetched == {"a": 1}
+        assert "ca_bundle is not a file" in str(refused(link, ca_bundle=tmp_path / "none"))
+        (tmp_path / "text").write_text("nothing")
+        assert "PEM" in str(refused(link, ca_bundle=tmp_path / "text"))
+    assert len(requests) == 2
+    assert b"secret" not in b"".join(requests)
+
+
+def test_fetch_through_a_proxy_of_ones_own(tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """`proxy` is asked, and not the environment's; so does a client's `fetch()`. Its password is told nowhere."""
+    authority, bundle = trustme.CA(), tmp_path / "private.pem"
+    authority.cert_pem.write_to_path(bundle)
+    inner = serve(b'HTTP/1.1 200 OK\r\nContent-Length: 8\r\n\r\n{"a": 1}', [])
+    tls = server_tls(authority, "results.example")
+
+    def script(connection: Connection) -> None:
+        connection.read_request()
+        connection.send_raw(b"HTTP/1.1 103 Hints\r\n\r\nHTTP/1.1 200 Yes\r\n\r\n")
+        inside = Connection(tls.wrap_socket(connection.sock, server_side=True))
+        inner(inside)
+        inside.cut()
+
+    monkeypatch.setenv("https_proxy", "http://127.0.0.1:9")
+    link = "https://results.example/r"
+    with RawServer(script) as proxy:
+        address = f"http://user:p%40ssword@127.0.0.1:{proxy.port}"
+        assert result(link).fetch(proxy=address, ca_bundle=bundle).fetched == {"a": 1}
+        with Client("any-token", proxy=address, ca_bundle=bundle) as client:
+            assert client.fetch(result(link)).fetched == {"a": 1}
+        assert len(proxy.connections) == 2
+        with watching_for("ssword") as leaks:
+            leaks.look_at_error(refused(link, proxy=address))
+    refusal = b"HTTP/1.1 407 No\r\nProxy-Authenticate: NTLM\r\nContent-Length: 12\r\n\r\nno, p@ssword"
+    with RawServer(serve(refusal, [])) as proxy, watching_for("ssword") as leaks:
+        error = refused(link, proxy=f"http://user:p%40ssword@127.0.0.1:{proxy.port}")
+        leaks.look_at_error(error)
+    assert leaks.found == []
+    assert "wants NTLM" in str(error)
+    assert "http://" in str(refused(link, proxy="socks5://127.0.0.1:1"))
+
+
+def test_interim_answers_to_a_download() -> None:
+    """100, 102 and 103 before a download's answer are passed over."""
+    interim = b"".join(b"HTTP/1.1 %d Wait\r\nLink: </a>\r\n\r\n" % status for status in (100, 102, 103))
+    with RawServer(serve(interim + b"HTTP/1.1 200 OK\r\n\r\n{}", [])) as server:
+        assert result(f"http://127.0.0.1:{server.port}/").fetch().fetched == {}
+
+
+def test_a_link_that_is_not_ascii(pages: Pages) -> None:
+    """A link's path that isn't ASCII is asked for as browsers do."""
+    pages.answers["/%C3%BC?%C3%A9=1"] = (200, {}, b"{}")
+    assert result(pages.link("/\u00fc?\u00e9=1")).fetch().fetched == {}
+
+
+def test_an_unreadable_download_is_not_kept(pages: Pages) -> None:
+    """An error about a download that is no JSON quotes its beginning, and holds no more of it."""
+    pages.answers["/r"] = (200, {}, b"<html>\n" + b"x" * 5_000_000)
+    error: Any = refused(pages.link("/r"))
+    assert r"'<html>\nxxx" in str(error)
+    assert len(pickle.dumps(error)) < 5000
+    assert not hasattr(error.__cause__, "doc")
+    assert error.__context__ is None or error.__context__ is error.__cause__

@@ -10,6 +10,7 @@ import json
 import logging
 import math
 import os
+import random
 import socket
 import subprocess
 import sys
@@ -27,6 +28,7 @@ import websocket
 
 import elsa_unscripted.sandbox
 from elsa_unscripted.sandbox import SCENARIOS, Exchange, Sandbox
+from elsa_unscripted.sandbox import connection as sandbox_connection
 from elsa_unscripted.sandbox import server as sandbox_server
 
 AUSTEN = Path(__file__).parent / "data" / "austen.wav"
@@ -349,12 +351,195 @@ def test_example_is_complete_and_marked() -> None:
         assert times[-1] < speaker["total_time"]
 
 
-@pytest.mark.parametrize("scenario", ["success", "greeting-off"])
+def noise(seed: int, seconds: float = 2.0) -> bytes:
+    """Returns a recording of its own, mono 16 bit, 16 kHz."""
+    return random.Random(seed).getrandbits(round(256_000 * seconds)).to_bytes(round(32_000 * seconds), "little")
+
+
+def made_up(scenario: str, *packets: bytes) -> tuple[float, str, dict[str, Any]]:
+    """Returns the overall score and level of an example, and the whole."""
+    assessment = judged(*packets, scenario=scenario)["result"]
+    scores = assessment["speakers"][0]["metrics"]["general_scores"]
+    return scores["elsa"]["eps_score"], scores["cefr"]["overall_cefr"], assessment
+
+
+def spoken_words(assessment: dict[str, Any]) -> list[dict[str, Any]]:
+    return [word for utterance in assessment["speakers"][0]["utterances"] for word in utterance["words"]]
+
+
+def test_example_is_a_class() -> None:
+    """Thirty recordings have thirty results, spread over weak and strong; the same bytes always have the same one."""
+    found = [made_up("example", wav(noise(seed))) for seed in range(30)]
+    overall = [score for score, _, _ in found]
+    assert len(set(overall)) == 30
+    assert min(overall) < 50 < 75 < max(overall)
+    assert len({json.dumps(assessment["speakers"][0]["utterances"]) for _, _, assessment in found}) == 30
+    assert len({level for _, level, _ in found}) >= 4
+    assert made_up("example", wav(noise(7))) == found[7]
+    assert made_up("example", *(wav(noise(7)[start : start + 8000]) for start in range(0, 64000, 8000))) == found[7]
+
+
+def test_example_is_the_same_on_every_machine() -> None:
+    """Whatever Python and platform: an example that a test was written with stays as it is."""
+    score, level, assessment = made_up("example", wav(noise(7)))
+    assert (score, level, assessment["transcript"]) == (60.35, "B1", "It was hard at first.")
+    assert spoken_words(assessment)[-1]["end_time"] == 1.98
+
+
+@pytest.mark.parametrize("seconds", [0.05, 1.0, 12.0, 65.0])
+def test_example_fits_the_length(seconds: float) -> None:
+    """As many words as can be said in the time, at the pace of a person; their times lie within the recording."""
+    _, _, assessment = made_up("example", wav(tone(seconds)))
+    words = spoken_words(assessment)
+    assert 1 <= len(words) <= max(1, 3.5 * seconds)
+    assert seconds < 2 or len(words) >= 1.3 * seconds
+    assert 0.8 * seconds <= words[-1]["end_time"] <= seconds
+    assert all(before["end_time"] <= after["start_time"] for before, after in zip(words, words[1:]))
+    text = assessment["transcript"].replace(",", "").replace(".", "")
+    assert [word["text"] for word in words] == text.split()
+
+
+def test_example_speaks_where_something_is_heard() -> None:
+    """No word lies in a pause, so that a click on a word plays speech, not silence."""
+    speech = tone(2.0) + bytes(64000) + tone(3.0) + bytes(32000)
+    _, _, assessment = made_up("example", wav(speech))
+    for word in spoken_words(assessment):
+        middle = (word["start_time"] + word["end_time"]) / 2
+        assert 0 <= middle <= 2 or 4 <= middle <= 7, word
+    assert made_up("example", wav(bytes(96000)))[2]["transcript"]  # silence has an example, too
+
+
+def test_example_keeps_what_is_said_in_the_demo() -> None:
+    """The bundled recording has its true words and times, whatever score is asked for."""
+    score, level, whole = made_up("example", *austen())
+    assert (score, level) == (81.4, "B2")
+    assert whole["transcript"].startswith("And Mister John Dashwood had then leisure")
+    score, level, lower = made_up("example=42", *austen())
+    assert (score, level, lower["transcript"]) == (42.0, "A2", whole["transcript"])
+    for word, other in zip(spoken_words(whole), spoken_words(lower)):
+        assert {**word, "nativeness_score": 0, "phonemes": 0} == {**other, "nativeness_score": 0, "phonemes": 0}
+
+
+@pytest.mark.parametrize("value", [*("0", "42", "42.5", "100", "42%"), *("A1", "A2", "B1", "B2", "C1", "C2", "b1")])
+def test_example_of_a_score_or_a_level(value: str) -> None:
+    """`example=42` has 42 % overall, `example=B1` that level; the skills lie around it."""
+    for seed in range(3):
+        score, level, assessment = made_up(f"example={value}", wav(noise(seed)))
+        if value[0].isdigit():
+            assert score == float(value.rstrip("%"))
+        else:
+            assert level == value.upper()
+        elsa = assessment["speakers"][0]["metrics"]["general_scores"]["elsa"]
+        skills = [elsa[f"{name}_score"] for name in ("pronunciation", "intonation", "fluency", "grammar", "vocabulary")]
+        assert all(0 <= skill <= 100 and abs(skill - score) < 20 for skill in skills)
+    assert made_up("example=B1", wav(noise(1)))[0] != made_up("example=B1", wav(noise(2)))[0]
+
+
+@pytest.mark.parametrize("value", ["", "x", "-1", "101", "nan", "D1", "B2+"])
+def test_example_of_something_else_is_refused(value: str) -> None:
+    """What is no percent and no level is told so, with the levels."""
+    with pytest.raises(ValueError, match="A1, A2, B1, B2, C1, C2"):
+        Sandbox(f"example={value}")
+
+
+MINE = {"speakers": [{"speaker_id": 7, "metrics": {"general_scores": {"elsa": {"eps_score": 12.5}}}}], "mine": True}
+
+
+@pytest.mark.parametrize(
+    "scenario", ["success", "example", "early", "slow=0", "paused", "503-once", "verdict-then-drop"]
+)
+def test_an_assessment_of_the_users_own(scenario: str) -> None:
+    """Every success gives it, whatever the scenario, and so does `result_link`; nothing is called too short."""
+    with Sandbox(scenario, assessment=MINE) as sandbox:
+        with contextlib.suppress(websocket.WebSocketBadStatusException), connected(sandbox):
+            pass  # for the scenario that refuses the first handshake
+        with connected(sandbox) as client:
+            begin(client)
+            with contextlib.suppress(*GONE):
+                send_all(client, [PACKET] * 3)
+                client.send(END_STREAM)
+            said = verdict(client)
+            assert said["result"] == MINE
+            assert said["sandbox"] is True
+            assert "partial_error" not in said
+            with urllib.request.urlopen(said["result_link"], timeout=PATIENCE) as answer:
+                assert json.load(answer) == MINE
+
+
+def test_a_callable_makes_the_assessment() -> None:
+    """It gets the exchange, whole, in a thread in which it may take its time; `None` leaves it to the scenario."""
+    seen: list[tuple[float, str]] = []
+
+    def assess(exchange: Exchange) -> dict[str, Any] | None:
+        seen.append((exchange.seconds, threading.current_thread().name))
+        return None if exchange.seconds > 0.5 else {"speakers": [], "seconds": exchange.seconds}
+
+    with Sandbox(assessment=assess) as sandbox:
+        with connected(sandbox) as client:
+            speak(client, PACKET)
+            assert verdict(client)["result"] == {"speakers": [], "seconds": 0.5}
+        with connected(sandbox) as client:
+            speak(client, PACKET, PACKET)
+            assert verdict(client)["measured"]["duration_seconds"] == 1.0
+    assert [seconds for seconds, _ in seen] == [0.5, 1.0]
+    assert "elsa-sandbox" not in {name for _, name in seen}
+
+
+def test_a_callable_that_raises_leaves_nobody_hanging(caplog: pytest.LogCaptureFixture) -> None:
+    """What it raises, or returns that is no object, is logged, and the connection is cut."""
+    for assess in (lambda _: 1 / 0, lambda _: 5, lambda _: {"x": object()}):
+        with Sandbox(assessment=assess) as sandbox, connected(sandbox) as client:  # type: ignore[arg-type]
+            speak(client, PACKET)
+            with pytest.raises(GONE):
+                verdict(client)
+    assert caplog.text.count("the scenario success went wrong") == 3
+
+
+def test_an_assessment_that_is_none_is_refused() -> None:
+    """What JSON can't hold, or is no object, is an error before anything is served."""
+    for strange in (5, "text", [MINE], {"x": object()}):
+        with pytest.raises(TypeError):
+            Sandbox(assessment=strange)  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize("scenario", ["success", "greeting-off", "greeting-off=failed=too noisy", "greeting-off=early"])
 def test_the_greeting_can_be_off(scenario: str) -> None:
-    """Without a greeting, the stream id is the first thing that the server says."""
+    """Without a greeting, in any scenario, the stream id is the first thing that the server says."""
     with Sandbox(scenario, greeting=scenario != "success") as sandbox, connected(sandbox) as client:
         client.send(CONFIG)
         assert "stream_id" in hear(client)
+        send_all(client, [PACKET] * 2)
+        client.send(END_STREAM)
+        assert verdict(client).get("reason") == ("too noisy" if "noisy" in scenario else None)
+        assert sandbox.exchanges[0].scenario in ("success", "greeting-off", "failed", "early")
+
+
+def test_the_greeting_can_be_off_for_one_exchange() -> None:
+    """A token turns it off, whatever the sandbox's own scenario is, for its own exchange alone."""
+    with Sandbox("slow=0") as sandbox:
+        with connected(sandbox, "sandbox:greeting-off=example") as client:
+            client.send(CONFIG)
+            assert "stream_id" in hear(client)
+        with connected(sandbox) as client:
+            assert hear(client)["type"] == "ELSA:wsConnect"
+        assert knock(sandbox, "sandbox:greeting-off=429=7")[1]["Retry-After"] == "7"
+
+
+# What the vendor's script sends of a WAV that ends in half a frame: it fills up with whole frames.
+HALF_FRAMES = [PACKET, wav(tone(0.4))[:40] + (12799).to_bytes(4, "little") + tone(0.4)[:-1]]
+HALF_FRAMES[1] = HALF_FRAMES[1][:4] + (12799 + 36).to_bytes(4, "little") + HALF_FRAMES[1][8:]
+
+
+@pytest.mark.parametrize("scenario", ["success", "example", "early=1", "failed", "paused", "unknown-status", "slow=0"])
+def test_what_the_vendors_script_sends_gets_through(scenario: str) -> None:
+    """Without a greeting, on which that script hangs up, any plan and half frames are taken."""
+    config = CONFIG.replace("standard", "gold")
+    with Sandbox(f"greeting-off={scenario}") as sandbox, connected(sandbox) as client:
+        speak(client, *HALF_FRAMES, config=config)
+        assert verdict(client)["status"] == ("failed" if scenario == "failed" else "success")
+        (exchange,) = sandbox.exchanges
+        assert (exchange.breach, exchange.config) == (None, {"api_plan": "gold", "return_json": True})
+        assert exchange.wav() is not None
 
 
 def test_early_decides_in_mid_stream() -> None:
@@ -894,7 +1079,7 @@ def test_a_scenario_that_goes_wrong_is_logged_and_cuts(
     caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A mistake in the sandbox itself doesn't leave a client hanging."""
-    monkeypatch.setattr("elsa_unscripted.sandbox.verdict.example", lambda: 1 / 0)
+    monkeypatch.setattr("elsa_unscripted.sandbox.invent.assessment", lambda *_: 1 / 0)
     with Sandbox("example") as sandbox, connected(sandbox) as client:
         speak(client, PACKET)
         with pytest.raises(GONE):
@@ -910,6 +1095,41 @@ def test_nobody_is_waited_for_without_end(monkeypatch: pytest.MonkeyPatch) -> No
         with pytest.raises(GONE):
             client.recv()
         assert sandbox.exchanges[-1].close_code == 1006
+
+
+@pytest.mark.parametrize("request_begins", [b"", b"GET /api/v1/ws/score_audio_plus HTTP/1.1\r\nHost: x\r\n"])
+def test_half_a_request_is_cut(monkeypatch: pytest.MonkeyPatch, request_begins: bytes) -> None:
+    """A client that doesn't finish its request is cut after a while; a scenario that hangs there is not."""
+    monkeypatch.setattr(sandbox_connection, "REQUEST_SECONDS", 0.2)
+    with Sandbox() as sandbox, socket.create_connection(("127.0.0.1", sandbox.port), timeout=PATIENCE) as client:
+        client.sendall(request_begins)
+        with contextlib.suppress(ConnectionError):
+            assert client.recv(1) == b""
+        with connected(sandbox, "sandbox:slow=0.5") as slow:
+            speak(slow, PACKET)
+            assert verdict(slow)["status"] == "success"
+
+
+@pytest.mark.parametrize("bound", ["MAX_FRAGMENTS", "MAX_MESSAGE_BYTES"])
+def test_fragments_have_a_bound(monkeypatch: pytest.MonkeyPatch, bound: str) -> None:
+    """A message in endless fragments, empty ones too, is cut; the exchange says why."""
+    monkeypatch.setattr(sandbox_connection, "REFUSAL_SECONDS", 0.1)
+    for module in (sandbox_connection, sandbox_server):
+        if hasattr(module, bound):
+            monkeypatch.setattr(module, bound, 100)
+    part = b"" if bound == "MAX_FRAGMENTS" else b"x" * 90
+
+    def send_without_end(client: websocket.WebSocket) -> None:
+        client.send_frame(websocket.ABNF(0, 0, 0, 0, websocket.ABNF.OPCODE_BINARY, 1, part))
+        while True:
+            client.send_frame(websocket.ABNF(0, 0, 0, 0, websocket.ABNF.OPCODE_CONT, 1, part))
+
+    with Sandbox() as sandbox, connected(sandbox) as client:
+        begin(client)
+        with pytest.raises((*GONE, OSError)):
+            send_without_end(client)
+        assert sandbox.exchanges[0].finished.wait(PATIENCE)
+        assert ("fragments" if bound == "MAX_FRAGMENTS" else "longer") in (sandbox.exchanges[0].breach or "")
 
 
 def test_the_token_is_never_logged(caplog: pytest.LogCaptureFixture) -> None:

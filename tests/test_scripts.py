@@ -3,9 +3,13 @@
 from __future__ import annotations
 
 import ast
+import subprocess
+import sys
 from collections.abc import Iterator
+from pathlib import Path
 
-from commands import ROOT
+import pytest
+from commands import PATIENCE, ROOT, SHORT, environment
 
 import elsa_unscripted
 
@@ -34,6 +38,31 @@ def test_what_is_taken_from_tests_is_told() -> None:
             assert "tests/" in about, path
             assert [module for module in taken if f"`{module}`" not in about] == [], path
     assert set(takers) == {"fuzz_audio.py", "screenshots.py", "soak.py"}
+
+
+@pytest.mark.slow
+def test_the_demo_ends_with_scores_and_a_page(tmp_path: Path) -> None:
+    """It tells the statuses as they come, that all is made up, the scores, and where the page with the sound is."""
+    program = (
+        f"import sys; sys.path.insert(0, {str(ROOT / 'scripts')!r}); import argparse, demo; "
+        f"sys.exit(demo.demo(argparse.Namespace(audio={SHORT!r}, token=None, open=False)))"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", program],
+        cwd=tmp_path,
+        env=environment(PYTHONPATH=str(ROOT)),
+        capture_output=True,
+        timeout=PATIENCE,
+        encoding="utf-8",
+        check=False,
+    )
+    assert (done.returncode, done.stderr) == (0, "")
+    told = iter(done.stdout.splitlines())
+    for text in ("made up", "< processing, ", "< success", "Overall", "Transcript", "demo.html", "What to try next"):
+        assert any(text in line for line in told), done.stdout
+    page = (tmp_path / "demo.html").read_text(encoding="utf-8")
+    assert "made up" in page
+    assert "UklGR" in page  # RIFF, in base64: the recording itself
 
 
 def test_the_benchmark_uses_public_names() -> None:

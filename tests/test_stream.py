@@ -100,6 +100,11 @@ def elsa_threads() -> list[str]:
     return sorted(thread.name for thread in threading.enumerate() if thread.name.startswith("elsa-"))
 
 
+def own_threads() -> list[str]:
+    """Returns the client's threads, where a sandbox has some of its own."""
+    return [name for name in elsa_threads() if "sandbox" not in name]
+
+
 # What comes out.
 
 
@@ -159,6 +164,26 @@ def test_containers_that_are_pushed(kind: str) -> None:
             assert stream.finish().ended_by == "source"
         assert sandbox.exchanges[-1].pcm == bytes(load(data).pcm)
         assert [name for name in elsa_threads() if name != "elsa-sandbox"] == []
+
+
+def test_threads_of_a_container() -> None:
+    """In mid-stream, three threads beside the caller's decode, send and hear; afterwards none is left."""
+    data = wav(SPEECH[: 3 * SECOND], size=0xFFFFFFFF)
+    counted: set[str] = set()
+    with Sandbox() as sandbox, Client(TOKEN, url=sandbox.url) as client:
+        with client.open_stream() as stream:
+            guard = time.monotonic() + LONG
+            for at in range(0, 2 * SECOND, PIECE):
+                assert stream.send_audio(data[at : at + PIECE])
+            while len(sandbox.exchanges[-1].packets) < 3:
+                assert time.monotonic() < guard
+                time.sleep(0.01)
+                assert stream.send_audio(b"")  # acts on what the server has said
+                counted.update(own_threads())
+                assert len(own_threads()) <= 3
+            assert stream.finish().ended_by == "source"
+            assert own_threads() == []
+    assert counted == {"elsa-audio", "elsa-source", "elsa-websocket"}
 
 
 def test_container_that_is_none() -> None:

@@ -26,12 +26,13 @@ from commands import (
     shadow,
     started,
 )
-from rawserver import SUCCESS, Connection, RawServer
+from rawserver import STREAM_ID, SUCCESS, Connection, RawServer
 
 from elsa_unscripted.sandbox import Sandbox
 
 TOKEN = "a-token-that-is-secret"
 DROP_IN = (sys.executable, str(SCRIPT))
+OPTIONS = ("--token", TOKEN, "--audio_path", SHORT)
 
 # The script has no option for its timeout, as the vendor's has none.
 IMPATIENT = """
@@ -63,9 +64,9 @@ def beginnings(err: str) -> list[str]:
 BEFORE = [
     "INFO:root:Waiting for websocket connection...",
     "INFO:root:Socket opened! ready for action.",
-    "INFO:root:ELSA:wsConnect",
     "INFO:root:Starting a new stream",
     "INFO:root:Sending config",
+    "INFO:root:ELSA:wsConnect",
     "INFO:root:processing stream ID: _",
 ]
 SENT = ["INFO:root:Sending packet 0", "INFO:root:Sending end_stream"]
@@ -74,7 +75,7 @@ AFTER = [
     "INFO:root:success: {",
     "INFO:root:result url: http://_",
     "INFO:root:audio url: http://_",
-    "INFO:root:Stream time: _ sec",
+    "INFO:root:Stream time:  _ sec",
 ]
 
 
@@ -100,7 +101,7 @@ def test_log_holds_the_servers_words(sandbox: Sandbox) -> None:
 def test_a_server_need_not_greet(sandbox: Sandbox) -> None:
     """Without a greeting only its line is missing."""
     _, _, err = drop_in(sandbox.url, token="sandbox:greeting-off")
-    assert beginnings(err) == [*BEFORE[:2], *BEFORE[3:], *SENT, *CONFIRMED, *AFTER]
+    assert beginnings(err) == [*BEFORE[:4], *BEFORE[5:], *SENT, *CONFIRMED, *AFTER]
 
 
 def test_log_lines_stay_in_order_at_any_speed_of_the_server() -> None:
@@ -115,6 +116,60 @@ def test_log_lines_stay_in_order_at_any_speed_of_the_server() -> None:
     with RawServer(prompt) as server:
         logs = {tuple(beginnings(drop_in(server.url).err)[-6:-3]) for _ in range(5)}
     assert logs == {(*SENT, "INFO:root:success: {")}
+
+
+STOPPED = ["INFO:root:Stream time:  _ sec", "INFO:root:Stopping sending audio packets"]
+NO_LINK = "ERROR:root:result url: none, as the server gave no link"
+
+
+@pytest.mark.parametrize(
+    ("verdict", "packets", "lines"),
+    [
+        (SUCCESS, 1, ["INFO:root:result url: ", "INFO:root:audio url: ", *STOPPED]),
+        ({"status": "failed", "reason": "no"}, 1, ["ERROR:root:failed: no", *STOPPED]),
+        ({"status": "failed", "reason": "no"}, 3, ["ERROR:root:failed: no", STOPPED[0]]),
+        ({"status": "failed", "reason": "no"}, 0, ["ERROR:root:failed: no", STOPPED[0]]),
+        ({"status": "success", "audio_link": "a"}, 3, [NO_LINK, "INFO:root:audio url: a", STOPPED[0]]),
+    ],
+    ids=["early", "early-failed", "failed", "failed-at-once", "no-link"],
+)
+def test_what_follows_a_verdict_is_the_vendors(verdict: dict[str, str], packets: int, lines: list[str]) -> None:
+    """The time of the stream, padded, after `failed` too; that sending stops, if it does; that no link came."""
+
+    def script(connection: Connection) -> None:
+        connection.handshake()
+        for frame in range(packets + 1):  # the config, the packets, and the end of the stream
+            connection.read_frame()
+            if frame == 0 and packets:
+                connection.send(STREAM_ID)
+        connection.send(verdict)
+        if verdict is SUCCESS:
+            connection.wait(
+                2.2
+            )  # longer than the client waits for an answer to its close: no part of the stream's time
+        else:
+            answer_close(connection)
+
+    with RawServer(script) as server:
+        err = drop_in(server.url, audio=SECOND).err
+    assert beginnings(err)[-len(lines) :] == lines
+    (seconds,) = re.findall(r"Stream time: ([ \d]\d\.\d\d) sec", err)
+    assert float(seconds) < 2.0
+
+
+@posix
+def test_the_config_is_told_when_it_leaves() -> None:
+    """That a stream begins is told at once, whether or not the server ever says a word, and before Ctrl-C."""
+
+    def mute(connection: Connection) -> None:
+        connection.handshake()
+        connection.read_until_closed()
+
+    with RawServer(mute) as server, started(*DROP_IN, *OPTIONS, ELSA_UNSCRIPTED_URL=server.url) as process:
+        assert process.stderr is not None
+        assert [process.stderr.readline().decode().rstrip() for _ in range(4)] == BEFORE[:4]
+        status, _, err = interrupt(process)
+    assert (status, err) == (130, "")
 
 
 @pytest.mark.parametrize(
@@ -141,7 +196,7 @@ def test_timeout_is_critical(sandbox: Sandbox) -> None:
     status, _, err = run(*command, ELSA_UNSCRIPTED_URL=sandbox.url)
     assert status == 1
     lines = err.splitlines()
-    assert lines[:-2] == [*BEFORE[:2], *BEFORE[3:5]]
+    assert lines[:-2] == BEFORE[:4]
     assert lines[-2] == "CRITICAL:root:Timed out"
     assert lines[-1].startswith("ERROR:root:timed out waiting for ")
 

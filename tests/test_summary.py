@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import unicodedata
+from dataclasses import replace
 from typing import Any, Dict, Optional
 
 import pytest
@@ -357,3 +358,15 @@ def test_printable(text: str, expected: Optional[str]) -> None:
 def test_any_text_keeps_the_page_whole(text: str, width: int, ascii_only: bool) -> None:
     """Whatever the server says, no line is wider than the page."""
     assert widest(summarize(hostile(text), width=width, ascii_only=ascii_only)) <= max(width, 40)
+
+
+@pytest.mark.parametrize(
+    ("ended_by", "told"),
+    [("server", "the server, after 2.5 s of audio"), ("limit", "the limit of seconds, after 2.5 s of audio")],
+)
+def test_what_ended_the_audio(ended_by: str, told: str) -> None:
+    """If the audio didn't end by itself, the summary tells what ended it, and when."""
+    result = ScoreResult({"status": "success"}, audio_seconds=9.0, audio_seconds_sent=2.5, ended_by=ended_by)
+    assert f"\nEnded by       {told}" in summarize(result)
+    for other in ("source", None):
+        assert "Ended by" not in summarize(replace(result, ended_by=other))

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import contextlib
+import datetime
 import logging
 import socket
 import ssl
 import threading
+import warnings
 from pathlib import Path
 from typing import Any, Iterator
 
@@ -72,6 +74,74 @@ def test_tls_checks_the_host_name(authority: trustme.CA, bundle: Path, short: Pa
     with RawServer(healthy, server_tls(authority, "elsewhere.example")) as server:
         with pytest.raises(ConnectError, match="not trusted"):
             score(short, TOKEN, url=server.url, ca_bundle=bundle)
+
+
+def _issued(name: str, tmp_path: Path, **how: Any) -> tuple[ssl.SSLContext, Path]:
+    """Returns what a server needs for a certificate, and the bundle that its authority is in."""
+    authority, bundle = trustme.CA(), tmp_path / "authority.pem"
+    authority.cert_pem.write_to_path(bundle)
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    authority.issue_cert(name, **how).configure_cert(context)
+    return context, bundle
+
+
+YESTERDAY = datetime.datetime.now(datetime.timezone.utc) - datetime.timedelta(days=1)
+TOMORROW = YESTERDAY + datetime.timedelta(days=2)
+
+
+@pytest.mark.parametrize(
+    ("name", "how", "hint"),
+    [
+        ("localhost", {"not_after": YESTERDAY}, "must renew it.*clock"),
+        ("localhost", {"not_before": TOMORROW}, "check this machine's clock"),
+        ("other.example", {}, "another host: check the host name in the url"),
+    ],
+)
+def test_a_hint_for_each_wrong_certificate(name: str, how: Any, hint: str, tmp_path: Path, short: Path) -> None:
+    """What to do about a certificate depends on what is wrong with it: ca_bundle can't help, and isn't named."""
+    context, bundle = _issued(name, tmp_path, **how)
+    with RawServer(healthy, context) as server, pytest.raises(ConnectError, match=hint) as caught:
+        score(short, TOKEN, url=server.url, ca_bundle=bundle)
+    assert "ca_bundle" not in str(caught.value)
+
+
+def test_an_address_that_the_certificate_does_not_name(tmp_path: Path, short: Path) -> None:
+    """The certificate of a name, where an address was dialled, is told as such."""
+    context, bundle = _issued("localhost", tmp_path)
+    with RawServer(healthy, context) as server, pytest.raises(ConnectError, match="not for this address"):
+        score(short, TOKEN, url=f"wss://127.0.0.1:{server.port}/", ca_bundle=bundle)
+
+
+def test_a_bundle_without_the_authority(bundle: Path, tmp_path: Path, short: Path) -> None:
+    """Where a ca_bundle was given, the hint isn't to give one."""
+    context, _ = _issued("localhost", tmp_path)
+    with RawServer(healthy, context) as server, pytest.raises(ConnectError, match="not in ca_bundle"):
+        score(short, TOKEN, url=server.url, ca_bundle=bundle)
+
+
+@pytest.mark.parametrize("content", [None, "", "nothing"])
+def test_a_variable_that_names_no_certificates(
+    content: str | None, tmp_path: Path, short: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """OpenSSL passes over a $SSL_CERT_FILE that is missing, or holds no certificates: the error names it."""
+    path = tmp_path / "gone.pem"
+    if content is not None:
+        path.write_text(content)
+    monkeypatch.setenv("SSL_CERT_FILE", str(path))
+    context, _ = _issued("localhost", tmp_path)
+    with RawServer(healthy, context) as server, pytest.raises(ConnectError, match=r"\$SSL_CERT_FILE is .*gone.pem"):
+        score(short, TOKEN, url=server.url)
+
+
+def test_a_server_of_old_tls(tmp_path: Path, short: Path) -> None:
+    """A server that offers only old TLS is told as such."""
+    context, bundle = _issued("localhost", tmp_path)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", DeprecationWarning)
+        context.minimum_version = ssl.TLSVersion.TLSv1
+        context.maximum_version = ssl.TLSVersion.TLSv1_1
+    with RawServer(healthy, context) as server, pytest.raises(ConnectError, match=r"TLS 1.2 or newer"):
+        score(short, TOKEN, url=server.url, ca_bundle=bundle, connect_retries=0)
 
 
 def test_plain_server_on_a_tls_port(short: Path) -> None:
@@ -173,6 +243,73 @@ def test_proxy_of_the_environment_of_another_kind(short: Path, monkeypatch: pyte
         score(short, TOKEN, url="wss://api.example/api")
 
 
+def test_all_proxy_of_the_environment(
+    authority: trustme.CA, bundle: Path, short: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """$all_proxy, in either case, is used where $https_proxy isn't set; one of another kind is named."""
+    for name in ("https_proxy", "HTTPS_PROXY", "all_proxy", "no_proxy"):
+        monkeypatch.delenv(name, raising=False)
+    options: Any = {"url": "wss://api.example/api", "ca_bundle": bundle, "speed": None, "connect_retries": 0}
+    with RawServer(healthy, server_tls(authority, "api.example")) as server, proxy_to(server.port) as proxy:
+        monkeypatch.setenv("ALL_PROXY", f"http://127.0.0.1:{proxy.port}")
+        assert score(short, TOKEN, **options).status == "success"
+        monkeypatch.setenv("https_proxy", "http://127.0.0.1:9")
+        with pytest.raises(ConnectError, match="127.0.0.1:9 refused"):
+            score(short, TOKEN, **options)
+        assert len(proxy.connections) == 1
+    monkeypatch.delenv("https_proxy")
+    monkeypatch.setenv("ALL_PROXY", "socks5://me:sesame@127.0.0.1:1080")
+    with pytest.raises(ConfigError, match=r"\$ALL_PROXY is not") as caught:
+        score(short, TOKEN, **options)
+    assert "sesame" not in str(caught.value)
+
+
+CHALLENGES: list[tuple[str, str, str]] = [
+    ("NTLM", "http://me:sesame@", "wants NTLM.*only Basic"),
+    ("NTLM", "http://", "wants NTLM.*only Basic"),
+    ("Negotiate, NTLM", "http://me:sesame@", "wants Negotiate or NTLM"),
+    ('Digest realm="a, Basic b", nonce="c", qop="auth"', "http://me:sesame@", "wants Digest, and"),
+    ('Basic realm="a"', "http://me:sesame@", "doesn't take this user name and password"),
+    ('Negotiate, basic realm="a"', "http://me:sesame@", "doesn't take this user name and password"),
+    ('Basic realm="a"', "http://", "give its user name and password"),
+    ("", "http://me:sesame@", "doesn't take this user name and password"),
+]
+
+
+@pytest.mark.parametrize(("challenge", "address", "hint"), CHALLENGES)
+def test_proxy_that_wants_a_login(challenge: str, address: str, hint: str, short: Path) -> None:
+    """What to do about a 407 depends on what the proxy wants, and on what was given."""
+    header = f"Proxy-Authenticate: {challenge}\r\n" if challenge else ""
+    with proxy_to(0, f"HTTP/1.1 407 No\r\n{header}Content-Length: 0\r\n\r\n".encode()) as proxy:
+        with pytest.raises(ConnectError, match=hint):
+            score(short, TOKEN, url="wss://api.example", proxy=f"{address}127.0.0.1:{proxy.port}", connect_retries=0)
+
+
+def test_proxy_that_says_why(short: Path) -> None:
+    """The reason that a proxy gives is quoted, without the password, however short, and without the login as sent."""
+    body = b"\x1b[1m<b>user me, password p%40s!, p@s! or cEBz, bWU6cEBzIQ== may not</b>"
+    with proxy_to(0, b"HTTP/1.1 403 No\r\nX: bWU6cEBzIQ==\r\nContent-Length: %d\r\n\r\n" % len(body) + body) as proxy:
+        address = f"http://me:p%40s!@127.0.0.1:{proxy.port}"
+        with pytest.raises(ConnectError, match="may not.*rules") as caught:
+            score(short, TOKEN, url="wss://api.example", proxy=address, connect_retries=0)
+    assert r"\x1b[1m<b>user me" in str(caught.value)
+    assert caught.value.body is not None
+    assert caught.value.body.endswith("may not</b>")
+    for text in (str(caught.value), caught.value.body):
+        assert [part for part in ("p%40s!", "p@s!", "bWU6cEBzIQ") if part in text] == []
+
+
+def test_interim_answers_of_a_proxy(authority: trustme.CA, bundle: Path, short: Path) -> None:
+    """100, 102 and 103 before a proxy's 200 are passed over; 101 is no tunnel."""
+    interim = b"HTTP/1.1 100 Continue\r\n\r\nHTTP/1.1 102 Processing\r\n\r\nHTTP/1.1 103 Hints\r\nLink: <a>\r\n\r\n"
+    options: Any = {"url": "wss://api.example/api", "ca_bundle": bundle, "speed": None, "connect_retries": 0}
+    with RawServer(healthy, server_tls(authority, "api.example")) as server:
+        with proxy_to(server.port, interim + b"HTTP/1.1 200 Yes\r\n\r\n") as proxy:
+            assert score(short, TOKEN, proxy=f"127.0.0.1:{proxy.port}", **options).status == "success"
+    with proxy_to(0, b"HTTP/1.1 101 Switching\r\n\r\n") as proxy, pytest.raises(ConnectError, match="HTTP 101"):
+        score(short, TOKEN, proxy=f"127.0.0.1:{proxy.port}", **options)
+
+
 @pytest.mark.parametrize(("status", "hint"), [(407, "password"), (403, "rules"), (502, "rules")])
 def test_proxy_that_refuses(status: int, hint: str, short: Path) -> None:
     """A proxy's refusal is told as the proxy's, with what to do."""
@@ -180,6 +317,12 @@ def test_proxy_that_refuses(status: int, hint: str, short: Path) -> None:
         with pytest.raises(ConnectError, match=rf"proxy 127.0.0.1 refused.*{hint}") as caught:
             score(short, TOKEN, url="wss://api.example", proxy=f"127.0.0.1:{proxy.port}", connect_retries=0)
     assert caught.value.status_code == status
+
+
+def test_proxy_that_can_not_be_found(short: Path) -> None:
+    """Where the proxy's name can't be found, that is what is told; not that the server's can't be."""
+    with pytest.raises(ConnectError, match="through the proxy nowhere.invalid.*check the proxy"):
+        score(short, TOKEN, url="wss://api.example", proxy="http://nowhere.invalid:3128", connect_retries=0)
 
 
 def test_proxy_that_is_not_there(short: Path) -> None:

@@ -15,13 +15,15 @@ from ..exceptions import ConfigError
 from .packets import Format, Packet, frames_per_packet
 from .wav import header
 
-__all__ = ["BUFFER_SECONDS", "MAX_SECONDS", "PATIENCE", "Feed", "checked_limit"]
+__all__ = ["BUFFER_SECONDS", "MAX_SECONDS", "NAME", "PATIENCE", "Feed", "checked_limit"]
 
 MAX_SECONDS = 150.0  # s: a forgotten microphone must not be billed for hours; the service is said to take no more
 BUFFER_SECONDS = 30.0  # s; the most audio that waits to be sent: longer than any healthy handshake takes
 
 # s: if a source ends within this time after it gave `max_seconds` of audio, it was not cut off by the limit.
 _LAST_LOOK = 0.1
+
+NAME = "the live source"  # in messages, if there is no better name for it
 
 PATIENCE = 3600.0  # s; the longest single wait in a loop that waits for a wake-up
 
@@ -38,13 +40,15 @@ class Feed:
         warnings: Sentences on audio that was left out.
     """
 
-    def __init__(self, chunk_seconds: float, max_seconds: Optional[float]) -> None:
+    def __init__(self, chunk_seconds: float, max_seconds: Optional[float], name: str = NAME) -> None:
         """Makes an empty feed.
 
         Args:
             chunk_seconds: Seconds of audio in a packet.
             max_seconds: The most seconds of audio, and of time since the first audio; `None` for no bound.
+            name: What to call the source in warnings.
         """
+        self._name = name
         self.format: Optional[Format] = None
         self.began: Optional[float] = None
         self.ended_by: Optional[str] = None
@@ -104,15 +108,19 @@ class Feed:
         """Whether `take()` would return a packet."""
         return bool(self._packets)
 
-    def add(self, data: Data) -> None:
-        """Takes any number of bytes from the source. The first bytes beyond `max_seconds` end the audio."""
+    def add(self, data: Data) -> bool:
+        """Takes any number of bytes from the source. The first bytes beyond `max_seconds` end the audio.
+
+        Returns:
+            Whether a packet is full, or the audio has ended.
+        """
         if self.ended_by is not None or not data:
-            return
+            return self.has_packet or self.ended_by is not None
         if self.began is None:
             self.began = time.monotonic()
         if self._at_limit is not None:
             self.ended_by = "limit"
-            return
+            return True
         if self._convert is None:
             self._pcm += data
         else:
@@ -121,7 +129,10 @@ class Feed:
             if whole:
                 self._pcm += self._convert(self._raw[:whole])
                 self._raw = self._raw[whole:]
+        if len(self._pcm) < self._full:
+            return bool(self._packets)  # the most frequent case
         self._cut_full_packets()
+        return True
 
     def end(self) -> None:
         """Ends the audio, since the source has ended."""
@@ -134,7 +145,7 @@ class Feed:
         else:
             excess = len(self._pcm) % self._width
         if excess and self.ended_by is None:
-            self.warnings.append(f"the last frame of the live source is incomplete, {excess} bytes are left out")
+            self.warnings.append(f"the last frame of {self._name} is incomplete, {excess} bytes are left out")
         self._flush("source")
 
     def look_at_clock(self) -> None:

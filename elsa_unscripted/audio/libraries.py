@@ -43,7 +43,7 @@ def _pydub() -> Any:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
             importlib.import_module("pydub")
-    return sys.modules["pydub"]
+    return importlib.import_module("pydub")
 
 
 def is_audio_segment(source: object) -> bool:

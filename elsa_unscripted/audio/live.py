@@ -21,7 +21,7 @@ from ..exceptions import AudioError, ConfigError
 from ..log import logger
 from ..mailbox import Mailbox
 from ..threads import NoThreadError, start_thread
-from .feed import BUFFER_SECONDS, MAX_SECONDS, PATIENCE, Data, Feed, checked_limit
+from .feed import BUFFER_SECONDS, MAX_SECONDS, NAME, PATIENCE, Data, Feed, checked_limit
 from .growing import GrowingWav
 from .packets import Format, Packet
 from .pieces import MOST_BYTES, Readable, check_source, draw
@@ -38,10 +38,14 @@ class Live:
     """The common part of `LiveAudio` and `pushed.PushedAudio`; each adds the rest of `packets.LiveSource`.
 
     Attributes:
+        name: What messages call it.
         seconds: `None`, since nobody knows how long the audio will be.
+        log: Where its warnings go; an exchange sets its own.
     """
 
+    name = NAME
     seconds: Optional[float] = None
+    log = logger
 
     def __init__(self, max_seconds: Optional[float], save: Union[str, os.PathLike[str], None]) -> None:
         self._max_seconds = checked_limit(max_seconds)
@@ -60,13 +64,13 @@ class Live:
         """
         if self._save is not None:
             self._copy = GrowingWav(self._save)
-        self._feed = Feed(chunk_seconds, self._max_seconds)
+        self._feed = Feed(chunk_seconds, self._max_seconds, self.name)
 
     @property
     def format(self) -> Format:
         """The format of the PCM that is sent. Raises `AudioError` before it is known: see `Feed.expect()`."""
         if self._feed.format is None:
-            raise AudioError("the live source hasn't said yet what its audio is like")
+            raise AudioError(f"{self.name} hasn't said yet what its audio is like")
         return self._feed.format
 
     @property
@@ -112,7 +116,7 @@ class Live:
             self._copy.close()
 
     def _warn(self, sentence: str) -> None:
-        logger.warning("%s", sentence)
+        self.log.warning("%s", sentence)
         self._feed.warnings.append(sentence)
 
 
@@ -242,10 +246,10 @@ class LiveAudio(Live):
                 finally:
                     del failure  # its traceback refers to this frame; a circle would keep the audio
             if self._closed:
-                raise AudioError("the live source was closed while it was being sent")
+                raise AudioError(f"{self.name} was closed while it was being sent")
             if not ended and self._silence() > self._source_timeout:
                 raise AudioError(
-                    f"the live source gave nothing for {self._source_timeout:g} s (source_timeout); "
+                    f"{self.name} gave nothing for {self._source_timeout:g} s (source_timeout); "
                     "check what it is fed by, or end it where the speech ends"
                 )
             if packet is not None:
@@ -253,7 +257,7 @@ class LiveAudio(Live):
                 yield packet
             elif ended:
                 if not self._feed.frame_count:
-                    raise AudioError("the live source ended without audio; check what it is fed by")
+                    raise AudioError(f"{self.name} ended without audio; check what it is fed by")
                 return
             else:
                 until = min(self._source_timeout - self._silence(), self._feed.time_left())
@@ -289,7 +293,7 @@ class LiveAudio(Live):
     def _run(self, sample_rate: Optional[int]) -> None:
         source = self._source
         try:
-            self._draw(unpack(draw(source, self), self._raw, sample_rate, self._expect, self._warn))
+            self._draw(unpack(draw(source, self), self._raw, sample_rate, self._expect, self._warn, self.name))
             with self._turn:
                 self._feed.end()
         except BaseException as error:  # noqa: BLE001 - delivered to the thread that waits, whatever it is
@@ -330,7 +334,7 @@ class LiveAudio(Live):
         if isinstance(error, AudioError):
             failure = error
         else:
-            failure = AudioError(f"the live source failed ({type(error).__name__}: {error})"[:300])
+            failure = AudioError(f"{self.name} failed ({type(error).__name__}: {error})"[:300])
             failure.__cause__ = error
         with self._turn:
             if self._feed.ended_by is None:

@@ -6,7 +6,7 @@ import contextlib
 import math
 import os
 import queue
-from typing import Iterator, Optional, Union
+from typing import Callable, Iterator, Optional, Union
 
 from ..exceptions import AudioError
 from ..mailbox import Mailbox
@@ -22,7 +22,14 @@ _MOST_BYTES = 2**20  # of a container, that may wait to be decoded
 
 
 class PushedAudio(Live):
-    """Raw PCM that one thread both pushes and sends. Has no thread, and never waits."""
+    """Raw PCM that one thread both pushes and sends. Has no thread, and never waits.
+
+    Attributes:
+        add: Takes any number of bytes of audio, and returns whether a packet is full, or the audio has ended. Set by
+            `start()`: the feed's own method, as it is called a thousand times in a second.
+    """
+
+    add: Callable[[Data], bool]
 
     def __init__(self, layout: Layout, max_seconds: Optional[float], save: Union[str, os.PathLike[str], None]) -> None:
         """Makes live audio; `start()` opens `save`.
@@ -48,10 +55,7 @@ class PushedAudio(Live):
         told = plan(self._layout, sample_rate)
         self.begin(chunk_seconds)
         self._feed.expect(*told)
-
-    def add(self, data: Data) -> None:
-        """Takes any number of bytes of audio."""
-        self._feed.add(data)
+        self.add = self._feed.add
 
     def end(self) -> None:
         """Ends the audio."""
@@ -61,11 +65,6 @@ class PushedAudio(Live):
     def is_full(self) -> bool:
         """Whether the caller should add nothing more until some audio was sent."""
         return self._feed.backlog > BUFFER_SECONDS
-
-    @property
-    def needs_work(self) -> bool:
-        """Whether a packet is full, and can be sent."""
-        return self._feed.has_packet
 
     @property
     def has_news(self) -> bool:
@@ -123,11 +122,12 @@ class Handed:
             source_timeout=math.inf,
         )
 
-    def add(self, data: Data) -> None:
-        """Takes a piece of any size."""
+    def add(self, data: Data) -> bool:
+        """Takes a piece of any size; returns `is_full`: else, the caller has nothing to do, as other threads send."""
         piece = bytes(data)
         self._given += len(piece)
         self._pieces.put(piece)
+        return self.is_full
 
     def end(self) -> None:
         """Ends the audio."""
@@ -141,11 +141,6 @@ class Handed:
     def is_full(self) -> bool:
         """Whether the caller should add nothing more until some of the container was decoded."""
         return self._given - self._taken > _MOST_BYTES
-
-    @property
-    def needs_work(self) -> bool:
-        """Whether the caller should wait: the same as `is_full`, since other threads decode and send."""
-        return self.is_full
 
     def __iter__(self) -> Handed:
         return self

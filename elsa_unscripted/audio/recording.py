@@ -14,7 +14,7 @@ from dataclasses import dataclass, field
 from typing import Any, BinaryIO, Callable, Iterator, Optional, Tuple, Union
 
 from ..exceptions import AudioError
-from ..log import logger
+from ..log import Log, logger
 from ..signals import raised_by_handler
 from . import packets
 from .decoding import DECODED_RATE, decode, from_samples, from_segment, resample, wav_samples
@@ -23,7 +23,7 @@ from .libraries import import_audio_segment, is_audio_segment
 from .packets import Format, Packet
 from .wav import find_pcm, header
 
-__all__ = ["Recording", "load", "read_file", "seconds_in"]
+__all__ = ["Recording", "load", "path_name", "read_file", "seconds_in"]
 
 _LONGEST_NAME = 200  # characters in a message; text that was passed in place of a path may have millions
 
@@ -73,6 +73,7 @@ def load(
     source: Union[str, os.PathLike[str], bytes, bytearray, memoryview, BinaryIO, Any],
     sample_rate: Optional[int] = None,
     recognized: Callable[[], None] = lambda: None,
+    log: Log = logger,
 ) -> Recording:
     """Reads and decodes audio; logs its warnings.
 
@@ -87,6 +88,7 @@ def load(
             format already.
         recognized: Called as soon as it is clear that there is audio that can be decoded; not called if ffmpeg decodes
             it. Must not raise.
+        log: Where its warnings go.
 
     Raises:
         AudioError: The source can't be read, holds no audio, or nothing installed decodes it.
@@ -116,7 +118,7 @@ def load(
         )
         audio = audio._replace(warnings=(*audio.warnings, sentence))
     for warning in audio.warnings:
-        logger.warning("%s", warning)
+        log.warning("%s", warning)
     return Recording(*audio)
 
 
@@ -136,7 +138,7 @@ def _read(source: Any) -> Tuple[str, bytes]:
     """Returns what to call the source in messages, and its bytes."""
     hint = "check the recording"
     if isinstance(source, (str, os.PathLike)):
-        name, data = _name(source), read_file(source)
+        name, data = path_name(source), read_file(source)
     elif isinstance(source, (bytes, bytearray, memoryview)):
         name, data = "the given bytes", bytes(source)
     elif callable(getattr(source, "read", None)):
@@ -156,7 +158,7 @@ def read_file(path: Union[str, os.PathLike[str]]) -> bytes:
     Raises:
         AudioError: The file can't be read, or is not a regular file.
     """
-    name = _name(path)
+    name = path_name(path)
     try:
         mode = os.stat(path).st_mode
         if stat.S_ISDIR(mode):
@@ -202,7 +204,7 @@ def _without_path(error: Exception) -> Exception:
     return type(error)(str(error)) if type(error) is ValueError else ValueError(str(error))
 
 
-def _name(path: Union[str, os.PathLike[str]]) -> str:
+def path_name(path: Union[str, os.PathLike[str]]) -> str:
     """Returns a path as messages quote it: shortened if it is long; a URL without its user, password and query."""
     text: Union[str, bytes] = os.fspath(path)
     if isinstance(text, str):

@@ -10,28 +10,13 @@ from typing import Any, Callable, Generator, Iterable, Iterator, Optional, Tuple
 from ..exceptions import AudioError, ConfigError
 from .container import Decoder
 from .decoding import DECODED_RATE, widen
+from .feed import NAME
+from .heads import HEAD_BYTES, kind_of
 from .libraries import INSTALL, import_pyav
 from .packets import Format
 from .wav import IncomingWav, Layout
 
 __all__ = ["Expect", "plan", "raw_format", "unpack"]
-
-NAME = "the live source"
-
-# How files begin, and FFmpeg's name for their format. Without the name, FFmpeg reads seconds of audio to find out.
-_KINDS = {
-    b"\x1a\x45\xdf\xa3": "matroska",  # webm
-    b"OggS": "ogg",
-    b"fLaC": "flac",
-    b"ID3": "mp3",
-    b"\xff\xfb": "mp3",
-    b"\xff\xfa": "mp3",
-    b"\xff\xf3": "mp3",
-    b"\xff\xf2": "mp3",
-    b"\xff\xf1": "aac",
-    b"\xff\xf9": "aac",
-}
-_HEAD_BYTES = 12  # enough to tell the format
 
 # FFmpeg's layouts for a WAV without a channel mask, by the number of channels.
 _LAYOUTS = {1: "mono", 2: "stereo", 3: "2.1", 4: "4.0", 5: "5.0", 6: "5.1", 7: "6.1", 8: "7.1"}
@@ -62,12 +47,13 @@ def raw_format(sample_rate: object, channels: object, sample_width: object) -> L
     return layout
 
 
-def plan(layout: Layout, sample_rate: Optional[int]) -> Tuple[Format, int, Optional[Convert]]:
+def plan(layout: Layout, sample_rate: Optional[int], name: str = NAME) -> Tuple[Format, int, Optional[Convert]]:
     """Returns the arguments of `Feed.expect()` for PCM.
 
     Args:
         layout: The layout of the PCM that comes.
         sample_rate: Hz to resample to, mono and 16 bit; `None` sends the PCM as it is.
+        name: What to call the source in messages.
 
     Raises:
         AudioError: The PCM can't be resampled.
@@ -78,18 +64,18 @@ def plan(layout: Layout, sample_rate: Optional[int]) -> Tuple[Format, int, Optio
     wanted = Format(sample_rate or layout.sample_rate, 1, 2)
     if sample_rate is None or sent == wanted:
         return sent, raw_width, convert
-    return wanted, raw_width, _Resampler(sent, wanted.sample_rate, convert)
+    return wanted, raw_width, _Resampler(sent, wanted.sample_rate, convert, name)
 
 
 class _Resampler:
     """Converts whole frames of PCM to mono, 16 bit, at another rate; a call with `b""` returns the rest."""
 
-    def __init__(self, given: Format, rate: int, widened: Optional[Convert]) -> None:
+    def __init__(self, given: Format, rate: int, widened: Optional[Convert], name: str) -> None:
         self._av = import_pyav()
         if self._av is None:
-            raise AudioError(f"resampling {NAME} to {rate} Hz needs PyAV: {INSTALL}")
+            raise AudioError(f"resampling {name} to {rate} Hz needs PyAV: {INSTALL}")
         if given.channels not in _LAYOUTS:
-            raise AudioError(f"{NAME} has {given.channels} channels, too many to resample: give one of them")
+            raise AudioError(f"{name} has {given.channels} channels, too many to resample: give one of them")
         self._given = given
         self._widened = widened
         self._resampler = self._av.AudioResampler(format="s16", layout="mono", rate=rate)
@@ -117,6 +103,7 @@ def unpack(
     sample_rate: Optional[int],
     expect: Expect,
     warn: Callable[[str], object],
+    name: str = NAME,
 ) -> Generator[Any, None, None]:
     """Yields PCM as its bytes come, in pieces of any size.
 
@@ -126,17 +113,18 @@ def unpack(
         sample_rate: Hz to resample to, mono and 16 bit; `None` sends raw PCM and WAV as it is.
         expect: `Feed.expect()`; called before the first piece.
         warn: Called with each sentence on what is wrong with the file.
+        name: What to call the source in messages.
 
     Raises:
         AudioError: The bytes can't be decoded.
     """
     if raw is not None:
-        expect(*plan(raw, sample_rate))
+        expect(*plan(raw, sample_rate, name))
         yield from given
         return
     rest, head = iter(given), b""
     try:
-        while len(head) < _HEAD_BYTES:
+        while len(head) < HEAD_BYTES:
             piece = next(rest, None)
             if piece is None:
                 break
@@ -144,7 +132,7 @@ def unpack(
         if not head:
             return
         if head[:4] == b"RIFF" and head[8:12] == b"WAVE":
-            incoming = IncomingWav(NAME)
+            incoming = IncomingWav(name)
             while not incoming.add(head):
                 piece = next(rest, None)
                 if piece is None:
@@ -152,11 +140,11 @@ def unpack(
                     return
                 head = piece
             if incoming.layout is not None:
-                expect(*plan(incoming.layout, sample_rate))
+                expect(*plan(incoming.layout, sample_rate, name))
                 yield from incoming.pcm(rest, warn)
                 return
             head = incoming.head
-        yield from _decoded(head, rest, sample_rate or DECODED_RATE, expect, warn)
+        yield from _decoded(head, rest, sample_rate or DECODED_RATE, expect, warn, name)
     finally:
         _close(rest)
 
@@ -168,16 +156,14 @@ def _close(iterator: Any) -> None:
 
 
 def _decoded(
-    head: bytes, rest: Iterator[bytes], rate: int, expect: Expect, warn: Callable[[str], object]
+    head: bytes, rest: Iterator[bytes], rate: int, expect: Expect, warn: Callable[[str], object], name: str
 ) -> Iterator[bytes]:
     av = import_pyav()
     if av is None:
-        raise AudioError(f"{NAME} is neither raw PCM (its sample_rate was not given) nor a PCM WAV: {INSTALL}")
+        raise AudioError(f"{name} is neither raw PCM (its sample_rate was not given) nor a PCM WAV: {INSTALL}")
     pipe = Pipe(head, rest)
-    kind = next((kind for start, kind in _KINDS.items() if head.startswith(start)), None)
-    if head[4:8] == b"ftyp":
-        kind = "mov"
-    decoder = Decoder(av, pipe, rate, NAME, as_it_comes=True, kind=kind)
+    kind = kind_of(head)
+    decoder = Decoder(av, pipe, rate, name, as_it_comes=True, kind=kind)
     expect(Format(rate, 1, 2), 2, None)
     try:
         yield from decoder.pieces()

@@ -98,6 +98,7 @@ class IncomingWav:
     Attributes:
         head: The bytes that `add()` got: the header, and perhaps the first of the PCM.
         layout: The layout of the PCM; `None` if this isn't PCM that can be read as it comes.
+        needs_all_samples: Whether that is so because only all samples together tell the layout.
     """
 
     def __init__(self, name: str) -> None:
@@ -108,6 +109,7 @@ class IncomingWav:
         """
         self.head = b""
         self.layout: Optional[Layout] = None
+        self.needs_all_samples = False
         self._name = name
         self._start = 0
         self._size = 0
@@ -128,8 +130,9 @@ class IncomingWav:
         told = _read_layout(form, self._name)
         if told is not None:
             channels, sample_rate, byte_rate, frame_width, bits, problems = told
-            # Not 24 bit in 4 bytes: which of the bytes hold the 24 bits, only all samples together could tell.
-            if bits != 24 or frame_width != 4 * channels:
+            # 24 bit in 4 bytes: which of the bytes hold the 24 bits, only all samples together could tell.
+            self.needs_all_samples = bits == 24 and frame_width == 4 * channels
+            if not self.needs_all_samples:
                 problems += _contradictions(channels, sample_rate, byte_rate, frame_width, bits)
                 self.layout = Layout(sample_rate, channels, bits, bits // 8)
                 self._warnings = tuple(f"{self._name}: {problem}" for problem in problems)

@@ -18,7 +18,7 @@ import queue
 import time
 import weakref
 from collections import deque
-from concurrent.futures import Executor
+from concurrent.futures import CancelledError, Executor
 from dataclasses import replace
 from typing import Any, Callable, Deque, Dict, Iterable, Iterator, Mapping, Optional
 
@@ -67,6 +67,7 @@ class Batch(Iterator[Outcome]):
         check(isinstance(executor, Executor) or executor is None, "executor must be a concurrent.futures.Executor")
         check(callable(on_progress) or on_progress is None, "on_progress must be callable")
         check(isinstance(retry_failed, bool), "retry_failed must be True or False")
+        config = config.with_token()
         self._config = config
         self._options = options_of_the_result(config)
         self._stream_retries = checked("stream_retries", stream_retries, 0, int)
@@ -131,7 +132,12 @@ class Batch(Iterator[Outcome]):
         and its result is lost. Call `close()` in the thread that iterates. A signal handler must not call it: let the
         handler raise an exception.
         """
-        self._end()
+        if self._end.alive:
+            cut = [job for job in self._flying if job.fate is None]  # the others are booked already
+            self._end()
+            for job in cut:
+                if not isinstance(job.ticket.lost, CancelledError) and (not job.error or job.error.possibly_billed):
+                    self._budget.bill(job.sent_seconds)
 
     @property
     def progress(self) -> BatchProgress:
@@ -150,7 +156,10 @@ class Batch(Iterator[Outcome]):
 
     @property
     def billable_seconds(self) -> float:
-        """An estimate of what is billed for this run: the started units of every stream that may be metered."""
+        """An estimate of what is billed for this run: the started units of every stream that may be metered.
+
+        After `close()`, those that it has cut off are in it.
+        """
         return self._budget.billable_seconds
 
     @property

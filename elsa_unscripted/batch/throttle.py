@@ -11,6 +11,7 @@ from ..log import logger
 
 FIRST_BACKOFF = 1.0  # s, of the whole batch after a 429 that doesn't say how long; doubled by each that follows
 LONGEST_BACKOFF = 60.0  # s
+LONGEST_WAIT = 600.0  # s, whatever the server asks for: the next refusal tells whether it still does
 
 
 class Throttle:
@@ -62,7 +63,7 @@ class Throttle:
         Args:
             started: When the exchange began, monotonic. One that began before the last decrease tells nothing of its
                 effect, so that it causes no other decrease.
-            retry_after: How many seconds the server wants us to wait, if it said so.
+            retry_after: How many seconds the server wants us to wait, if it said so; `LONGEST_WAIT` at most is waited.
         """
         now = time.monotonic()
         if started > self._lowered_at:
@@ -71,5 +72,16 @@ class Throttle:
             self._refusals += 1
             self._streak = 0
         backoff = min(FIRST_BACKOFF * 2.0 ** min(self._refusals - 1, 30), LONGEST_BACKOFF) * random.uniform(0.5, 1.5)
-        self._resume_at = max(self._resume_at, now + max(retry_after or 0.0, backoff))
-        logger.info("turned away (HTTP 429): %d at once from now on, after %.1f s", self.concurrency, self.waiting())
+        wait = max(retry_after or 0.0, backoff)
+        before, self._resume_at = self._resume_at, max(self._resume_at, now + min(wait, LONGEST_WAIT))
+        if wait <= LONGEST_BACKOFF * 1.5:
+            logger.info(
+                "turned away (HTTP 429): %d at once from now on, after %.1f s", self.concurrency, self.waiting()
+            )
+        elif self._resume_at - before > LONGEST_BACKOFF:  # once for all that were turned away together
+            logger.warning(
+                "turned away (HTTP 429): the server asks to wait %.0f s; the batch goes on in %.0f s, with %d at once",
+                wait,
+                self.waiting(),
+                self.concurrency,
+            )

@@ -25,7 +25,7 @@ def score_file(client: Client, path: str) -> Done:
     try:
         data = read_file(path)
         sha256 = hashlib.sha256(data).hexdigest()
-        result = client.score(data)
+        result = client.score(data, name=path)
         audio_seconds = result.audio_seconds
     except AudioError as error:
         error.args = (str(error).replace("the given bytes", repr(path), 1),)

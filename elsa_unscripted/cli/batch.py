@@ -33,6 +33,7 @@ _DASK_ADDRESS = re.compile(r"((tcp|tls|ucx|wss?)://)?[^/\s]+:\d{1,5}/?")
 FULL_DISK_SECONDS = 30.0  # s: for people, or programs that clean up, to make room
 _FULL = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
 BURST_SECONDS = 1.0  # s: in which nobody presses Ctrl-C again because nothing has happened
+HANG_UP = getattr(signal, "SIGHUP", None)  # the terminal was closed, or the network connection to it broke
 DASK_SECONDS = 10.0  # s: to reach the scheduler, as long as a connection to the service may take
 
 
@@ -53,7 +54,8 @@ class _Run:
         self._options = options
         self._tally = Tally()
         self._columns = Columns()
-        self._presses = 0  # of Ctrl-C; a SIGTERM counts, too
+        self._presses = 0  # of Ctrl-C; a SIGTERM counts, too, and a SIGHUP
+        self._hang_ups = 0  # those of them that were a SIGHUP
         self._cut_at: Optional[float] = None  # when one of them has cut off what was in flight, on the monotonic clock
         self._cut = False  # whether that has come through
         self._flying = 0  # recordings that were in flight at the first press
@@ -67,15 +69,15 @@ class _Run:
             budget = number("--max-audio-seconds", budget, float, "a number of seconds above 0")
         if not options.paths and options.from_file is None:
             raise ConfigError(f"no recordings: give files, folders or --from-file LIST; see {PROGRAM} batch --help")
-        self._inputs = stack.enter_context(contextlib.closing(Inputs(options.paths, options.glob, options.from_file)))
+        self._inputs = stack.enter_context(contextlib.closing(_inputs(options)))
         on_stdin = "the list" if options.from_file == "-" else None
         given = {"token": token(options, on_stdin=on_stdin), **exchange(options)}
         self._cluster = stack.enter_context(contextlib.ExitStack())
         executor = None if options.dask is None else _dask(options.dask, self._cluster)
         shown = not (options.quiet or options.no_progress or options.verbose)
-        total = self._inputs.count() if shown else None
+        self._total = self._inputs.count() if shown else None
         self._jobs = jobs
-        self._meter = stack.enter_context(contextlib.closing(Meter(total, shown=shown)))
+        self._meter = stack.enter_context(contextlib.closing(Meter(self._total, shown=shown)))
         stack.enter_context(logs.everything() if options.verbose else logs.warnings(self._meter.say))
         self._batch: Batch = stack.enter_context(
             score_many(
@@ -169,17 +171,19 @@ class _Run:
             self._meter.say(f"stopping: {self._flying} in flight finish; Ctrl-C again cuts them off")
         self._meter.show(progress)
 
-    def _on_signal(self, _number: int, _frame: Optional[FrameType]) -> None:
+    def _on_signal(self, number: int, _frame: Optional[FrameType]) -> None:
         self._presses += 1
-        if self._presses > 1:
+        # When a terminal closes, several SIGHUPs may come, and a SIGTERM: nobody asks for a cut with these.
+        self._hang_ups += number == HANG_UP
+        if self._presses - self._hang_ups > 1:
             # In a burst, one is enough: the next ones would hit what the first has begun.
             now = time.monotonic()
             if not self._cut and (self._cut_at is None or now - self._cut_at > BURST_SECONDS):
                 self._cut_at = now
                 raise KeyboardInterrupt  # the batch keeps its journal whole wherever this hits it
-            return
-        self._flying = self._batch.progress.in_flight
-        self._batch.stop()
+        elif self._presses == 1:
+            self._flying = self._batch.progress.in_flight
+            self._batch.stop()
 
     def _fail(self, text: str, status: int) -> None:
         self._meter.say(f"error: {text}")
@@ -188,9 +192,8 @@ class _Run:
     def _lose_table(self, error: OSError) -> None:
         """Goes on without the table: the journal has everything."""
         table, self._table = self._table, None
-        with contextlib.suppress(OSError):
-            if table is not None:
-                table.close()
+        if table is not None:
+            table.discard(error)
         self._fail(f"can't write {self._options.csv!r} ({error.strerror}); when repeated, the command mends it", USAGE)
 
     def _end_table(self) -> None:
@@ -206,16 +209,21 @@ class _Run:
         status = INTERRUPTED if self._presses else self._status
         if status is None and not tally.scored and not tally.missing:
             say("error: no recordings found; folders are searched for audio files, or for --glob PATTERN")
+            if self._inputs.passed_over_words():
+                say(self._inputs.passed_over_words(), lead="")
             return USAGE
         if status is None and tally.missing:
             unreachable = tally.unconnected and not tally.connected and not tally.earlier
             status = NOT_CONNECTED if unreachable else REJECTED
-        if not options.quiet and (tally.scored or tally.missing):
-            for line in tally.lines(seconds, self._batch.billable_seconds):
+        left = self._left() if self._presses or self._status is not None else 0
+        cut_short = self._status is not None or left != 0
+        if not options.quiet and (tally.scored or tally.missing or cut_short):
+            for line in tally.lines(seconds, self._batch.billable_seconds, left):
                 say(line, lead="")
+            if self._inputs.passed_over_words():
+                say(self._inputs.passed_over_words(), lead="")
             table = "" if self._table is None else f", the table in {options.csv}"
             say(f"The results are in {options.output}{table}.", lead="")
-        cut_short = self._presses or self._status is not None
         if cut_short or tally.missing:
             # After a batch that was cut short, failures are repeated only if some recordings got no connection. These
             # failures are in the journal, too, and without --retry-failed they would stay there for good.
@@ -224,6 +232,16 @@ class _Run:
             with_token = f" (give {' and '.join(left_out)} again)" if left_out else ""
             say(f"to {'go on' if cut_short else 'try the others again'}{with_token}: {words}")
         return status or 0
+
+    def _left(self) -> Optional[int]:
+        """Returns how many recordings have no outcome; `None` if that isn't known, as the list is a pipe."""
+        total = self._inputs.count() if self._total is None else self._total
+        return None if total is None else max(0, total - self._tally.scored - self._tally.missing)
+
+
+def _inputs(options: argparse.Namespace) -> Inputs:
+    own = filter(None, (options.output, options.csv, options.from_file))
+    return Inputs(options.paths, options.glob, options.from_file, own=[*own])
 
 
 def _table(options: argparse.Namespace, carried: Sequence[str]) -> Table:
@@ -252,8 +270,12 @@ def _dask(address: str, stack: contextlib.ExitStack) -> Executor:
 
 @contextlib.contextmanager
 def _signals(handler: Callable[[int, Optional[FrameType]], None]) -> Iterator[None]:
-    """Handles Ctrl-C and SIGTERM alike, unless whoever started this process has them ignored, as a shell's `&` may."""
-    before = {each: signal.getsignal(each) for each in (signal.SIGINT, signal.SIGTERM)}
+    """Handles Ctrl-C, SIGTERM and SIGHUP, those that whoever started this process has not ignored.
+
+    A shell's `&` may ignore Ctrl-C, and `nohup` the SIGHUP of a terminal that closes.
+    """
+    handled = filter(None, (signal.SIGINT, signal.SIGTERM, HANG_UP))
+    before = {each: signal.getsignal(each) for each in handled}
     ours = [each for each, old in before.items() if old not in (signal.SIG_IGN, None)]
     for each in ours:
         signal.signal(each, handler)

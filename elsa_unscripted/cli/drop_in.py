@@ -11,16 +11,16 @@ import json
 import logging
 import sys
 import time
-from typing import List
 
-from ..exceptions import ElsaError, ScoreTimeoutError, ScoringFailedError
+from ..exceptions import BadQualityError, ElsaError, ScoreTimeoutError, ScoringFailedError
 from ..exchange.client import Client
 from ..exchange.protocol import Progress
+from ..quoting import cut
 from ..results.result import ScoreResult
 from ..results.text import printable
 from ..wire.messages import Info, Opened, Status
 from . import interrupts
-from .statuses import EXIT_STATUSES, INTERRUPTED, exit_status, explain
+from .statuses import EXIT_STATUSES, INTERRUPTED, MAX_STREAM_ID, exit_status, explain
 from .terminal import flush_stderr
 
 # The statuses that the vendor's script logs at INFO, followed by the whole message as JSON.
@@ -49,39 +49,34 @@ def run(options: argparse.Namespace) -> int:
         with Client(options.token, api_plan=options.api_plan, return_json=options.return_json) as client:
             result = client.score(options.audio_path, on_event=narrator.event, on_progress=narrator.progress)
     except ElsaError as error:
-        narrator.release()
         log_error(error)
+        if isinstance(error, ScoringFailedError) and not isinstance(error, BadQualityError):
+            narrator.conclude()
         return exit_status(error)
-    log_result(result, time.monotonic() - narrator.opened)
+    log_result(result)
+    narrator.conclude()
     return 0
 
 
 class Narrator:
-    """Tells an exchange in the log lines that parsers of the vendor's script expect, in their order.
-
-    Attributes:
-        opened: When the socket was open, on the monotonic clock.
-    """
+    """Tells an exchange in the log lines that parsers of the vendor's script expect, in their order."""
 
     def __init__(self) -> None:
-        self.opened = time.monotonic()
+        self._opened = self._decided = time.monotonic()  # when the socket was open, and when the verdict came
         self._stream_id = ""
         self._packets = 0
-        self._held: List[str] = []
+        self._all_sent = False
 
     def event(self, event: object) -> None:
         """Takes each event of the exchange."""
         if isinstance(event, Opened):
-            self.opened = time.monotonic()
+            self._opened = time.monotonic()
             logging.info("Socket opened! ready for action.")
-            # The vendor's log has the greeting before these two lines. Here the greeting comes after the config has
-            # left, so both lines wait for it.
-            self._held = ["Starting a new stream", "Sending config"]
-            return
-        if isinstance(event, Info) and event.type is not None:
+            logging.info("Starting a new stream")
+            logging.info("Sending config")
+        elif isinstance(event, Info) and event.type is not None:
             logging.info("%s", printable(event.type))
-        self.release()
-        if isinstance(event, Progress):
+        elif isinstance(event, Progress):
             logging.info("Sending packet %d", self._packets)
             self._packets += 1
         elif isinstance(event, Status):
@@ -92,24 +87,27 @@ class Narrator:
         # Logged with the last packet. If this line waited until `end_stream` has left, the server's answer could be
         # logged before it.
         if sent >= total:
+            self._all_sent = True
             logging.info("Sending end_stream")
 
-    def release(self) -> None:
-        """Logs the lines that were held back until the greeting."""
-        for line in self._held:
-            logging.info(line)
-        self._held = []
+    def conclude(self) -> None:
+        """Logs the lines that follow a verdict `success` or `failed`."""
+        logging.info("Stream time: %5.2f sec", self._decided - self._opened)
+        # The vendor's script notices only when the next packet is due, after all else.
+        if self._stream_id and not self._all_sent:
+            logging.info("Stopping sending audio packets")
 
     def _status(self, status: Status) -> None:
+        self._decided = time.monotonic()
         if status.status == "processing" and status.stream_id and not self._stream_id:
             self._stream_id = status.stream_id
-            logging.info("processing stream ID: %s", printable(status.stream_id))
+            logging.info("processing stream ID: %s", printable(cut(status.stream_id, MAX_STREAM_ID)))
         elif status.status in TOLD_IN_FULL:
             logging.info("%s: %s", status.status, indented(status))
         elif status.status in ("failed", "bad_quality"):
-            logging.error("%s: %s", status.status, printable(status.reason or "no reason given"))
+            logging.error("%s: %s", status.status, printable(cut(status.reason or "no reason given", 1000)))
         else:
-            logging.error("unknown status %s: %s", printable(status.status), indented(status))
+            logging.error("unknown status %s: %s", printable(cut(status.status)), indented(status))
 
 
 def indented(status: Status) -> str:
@@ -125,13 +123,15 @@ def log_error(error: ElsaError) -> None:
         logging.error("%s", printable(explain(error)))
 
 
-def log_result(result: ScoreResult, seconds: float) -> None:
+def log_result(result: ScoreResult) -> None:
     """Logs the lines that follow the verdict `success`."""
     for warning in result.warnings:
         logging.warning("%s", printable(warning))
-    logging.info("result url: %s", printable(result.result_link or ""))
+    if "result_link" in result:
+        logging.info("result url: %s", printable(result.result_link or ""))
+    else:
+        logging.error("result url: none, as the server gave no link")
     logging.info("audio url: %s", printable(result.audio_link or ""))
-    logging.info("Stream time: %.2f sec", seconds)
 
 
 def make_parser() -> argparse.ArgumentParser:

@@ -9,18 +9,31 @@ import itertools
 import os
 import queue
 import stat
+import sys
 import threading
 import time
+from collections import Counter
 from typing import IO, Dict, Iterable, Iterator, List, NamedTuple, Optional, Sequence, Tuple, Union
 
 from ..exceptions import ConfigError
 from ..log import logger
+from ..threads import NoThreadError, start_thread
 from .options import stdin
 
-# What a folder is searched for: the usual extensions, in lower case, of what the extra `formats` decodes.
-EXTENSIONS = frozenset(
-    (".aac", ".aif", ".aiff", ".flac", ".m4a", ".mp3", ".mp4", ".oga", ".ogg", ".opus", ".wav", ".webm", ".wma")
+# What a folder is searched for: the extensions, in lower case, of what the extra `formats` decodes. By name and not by
+# content: almost any bytes can be taken for an MP3, and what is sent is paid for.
+AUDIO = (
+    "3ga aa aac ac3 adts aif aifc aiff amr ape au awb bwf caf dff dsf dts dtshd eac3 ec3 f4a f4b flac gsm iamf m2a m4a "
+    "m4b m4r mka mlp mp1 mp2 mp3 mpa mpc mpga nist oga ogg oma opus qcp ra rf64 rm shn snd sph spx tak thd tta voc w64 "
+    "wav wave weba wma wv"
 )
+FILM = (
+    "3g2 3gp 3gp2 3gpp 3gpp2 asf avi divx f4v flv m2ts m4v mk3d mkv mov mp4 mpeg mpg mts ogm ogv qt qta rmvb ts vob "
+    "webm wmv"
+)
+EXTENSIONS = frozenset(f".{name}" for name in f"{AUDIO} {FILM}".split())
+MAX_LINE = 1 << 20  # characters of a line of a list: the longest path has some thousands
+SHOWN_KINDS = 6  # of what was passed over in folders, by extension
 PATH_COLUMN = "path"  # the column that makes a list a table
 SEPARATORS = ",;\t"  # what spreadsheets write between columns; it depends on their language
 READER = "elsa-list"  # the name of the thread that reads a pipe
@@ -47,9 +60,11 @@ class Inputs:
         paths: Files, and folders to search.
         globs: Patterns, one of which the name of a file in a folder must match; without any, `EXTENSIONS` decide.
         list_file: One path per line, or a CSV with a column `path`; `-` is standard input.
+        own: Files of the batch itself, which don't count as passed over when they are in a folder: the journal.
 
     Attributes:
         columns: The names of the list's columns beside `path`.
+        passed_over: How many files of folders were passed over so far, by what they are: an extension, or words.
         named: The list as it is called in errors.
 
     Raises:
@@ -57,7 +72,14 @@ class Inputs:
             others is no error here: scoring it fails, and tells why.
     """
 
-    def __init__(self, paths: Sequence[str], globs: Sequence[str] = (), list_file: Optional[str] = None) -> None:
+    def __init__(
+        self,
+        paths: Sequence[str],
+        globs: Sequence[str] = (),
+        list_file: Optional[str] = None,
+        *,
+        own: Sequence[str] = (),
+    ) -> None:
         for path in filter(_is_live, paths):
             raise ConfigError(
                 f"{path!r} is no recording: batch is not for live audio, which 'score {path}' sends as it comes; "
@@ -69,8 +91,10 @@ class Inputs:
         self._paths = paths
         self._globs = globs
         self._list_file = list_file
+        self._own = {os.path.abspath(path) for path in own}
         self.named = "standard input" if list_file == "-" else repr(list_file)
         self.columns: Sequence[str] = ()
+        self.passed_over: Counter[str] = Counter()
         self._rows: Iterator[Input] = iter(())
         self._opened: Optional[IO[str]] = None
         self._read_apart = False  # whether a thread is reading the list, and will close it
@@ -120,7 +144,12 @@ class Inputs:
 
         self._read_apart = True
         # A daemon: nothing can wake it while it waits for a line, and it must not keep the interpreter from ending.
-        threading.Thread(target=read, name=READER, daemon=True).start()
+        thread = threading.Thread(target=read, name=READER, daemon=True)
+        try:
+            start_thread(thread)
+        except NoThreadError as error:
+            self._read_apart = False
+            raise ConfigError(f"can't read the list {self.named}: {error}") from error.__cause__
         try:
             while True:
                 try:
@@ -159,15 +188,39 @@ class Inputs:
         try:
             with os.scandir(path) as entries:
                 # What begins with a dot is hidden, or a Mac's `._speech.wav`, which is no audio.
-                shown = sorted((entry for entry in entries if entry.name[0] != "."), key=lambda entry: entry.name)
+                named = sorted(entries, key=lambda entry: entry.name)
         except OSError:
             yield path  # a file; or a folder that can't be searched: scoring it fails, and tells why
             return
-        # Links to folders aren't followed: they may lead in a circle.
-        folders = [entry.path for entry in shown if entry.is_dir(follow_symlinks=False)]
-        yield from (entry.path for entry in shown if self._is_wanted(entry.name) and _is_file(entry))
+        folders = []
+        for entry in named:
+            hidden = entry.name[0] == "."
+            if entry.is_dir(follow_symlinks=False):
+                if not hidden:
+                    folders.append(entry.path)
+            elif hidden:
+                # A Mac's `._speech.wav` and the like are no recordings. A recording may be hidden all the same.
+                self.passed_over["hidden"] += self._is_wanted(entry.name) and not entry.name.startswith("._")
+            elif _leads_to_folder(entry):  # such links aren't followed: they may lead in a circle
+                self.passed_over["linked folder"] += 1
+            elif not self._is_wanted(entry.name):
+                # With a pattern, the user has chosen.
+                if not self._globs and os.path.abspath(entry.path) not in self._own:
+                    self.passed_over[os.path.splitext(entry.name)[1].lower() or "without an extension"] += 1
+            elif _is_file(entry):
+                yield entry.path
+            else:
+                self.passed_over["no plain file"] += 1
         for folder in folders:
             yield from self._files(folder)
+
+    def passed_over_words(self) -> str:
+        """Returns what was passed over in folders as a sentence; `""` if it was nothing."""
+        shown = self.passed_over.most_common(SHOWN_KINDS)
+        kinds = [f"{number} {kind}" for kind, number in shown if number]
+        rest = sum(self.passed_over.values()) - sum(number for _, number in shown)
+        kinds += [f"{rest} others"] if rest else []
+        return f"Passed over in folders: {', '.join(kinds)}. To take other files, use --glob PATTERN." if kinds else ""
 
     def _is_wanted(self, name: str) -> bool:
         if self._globs:
@@ -175,7 +228,7 @@ class Inputs:
         return os.path.splitext(name)[1].lower() in EXTENSIONS
 
     def _open(self) -> IO[str]:
-        # Decoded as Python decodes the names of files, so that a name that isn't UTF-8 comes through unharmed.
+        # So that a name that isn't UTF-8 comes through unharmed: see `_file_name()`.
         how = {"encoding": "utf-8-sig", "errors": "surrogateescape", "newline": ""}
         try:
             if self._list_file == "-":
@@ -185,16 +238,14 @@ class Inputs:
             reason = getattr(error, "strerror", None) or error
             raise ConfigError(f"can't read the list {self.named} ({reason}); check --from-file") from error
 
-    def _understand(self, lines: IO[str]) -> Tuple[Sequence[str], Iterator[Input]]:
+    def _understand(self, source: IO[str]) -> Tuple[Sequence[str], Iterator[Input]]:
         """Returns the columns of the list and its rows: it is a table if its first line names a column `path`."""
-        first = ""
+        lines, first = self._bounded(source), ""
         with self._reading():
             while not first.strip():
-                first = lines.readline()
+                first = next(lines, "")
                 if not first:
                     return (), iter(())
-        if "\0" in first:
-            raise ConfigError(f"the list {self.named} isn't UTF-8 text; save it as UTF-8")
         for separator in SEPARATORS:
             names = [name.strip() for name in next(csv.reader([first], delimiter=separator))]
             if PATH_COLUMN in names:
@@ -205,12 +256,19 @@ class Inputs:
             )
         return (), self._plain(itertools.chain([first], lines))
 
+    def _bounded(self, source: IO[str]) -> Iterator[str]:
+        """Yields the lines of a list; refuses what is none, such as a device whose only line never ends."""
+        while line := source.readline(MAX_LINE):
+            if "\0" in line or len(line) == MAX_LINE:
+                raise ConfigError(f"the list {self.named} isn't UTF-8 text, with a path on each line; save it as that")
+            yield line
+
     def _plain(self, lines: Iterable[str]) -> Iterator[Input]:
         with self._reading():
             for line in lines:
                 path = line.rstrip("\r\n")
                 if path:
-                    yield Input(path)
+                    yield Input(_file_name(path))
 
     def _table(self, names: List[str], rows: Iterator[List[str]]) -> Tuple[Sequence[str], Iterator[Input]]:
         at = names.index(PATH_COLUMN)
@@ -226,7 +284,7 @@ class Inputs:
                     cells = (row + [""] * width)[:width]
                     path = cells.pop(at)
                     if path:
-                        yield Input(path, tuple(cells))
+                        yield Input(_file_name(path), tuple(cells))
 
         return names[:at] + names[at + 1 :], inputs()
 
@@ -236,6 +294,13 @@ class Inputs:
             yield
         except (OSError, csv.Error) as error:
             raise ConfigError(f"can't read on in the list {self.named} ({error}); check --from-file") from error
+
+
+def _file_name(text: str) -> str:
+    """Returns a path of the list as Python names the file: the list's bytes are the name's, whatever the locale."""
+    if sys.getfilesystemencoding() == "utf-8":
+        return text
+    return os.fsdecode(text.encode("utf-8", "surrogateescape"))
 
 
 def _is_text(*cells: str) -> bool:
@@ -248,10 +313,18 @@ def _is_text(*cells: str) -> bool:
 
 
 def _is_file(entry: os.DirEntry[str]) -> bool:
+    """Returns whether an entry is a file, or a link that leads nowhere: scoring that fails, and tells why."""
     try:
-        return entry.is_file()
-    except OSError:  # a link that leads in a circle: scoring it fails, and tells why
+        return entry.is_file() or (entry.is_symlink() and not os.path.exists(entry.path))
+    except OSError:  # a link that leads in a circle
         return True
+
+
+def _leads_to_folder(entry: os.DirEntry[str]) -> bool:
+    try:
+        return entry.is_dir()
+    except OSError:
+        return False
 
 
 class Columns:

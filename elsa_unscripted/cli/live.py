@@ -16,7 +16,8 @@ from ..results.text import printable
 from . import interrupts, logs
 from .level import LevelMeter
 from .options import exchange, number, token
-from .score import check_output, deliver, fail
+from .output import check_output
+from .score import deliver, fail
 from .statuses import exit_status
 from .terminal import say
 
@@ -27,7 +28,8 @@ def run(options: argparse.Namespace) -> int:
         return _list_devices()
     with logs.everything() if options.verbose else _without_foreign_lines():
         try:
-            check_output(options.output, options.save)
+            if options.output not in (None, "-"):
+                check_output(options.output, options.save, options.token_file, options.ca_bundle)
             if options.save and options.output and os.path.abspath(options.save) == os.path.abspath(options.output):
                 raise ConfigError("--save and -o name the same file; give another -o")
             config = exchange(options)
@@ -49,10 +51,12 @@ def run(options: argparse.Namespace) -> int:
         except ElsaError as error:
             return fail(error, options)
     if not options.quiet:
-        if options.format != "summary" or options.output is not None:
+        is_summary = options.format == "summary" and options.output is None
+        if not is_summary:
             for warning in result.warnings[meter.warned :]:
                 say(f"warning: {warning}")
-        say(_end(result, meter))
+        if not is_summary or result.ended_by == "source":  # else the summary tells it
+            say(_end(result, meter))
     return deliver(result, options)
 
 

@@ -1,4 +1,4 @@
-"""Shows what is logged: all of it, for `-v`; or a batch's own warnings. Used by `score` and `batch`."""
+"""Shows what is logged: all of it, for `-v`; or a batch's own warnings. Used by `score`, `batch` and `report`."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ def everything() -> Iterator[None]:
 
 @contextlib.contextmanager
 def warnings(tell: Callable[[str], None]) -> Iterator[None]:
-    """Tells the warnings of a batch about its journal and its list, but not those of each exchange."""
+    """Tells the warnings about a journal or a list, but not those of each exchange of a batch."""
     with _added(_Told(tell)):
         yield
 

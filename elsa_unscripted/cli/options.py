@@ -50,6 +50,8 @@ def exchange(options: argparse.Namespace) -> Dict[str, Any]:
     }
     if options.timeout is not None:
         given["timeout"] = number("--timeout", options.timeout, float, "a number of seconds above 0")
+    if options.ping_interval is not None:
+        given["ping_interval"] = number("--ping-interval", options.ping_interval, float, "a number of seconds above 0")
     if options.sample_rate is not None:
         given["sample_rate"] = number("--sample-rate", options.sample_rate, int, "a whole number of Hz above 0")
     return given

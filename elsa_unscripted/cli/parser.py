@@ -26,6 +26,8 @@ examples:
   elsa-unscripted score speech.wav --token-file token.txt
   elsa-unscripted score speech.wav --plan premium --format json | jq .
   elsa-unscripted score - --token-file token.txt -o result.txt < speech.wav
+  ffmpeg -i film.mkv -t 60 -f wav - | elsa-unscripted score -
+  arecord -d 30 -f S16_LE -r 16000 -t raw | elsa-unscripted score - --pcm 16000
 
 """
 
@@ -63,7 +65,8 @@ The journal, -o, gets a line for each recording. The same command goes on from
 it: what has its result there is not sent again, nor what failed, unless you
 say --retry-failed.
 
-Ctrl-C, or SIGTERM: those in flight finish. A second one: stop now.
+Ctrl-C, SIGTERM, or a terminal that closes: those in flight finish. A second
+Ctrl-C: stop now.
 
 examples:
   elsa-unscripted batch answers/ --token-file token.txt --csv scores.csv
@@ -76,12 +79,13 @@ exit status:
        written: the journal is in use, for example
   3    some recordings have no result
   4    the token was refused, or no connection could be made
-  130  interrupted by Ctrl-C or SIGTERM
+  130  interrupted by Ctrl-C, SIGTERM or SIGHUP
 """
 
 SANDBOX_EPILOG = """\
 Any token is accepted. The token sandbox:NAME[=VALUE] chooses a scenario for
-one exchange, whatever --scenario says.
+one exchange, whatever --scenario says; sandbox:greeting-off=NAME[=VALUE] does
+so without the greeting.
 """
 
 
@@ -129,8 +133,9 @@ def _add_score(commands: argparse._SubParsersAction[_Parser]) -> None:
     parser = commands.add_parser(
         "score",
         usage=f"{PROGRAM} score AUDIO [options]",
-        help="stream a recording and print its assessment",
-        description="Stream a recording to the server, in real time, and print its assessment.",
+        help="stream a recording, or a pipe, and print the assessment",
+        description="Stream a recording to the server, in real time, and print its assessment.\n"
+        "What comes through a pipe is sent as it comes.",
         epilog=TOKEN_EPILOG + SCORE_EPILOG + EXIT_STATUSES,
         formatter_class=_LAYOUT,
     )
@@ -138,8 +143,10 @@ def _add_score(commands: argparse._SubParsersAction[_Parser]) -> None:
     parser.add_argument(
         "audio",
         metavar="AUDIO",
-        help="a WAV file; with the extra 'formats' also mp3, flac, m4a, ogg, webm; - reads it from standard input",
+        help="a WAV file, or a pipe; with the extra 'formats' also mp3, flac, m4a, ogg, webm; - reads it from standard "
+        "input",
     )
+    _add_as_it_comes(parser)
     _add_shared(parser)
     _add_output(parser)
 
@@ -159,6 +166,20 @@ def _add_output(parser: argparse.ArgumentParser) -> None:
     loudness = output.add_mutually_exclusive_group()
     loudness.add_argument("-q", "--quiet", action="store_true", help="nothing but the result and errors")
     loudness.add_argument("-v", "--verbose", action="store_true", help="log the exchange, and trace errors")
+
+
+def _add_as_it_comes(parser: argparse.ArgumentParser) -> None:
+    """Adds the options for raw PCM, and for audio that comes through a pipe."""
+    audio = parser.add_argument_group("the audio")
+    audio.add_argument(
+        "--pcm",
+        metavar="FORMAT",
+        help="it is raw little-endian PCM, of RATE[:CHANNELS[:BITS]]: 16000 is 16 kHz, mono, 16 bit",
+    )
+    audio.add_argument("--max-seconds", metavar="S", help="of a pipe, send no more than that; default: no limit")
+    audio.add_argument(
+        "--source-timeout", metavar="S", help="seconds without audio after which a pipe has failed; default: 10"
+    )
 
 
 def _add_live(commands: argparse._SubParsersAction[_Parser]) -> None:
@@ -266,6 +287,11 @@ def _add_shared(parser: argparse.ArgumentParser) -> None:
         "--proxy", metavar="URL", help="http://[user:password@]host:port; default: $https_proxy, $no_proxy"
     )
     exchange.add_argument("--ca-bundle", metavar="FILE", help="certificates to trust in place of the system's")
+    exchange.add_argument(
+        "--ping-interval",
+        metavar="S",
+        help="seconds between pings, if a load balancer cuts silent connections; default: none are sent",
+    )
 
 
 def _add_show(commands: argparse._SubParsersAction[_Parser]) -> None:
@@ -323,6 +349,16 @@ def _add_sandbox(commands: argparse._SubParsersAction[_Parser]) -> None:
     parser.add_argument("--port", type=_port, default=8765, help="0 takes a free one; default: %(default)s")
     parser.add_argument(
         "--scenario", metavar="NAME[=V]", default="success", help="what the server does; default: %(default)s"
+    )
+    parser.add_argument(
+        "--no-greeting",
+        action="store_true",
+        help="send no greeting, whatever the scenario: the vendor's script hangs up on it",
+    )
+    parser.add_argument(
+        "--assessment",
+        metavar="FILE",
+        help="what each success gives: a saved result, what score --format json printed, or an assessment as JSON",
     )
     parser.add_argument("--list", action="store_true", help="explain the scenarios and exit")
 

@@ -3,17 +3,22 @@
 from __future__ import annotations
 
 import argparse
-import json
+import itertools
 import os
 import sys
 from typing import Tuple
 
 from ..exceptions import ConfigError, ElsaError
+from ..files import replacing
 from ..results.bands import check_thresholds
+from ..strict_json import loads
+from . import logs
+from .output import check_output
 from .result import load_result
 from .statuses import USAGE, exit_status, explain
 from .terminal import give_up, say
 
+MAX_TORN = 1000  # lines before the first whole one of a journal
 MAX_LINE = 64 * 2**20  # bytes of a journal's line to look at: it holds one verdict, which is at most so long
 
 
@@ -21,7 +26,8 @@ def run(options: argparse.Namespace) -> int:
     """Carries out the subcommand; returns the exit status."""
     output = options.output or f"{os.path.splitext(options.source)[0]}.html"
     try:
-        page = _page(options, output)
+        with logs.warnings(say):
+            page = _page(options, output)
     except ImportError as error:
         say(f"error: {error}")
         return USAGE
@@ -29,8 +35,8 @@ def run(options: argparse.Namespace) -> int:
         say(f"error: {explain(error)}")
         return exit_status(error)
     try:
-        with open(output, "w", encoding="utf-8", newline="\n") as file:
-            file.write(page)
+        with replacing(output) as file:
+            file.write(page.encode())
     except OSError as error:
         say(f"error: can't write {output!r} ({error.strerror}); give another -o")
         return USAGE
@@ -60,9 +66,7 @@ def _page(options: argparse.Namespace, output: str) -> str:
     thresholds = _thresholds(options.thresholds)
     if output == "-":
         raise ConfigError("-o must be a file to open in a browser; not -")
-    for path in filter(None, (options.source, options.audio)):
-        if os.path.exists(output) and os.path.exists(path) and os.path.samefile(output, path):
-            raise ConfigError(f"{path!r} would be overwritten; give another -o")
+    check_output(output, options.source, options.audio, page=True)
     if not _is_journal(options.source):
         result = load_result(options.source)
         return report.result_page(result, audio=options.audio, thresholds=thresholds, title=options.title)
@@ -87,10 +91,13 @@ def _is_journal(path: str) -> bool:
     empty = True
     try:
         with open(path, "rb") as file:
-            while line := file.readline(MAX_LINE):
+            # At most so many lines, each so long: a device may have no end.
+            for line in itertools.islice(iter(lambda: file.readline(MAX_LINE), b""), MAX_TORN):
+                if len(line) == MAX_LINE:
+                    return False
                 empty = empty and not line.strip()
                 try:
-                    found = json.loads(line)
+                    found = loads(line)
                 except (ValueError, RecursionError):
                     continue
                 if isinstance(found, dict):

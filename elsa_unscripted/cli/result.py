@@ -11,7 +11,9 @@ import sys
 from typing import Any
 
 from ..exceptions import ConfigError
+from ..files import read_text
 from ..results.result import ScoreResult
+from ..strict_json import DECODER
 from .statuses import USAGE
 from .summary import summarize
 from .terminal import give_up, say
@@ -34,12 +36,10 @@ def load_result(path: str) -> ScoreResult:
 
 
 def _load_verdict(path: str) -> ScoreResult:
-    with open(path, "rb") as file:
-        content = file.read()
     first, end, text = None, 0, ""
     with contextlib.suppress(ValueError, RecursionError):
-        text = content.decode("utf-8-sig").strip()
-        first, end = json.JSONDecoder().raw_decode(text)
+        text = read_text(path).decode("utf-8-sig").strip()
+        first, end = DECODER.raw_decode(text)
     if isinstance(first, dict) and "sha256" in first:
         raise ConfigError(f"{path!r} is the journal of a batch: elsa-unscripted report makes a page of it")
     if isinstance(first, dict) and isinstance(first.get("status"), str) and end == len(text):

@@ -4,13 +4,16 @@ from __future__ import annotations
 
 import argparse
 import errno
+import json
 import os
 import shutil
 import socket
 import textwrap
 import time
-from typing import TYPE_CHECKING, Mapping
+from typing import TYPE_CHECKING, Any, Mapping
 
+from ..exceptions import ConfigError
+from ..results.assessment import find_assessment
 from ..results.text import printable
 from .statuses import USAGE
 from .terminal import say
@@ -33,7 +36,14 @@ def run(options: argparse.Namespace) -> int:
         _list(SCENARIOS)
         return 0
     try:
-        sandbox = Sandbox(options.scenario, host=options.host, port=options.port, on_exchange=_tell)
+        sandbox = Sandbox(
+            options.scenario,
+            host=options.host,
+            port=options.port,
+            greeting=not options.no_greeting,
+            assessment=None if options.assessment is None else read_assessment(options.assessment),
+            on_exchange=_tell,
+        )
     except ValueError as error:
         say(f"error: {error}")
         return USAGE
@@ -45,12 +55,34 @@ def run(options: argparse.Namespace) -> int:
         return USAGE
     try:
         print(f"The sandbox listens on {sandbox.url}")
-        print(f"Scenario: {printable(options.scenario)}. Ctrl-C ends it. In another shell:\n")
+        greeting = ", without a greeting" if options.no_greeting else ""
+        print(f"Scenario: {printable(options.scenario)}{greeting}. Ctrl-C ends it. In another shell:\n")
         print(f"    ELSA_API_TOKEN=any elsa-unscripted score AUDIO --url {sandbox.url}\n", flush=True)
         while True:
             time.sleep(0.5)  # not longer: a Ctrl-C that comes just before the sleep is seen only after it
     finally:
         sandbox.close()
+
+
+def read_assessment(path: str) -> Mapping[str, Any]:
+    """Returns the assessment in a file: it is the file's object, or somewhere in a verdict or a saved result.
+
+    Raises:
+        ConfigError: The file can't be read, or holds none.
+    """
+    try:
+        with open(path, encoding="utf-8-sig") as file:
+            content = json.load(file)
+    except OSError as error:
+        raise ConfigError(f"can't read {path!r} ({error.strerror}); check --assessment") from error
+    except (ValueError, RecursionError):
+        content = None
+    objects = [content] if isinstance(content, dict) else []
+    objects += [part for part in map(content.get, ("raw", "fetched")) if isinstance(part, dict)] if objects else []
+    found = next(filter(None, map(find_assessment, objects)), None)
+    if found is None:
+        raise ConfigError(f"{path!r} holds no assessment, a JSON object with a list of speakers; check --assessment")
+    return found
 
 
 def _list(scenarios: Mapping[str, str]) -> None:

@@ -1,39 +1,47 @@
-"""`elsa-unscripted score`: one recording, with a progress bar; the result on standard output."""
+"""`elsa-unscripted score`: one recording, or what comes through a pipe; the result on standard output."""
 
 from __future__ import annotations
 
 import argparse
 import contextlib
-import os
 import sys
 import traceback
-from typing import Any, BinaryIO, Iterator, Optional, Tuple
+from typing import Any, Callable, Dict, Iterator, NamedTuple, Optional
 
-from ..exceptions import ConfigError, ElsaError
+from ..exceptions import ElsaError
 from ..exchange.client import Client
-from ..exchange.conversation import OnProgress, OnStatus
+from ..exchange.protocol import AudioSent
+from ..files import replacing
+from ..quoting import cut
 from ..results.result import ScoreResult
 from ..results.text import printable
 from . import logs
-from .options import exchange, stdin, token
+from .audio import find_audio
+from .options import exchange, token
+from .output import check_output
 from .result import formatted, print_result
 from .statuses import USAGE, exit_status, explain
 from .terminal import make_bar, say
 
+STDIN = ("-", "/dev/stdin", "/dev/fd/0")  # what standard input is called
+
 STATUS_WIDTH = 30  # columns beside the bar; tqdm cuts off what the terminal has no room for
 BAR = f"{{n:5.1f}} of {{total:.1f}} s |{{bar:24}}| {{percentage:3.0f}} %  {{desc:.{STATUS_WIDTH}}}"
+BAR_WITHOUT_END = f"{{n:5.1f}} s sent  {{desc:.{STATUS_WIDTH}}}"  # of audio that comes through a pipe
 
 
 def run(options: argparse.Namespace) -> int:
     """Carries out the subcommand; returns the exit status."""
     with logs.everything() if options.verbose else contextlib.nullcontext():
         try:
-            check_output(options.output, options.audio)
-            source = _stdin_audio() if options.audio == "-" else options.audio
-            on_stdin = "the audio" if options.audio == "-" else None
-            client = Client(token(options, on_stdin=on_stdin), **exchange(options))
-            with client, _progress(options) as (on_status, on_progress):
-                result = client.score(source, on_status=on_status, on_progress=on_progress)
+            if options.output not in (None, "-"):
+                check_output(options.output, options.audio, options.token_file, options.ca_bundle)
+            with contextlib.ExitStack() as stack:
+                audio = find_audio(options, stack)
+                on_stdin = "the audio" if options.audio in STDIN else None
+                client = stack.enter_context(Client(token(options, on_stdin=on_stdin), **exchange(options)))
+                shown = stack.enter_context(_progress(options))
+                result = client.score(audio(shown.tell), **shown.callbacks)
         except ElsaError as error:
             return fail(error, options)
     # A summary on standard output shows the warnings itself.
@@ -41,29 +49,6 @@ def run(options: argparse.Namespace) -> int:
         for warning in result.warnings:
             say(f"warning: {warning}")
     return deliver(result, options)
-
-
-def _stdin_audio() -> BinaryIO:
-    source = stdin()
-    if source.isatty():
-        raise ConfigError("standard input is a terminal, not a recording: give a file, or < FILE")
-    return source
-
-
-def check_output(path: Optional[str], audio: Optional[str]) -> None:
-    """Finds out, before the recording is paid for, whether its result can be written; also for `live`."""
-    if path is None or path == "-":
-        return
-    if os.path.isdir(path):
-        raise ConfigError(f"can't write {path!r}: it is a folder; give a file in -o")
-    if not os.path.exists(path):
-        folder = os.path.dirname(path) or "."
-        if not os.path.isdir(folder) or not os.access(folder, os.W_OK):
-            raise ConfigError(f"can't write {path!r}: its folder is missing or read-only; give another -o")
-    elif not os.access(path, os.W_OK):
-        raise ConfigError(f"can't write {path!r}: it is read-only; give another -o")
-    elif audio is not None and os.path.exists(audio) and os.path.samefile(path, audio):
-        raise ConfigError(f"{path!r} is the recording itself, and would be overwritten; give another -o")
 
 
 # The end; also for `live`.
@@ -83,7 +68,7 @@ def deliver(result: ScoreResult, options: argparse.Namespace) -> int:
     if options.output in (None, "-"):
         return print_result(result, options.format)
     try:
-        with open(options.output, "wb") as file:
+        with replacing(options.output) as file:
             file.write(formatted(result, options.format, False, "utf-8"))
     except OSError as error:
         say(f"error: can't write {options.output!r} ({error.strerror}); the result goes to standard output")
@@ -95,26 +80,42 @@ def deliver(result: ScoreResult, options: argparse.Namespace) -> int:
 # What the terminal shows meanwhile.
 
 
+class _Shown(NamedTuple):
+    """What shows how far an exchange is.
+
+    Attributes:
+        tell: Shows a few words on what is being waited for.
+        callbacks: For `Client.score()`.
+    """
+
+    tell: Callable[[str], object]
+    callbacks: Dict[str, Any]
+
+
 @contextlib.contextmanager
-def _progress(options: argparse.Namespace) -> Iterator[Tuple[Optional[OnStatus], Optional[OnProgress]]]:
+def _progress(options: argparse.Namespace) -> Iterator[_Shown]:
     """Shows a bar of the audio seconds sent, and the latest status beside it."""
     terminal = sys.stderr is not None and sys.stderr.isatty()
     if options.no_progress or options.quiet or options.verbose or not terminal:
-        yield None, None
+        yield _Shown(lambda _: None, {})
         return
     # Until the first packet there are only words: nothing can be measured yet.
     with make_bar(desc="connecting", bar_format="{desc}") as bar:
 
         def on_status(status: Any) -> None:
-            bar.set_description_str(printable(status.message or status.status))
+            bar.set_description_str(printable(cut(status.message or status.status)))
 
-        def on_progress(sent: float, total: float) -> None:
-            begins = bar.total is None
-            bar.bar_format, bar.total = BAR, total
+        def on_progress(sent: float, total: Optional[float]) -> None:
+            begins = bar.bar_format == "{desc}"
+            bar.bar_format, bar.total = BAR_WITHOUT_END if total is None else BAR, total
             bar.update(sent - bar.n)
-            if sent >= total:
-                bar.set_description_str("waiting for the verdict")
-            elif begins:
+            if begins:
                 bar.refresh()
 
-        yield on_status, on_progress
+        def on_event(event: object) -> None:
+            if isinstance(event, AudioSent):
+                bar.set_description_str("waiting for the verdict")
+
+        yield _Shown(
+            bar.set_description_str, {"on_status": on_status, "on_progress": on_progress, "on_event": on_event}
+        )

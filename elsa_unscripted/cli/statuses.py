@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from ..quoting import cut
+
 if TYPE_CHECKING:
     from ..exceptions import ElsaError
 
@@ -13,6 +15,8 @@ REJECTED = 3
 NOT_CONNECTED = 4
 BAD_AUDIO = 5
 INTERRUPTED = 130
+
+MAX_STREAM_ID = 100  # characters; the server's
 
 EXIT_STATUSES = """\
 exit status:
@@ -47,5 +51,5 @@ def explain(error: ElsaError) -> str:
     """Returns what an error says, and how much may be billed. The text may hold text of the server."""
     if not error.possibly_billed:
         return str(error)
-    stream = f"; stream {error.stream_id}" if error.stream_id else ""
+    stream = f"; stream {cut(error.stream_id, MAX_STREAM_ID)}" if error.stream_id else ""
     return f"{error} [{error.audio_seconds_sent:.1f} s were sent and may be billed{stream}]"

@@ -208,6 +208,9 @@ def _exchange(sheet: Sheet, result: ScoreResult) -> Section:
     for label, link in (("Result link", result.result_link), ("Audio link", result.audio_link)):
         if link:
             lines += _link(sheet, label, link)
+    ended_by = facts.ended_by(result)
+    if ended_by:
+        lines += sheet.row("Ended by", _tied(ended_by))
     if result.stream_id:
         lines += sheet.row("Stream", sheet.piece(result.stream_id, sheet.body))
     moments = [(SHORTER.get(name, name), seconds) for name, seconds in facts.moments(result)]

@@ -9,38 +9,18 @@ from __future__ import annotations
 
 import contextlib
 import csv
+import io
 import os
 import re
-from typing import IO, TYPE_CHECKING, Dict, Optional, Sequence, Union
+from typing import TYPE_CHECKING, Dict, Optional, Sequence
 
 from ..exceptions import ConfigError, ElsaError
-from ..results.assessment import SKILLS, Speaker
-from ..results.result import ScoreResult
+from ..files import readable, replacing
+from ..results.rows import COLUMNS, Cell, result_cells, rounded
 from ..results.text import printable
 
 if TYPE_CHECKING:
     from ..batch import Outcome
-
-EQUIVALENTS = ("ielts", "toefl", "toeic", "pte")
-METRICS = (
-    *("advanced_pronunciation_score", "words_per_minute", "pausing_score", "energy_variation", "pitch_variation"),
-    *("word_prominence_score", "word_prominence_cefr"),
-)
-
-# Every table has all of these columns, in this order, which people rely on: a new one belongs at the end. The scores
-# have the server's names.
-COLUMNS = (
-    *("path", "outcome", "error", "reason", "message", "partial_error", "warnings"),
-    *("audio_seconds", "audio_seconds_sent"),
-    *("attempts", "seconds", "stream_id", "result_link", "audio_link", "sha256"),
-    *("recording_quality", "assessment_quality", "transcript", "speakers", "speaker_id", "total_time"),
-    *("eps_score", "eps_decision", "overall_cefr"),
-    *(f"{skill}_{kind}" for skill in SKILLS for kind in ("score", "decision", "cefr")),
-    *(f"{test}_score" for test in EQUIVALENTS),
-    *METRICS,
-)
-
-Cell = Union[str, int, float, None]
 
 # What makes a formula of a cell that begins with it: OWASP's list, and the full-width forms. White space and quotes
 # before it don't help. A spreadsheet may also take a separator in the text for the end of a cell, and what follows for
@@ -50,7 +30,10 @@ _NUMBER = re.compile(r"[+-]?\d{1,15}([.,]\d{1,15})?")  # may begin with a sign, 
 
 
 class Table:
-    """The file of the table. It is begun anew, because a batch that goes on yields every outcome again.
+    """The file of the table. It is written anew, because a batch that goes on yields every outcome again.
+
+    An older one is there until `close()`, and stays if this one can't be written. Without an older one, each row can be
+    read as soon as it is written.
 
     Args:
         path: Where to write.
@@ -64,16 +47,17 @@ class Table:
         columns = (*COLUMNS, *(f"list_{name}" if name in COLUMNS else name for name in carried))
         _check(path)
         try:
-            self._file: IO[str] = open(  # noqa: SIM115 - close() closes it
-                path, "w", encoding="utf-8-sig", errors="backslashreplace", newline="", buffering=1
-            )
-            self._writer = csv.writer(self._file)
-            try:
+            with contextlib.ExitStack() as stack:
+                older = os.path.isfile(path) and os.path.getsize(path) > 0
+                file = stack.enter_context(replacing(path) if older else open(path, "wb"))  # noqa: SIM115
+                # `write_through`, since a text file can't be closed without writing what it keeps.
+                text = io.TextIOWrapper(file, "utf-8-sig", "backslashreplace", newline="", write_through=True)
+                stack.callback(text.detach)
+                self._writer = csv.writer(text)
                 self._writer.writerow(map(_harmless, columns))
-            except OSError:
-                with contextlib.suppress(OSError):
-                    self.close()
-                raise
+                file.flush()
+                self._file = file
+                self._stack = stack.pop_all()
         except OSError as error:
             raise ConfigError(f"can't write {path!r} ({error.strerror}); give another --csv") from error
 
@@ -85,66 +69,33 @@ class Table:
         """
         cells = row(outcome)
         self._writer.writerow([*(_cell(cells.get(name)) for name in COLUMNS), *map(_cell, carried)])
+        self._file.flush()
 
     def close(self) -> None:
-        """Closes the file.
+        """Puts the table in its place.
 
         Raises:
             OSError: What was left could not be written.
         """
-        self._file.close()
+        self._stack.close()
+
+    def discard(self, error: OSError) -> None:
+        """Gives up a table that can't be written because of an error; the older one stays."""
+        with contextlib.suppress(OSError):
+            self._stack.__exit__(type(error), error, None)
 
 
 def row(outcome: Outcome) -> Dict[str, Cell]:
     """Returns the cells of an outcome by column; those that are missing are empty."""
     cells: Dict[str, Cell] = {
-        "path": outcome.path,
+        "path": readable(outcome.path),
         "attempts": outcome.attempts,
-        "seconds": _rounded(_seconds(outcome)),
+        "seconds": rounded(_seconds(outcome)),
         "sha256": outcome.sha256,
     }
     if outcome.result is not None:
-        return {**cells, "outcome": "success", **_of_result(outcome.result)}
+        return {**cells, **result_cells(outcome.result)}
     return {**cells, "outcome": "error", **_of_error(outcome.error)}
-
-
-def _of_result(result: ScoreResult) -> Dict[str, Cell]:
-    cells: Dict[str, Cell] = {
-        "partial_error": result.partial_error,
-        "warnings": "; ".join(result.warnings),
-        "audio_seconds": _rounded(result.audio_seconds),
-        "audio_seconds_sent": _rounded(result.audio_seconds_sent),
-        "stream_id": result.stream_id,
-        "result_link": result.result_link,
-        "audio_link": result.audio_link,
-    }
-    assessment = result.assessment
-    if assessment is None:
-        return cells
-    cells.update(
-        recording_quality=assessment.recording_quality,
-        assessment_quality=assessment.assessment_quality,
-        transcript=assessment.transcript,
-        speakers=len(assessment.speakers),
-    )
-    # Only the first of several speakers: the service looks for one unless told otherwise. The journal has the others.
-    return {**cells, **_of_speaker(assessment.speakers[0])} if assessment.speakers else cells
-
-
-def _of_speaker(speaker: Speaker) -> Dict[str, Cell]:
-    overall = speaker.scores.overall
-    cells: Dict[str, Cell] = {
-        "speaker_id": speaker.speaker_id,
-        "total_time": speaker.total_time,
-        "eps_score": overall.value,
-        "eps_decision": overall.decision,
-        "overall_cefr": overall.cefr,
-    }
-    for skill, score in speaker.scores.skills.items():
-        cells.update({f"{skill}_score": score.value, f"{skill}_decision": score.decision, f"{skill}_cefr": score.cefr})
-    cells.update({f"{test}_score": getattr(speaker.equivalents, test) for test in EQUIVALENTS})
-    cells.update({metric: getattr(speaker.metrics, metric) for metric in METRICS})
-    return cells
 
 
 def _of_error(error: Optional[ElsaError]) -> Dict[str, Cell]:
@@ -154,7 +105,7 @@ def _of_error(error: Optional[ElsaError]) -> Dict[str, Cell]:
         "error": type(error).__name__,
         "reason": getattr(error, "reason", None) or None,
         "message": str(error),
-        "audio_seconds_sent": _rounded(error.audio_seconds_sent),
+        "audio_seconds_sent": rounded(error.audio_seconds_sent),
         "stream_id": error.stream_id,
     }
 
@@ -164,10 +115,6 @@ def _seconds(outcome: Outcome) -> Optional[float]:
     if not outcome.from_journal:
         return outcome.seconds
     return None if outcome.result is None else outcome.result.timings.total
-
-
-def _rounded(seconds: Optional[float]) -> Optional[float]:
-    return None if seconds is None else round(seconds, 3)
 
 
 def _cell(value: Cell) -> Cell:

@@ -65,12 +65,19 @@ class Tally:
             if outcome.attempts:
                 self._slowest = heapq.nlargest(SLOWEST, [*self._slowest, (outcome.seconds, outcome.path)])
 
-    def lines(self, seconds: float, billable_seconds: float) -> List[str]:
-        """Returns the summary as lines, which may hold text of the server."""
+    def lines(self, seconds: float, billable_seconds: float, left: Optional[int] = 0) -> List[str]:
+        """Returns the summary as lines, which may hold text of the server.
+
+        Args:
+            seconds: How long the batch took.
+            billable_seconds: The estimate of the bill.
+            left: Recordings that have no outcome, as the batch was cut short; `None` if nobody knows how many.
+        """
         earlier = f", {self.earlier} of them earlier" if self.earlier else ""
+        rest = "" if left == 0 else ", the others of the list left" if left is None else f", {left} left"
         lines = [
-            f"{_recordings(self.scored + self.missing)} in {clock(seconds)}: "
-            f"{self.scored} scored{earlier}, {self.missing} not"
+            f"{_recordings(self.scored + self.missing + (left or 0))} in {clock(seconds)}: "
+            f"{self.scored} scored{earlier}, {self.missing} not{rest}"
         ]
         shown = self._reasons.most_common(SHOWN_REASONS)
         lines += [f"{number:8}  {reason}" for reason, number in shown]

@@ -12,6 +12,7 @@ from typing import Dict, Optional
 from ..audio.packets import LiveSource, Source
 from ..config import Config
 from ..exceptions import ElsaError
+from ..log import Log
 from ..results.result import ScoreResult, Timings
 from ..version import __version__
 from ..wire.messages import Status
@@ -27,11 +28,18 @@ class Account:
         audio: The source of the audio; `None` until a recording is decoded, and after `drop_audio()`.
         live: The same source, if it is live; else `None`.
         sender: Knows how much audio was sent; `None` until sending starts, and after `drop_audio()`.
+        log: Of the exchange.
     """
 
-    def __init__(self, config: Config) -> None:
-        """Makes an account; the moments of `Timings` count from now."""
-        self.protocol = Protocol()
+    def __init__(self, config: Config, recording: Optional[str] = None) -> None:
+        """Makes an account; the moments of `Timings` count from now.
+
+        Args:
+            config: The options of the exchange.
+            recording: What the log calls the recording.
+        """
+        self.log = Log(recording)
+        self.protocol = Protocol(self.log)
         self.audio: Optional[Source] = None
         self.live: Optional[LiveSource] = None
         self.sender: Optional[Sender] = None
@@ -42,6 +50,11 @@ class Account:
     def note(self, moment: str, at: Optional[float] = None) -> None:
         """Notes when one of the moments of `Timings` was: now, or `at`, a time of the monotonic clock."""
         self._moments[moment] = (time.monotonic() if at is None else at) - self._began
+
+    @property
+    def elapsed(self) -> float:
+        """Seconds since the account was made."""
+        return time.monotonic() - self._began
 
     @property
     def seconds_sent(self) -> float:
@@ -91,6 +104,7 @@ class Account:
         error.phase = self.protocol.phase.value
         error.stream_id = self.protocol.stream_id
         error.statuses = tuple(self.protocol.statuses)
+        error.last_message = self.protocol.last_message
         error.audio_seconds = self.seconds
         error.audio_seconds_sent = self.seconds_sent
         error.possibly_billed = self.sender is not None and self.sender.begun > 0

@@ -4,19 +4,17 @@ from __future__ import annotations
 
 import os
 import ssl
-from typing import TYPE_CHECKING, Any, BinaryIO, Optional, Set, Union
+from typing import TYPE_CHECKING, Any, BinaryIO, Optional, Protocol, Set, Union, cast
 
 from ..audio.feed import MAX_SECONDS
 from ..audio.live import LiveAudio
 from ..audio.pushed import Handed, PushedAudio
-from ..audio.recording import load
+from ..audio.recording import load, path_name
 from ..audio.unpacking import raw_format
-from ..config import Config, hide
-from ..exceptions import ConfigError, ConnectError
-from ..files import OUT_OF_FILES, is_out_of_files
-from ..results.result import ScoreResult
-from ..signals import raised_by_handler
-from ..wire.dial import KnownAddresses
+from ..config import Config, Options, PathLike, hide
+from ..exceptions import ConfigError
+from ..results.result import FETCH_MAX_BYTES, FETCH_TIMEOUT, ScoreResult
+from ..wire.dial import KnownAddresses, tls_context
 from ..wire.messages import Status
 from .account import Account
 from .connector import Connector
@@ -26,9 +24,26 @@ from .stream import LiveStream
 if TYPE_CHECKING:
     from types import TracebackType
 
-    from pydub import AudioSegment
+    from typing_extensions import Unpack
 
-AudioSource = Union[str, "os.PathLike[str]", bytes, bytearray, memoryview, BinaryIO, "AudioSegment", LiveAudio]
+
+class Segment(Protocol):
+    """A `pydub.AudioSegment`, for type checkers: pydub has no annotations, so they would take anything for one."""
+
+    @property
+    def raw_data(self) -> Any: ...
+
+    @property
+    def frame_rate(self) -> Any: ...
+
+    @property
+    def sample_width(self) -> Any: ...
+
+    @property
+    def channels(self) -> Any: ...
+
+
+AudioSource = Union[str, "os.PathLike[str]", bytes, bytearray, memoryview, BinaryIO, Segment, LiveAudio]
 
 
 class Client:
@@ -44,11 +59,13 @@ class Client:
         'success'
     """
 
-    def __init__(self, token: Optional[str] = None, *, config: Optional[Config] = None, **options: Any) -> None:
+    def __init__(
+        self, token: Optional[str] = None, *, config: Optional[Config] = None, **options: Unpack[Options]
+    ) -> None:
         """Makes a client.
 
         Args:
-            token: The API token; `None` takes `$ELSA_API_TOKEN`.
+            token: The API token; `None` takes `$ELSA_API_TOKEN`, which may be set later, too.
             config: All options at once, in place of `token` and `options`.
             options: What `Config` takes.
 
@@ -57,7 +74,8 @@ class Client:
         """
         # Hide the secrets: error trackers show the local variables of an error's frames.
         token = hide(token)
-        options = {**options, "proxy": hide(options["proxy"])} if "proxy" in options else options
+        if "proxy" in options:
+            options["proxy"] = cast(Any, hide(options["proxy"]))
         if config is not None and (token is not None or options):
             raise ConfigError("give either config, or token and options; dataclasses.replace() changes a config")
         try:
@@ -77,6 +95,7 @@ class Client:
         on_status: Optional[OnStatus] = None,
         on_progress: Optional[OnProgress] = None,
         on_event: Optional[OnEvent] = None,
+        name: Optional[PathLike] = None,
     ) -> ScoreResult:
         """Streams a recording, or speech as it is spoken, and returns its assessment; see `elsa_unscripted.score()`.
 
@@ -87,6 +106,7 @@ class Client:
                 (`None` for live audio).
             on_event: Called in this thread with each internal event, before the client acts on it. For the command
                 lines; the events may change in any release.
+            name: What log lines call the recording; default: its path.
 
         Returns:
             The result; the verdict was `success`.
@@ -94,8 +114,10 @@ class Client:
         Raises:
             ElsaError: The exchange ended in any other way.
         """
-        account = Account(self.config)
-        connector = Connector(self.config, self._tls_context, self._addresses)
+        self.config = self.config.with_token()
+        called = name if name is not None else audio if isinstance(audio, (str, os.PathLike)) else None
+        account = Account(self.config, None if called is None else path_name(called))
+        connector = Connector(self.config, self._tls_context, self._addresses, account.log)
         conversation = Conversation(self.config, connector, account, Callbacks(on_status, on_progress, on_event))
         # Add, then check; close() sets the flag, then scans. So one of them always notices the other.
         self._running.add(connector)
@@ -124,10 +146,11 @@ class Client:
         try:
             if isinstance(audio, LiveAudio):
                 audio.claim()
+                audio.log = account.log
                 account.audio = account.live = audio  # set first: after Ctrl-C in start(), end() must find it
                 audio.start(self.config.chunk_seconds, self.config.sample_rate)
             else:
-                account.audio = load(audio, self.config.sample_rate, connector.connect_early)
+                account.audio = load(audio, self.config.sample_rate, connector.connect_early, account.log)
             verdict = conversation.begin()
             while verdict is None:
                 verdict = conversation.advance(conversation.deadline)
@@ -166,8 +189,9 @@ class Client:
         Raises:
             ElsaError: An option is wrong, or no connection could be opened.
         """
+        self.config = self.config.with_token()
         account = Account(self.config)
-        connector = Connector(self.config, self._tls_context, self._addresses)
+        connector = Connector(self.config, self._tls_context, self._addresses, account.log)
         intake: Union[PushedAudio, Handed]
         if sample_rate is not None:
             intake = PushedAudio(raw_format(sample_rate, channels, sample_width), max_seconds, save)
@@ -182,6 +206,7 @@ class Client:
         try:
             if self._closed:
                 raise ConfigError("this Client is closed; make a new one")
+            audio.log = account.log
             account.audio = account.live = audio
             audio.start(self.config.chunk_seconds, self.config.sample_rate)
             verdict = conversation.begin()
@@ -206,6 +231,17 @@ class Client:
             if isinstance(error, CallbackFailed):
                 raise error.error from None
             raise
+
+    def fetch(
+        self, result: ScoreResult, *, timeout: float = FETCH_TIMEOUT, max_bytes: int = FETCH_MAX_BYTES
+    ) -> ScoreResult:
+        """Downloads the assessment from `result_link`, with this client's `ca_bundle` and `proxy`; without its token.
+
+        See `ScoreResult.fetch()`.
+        """
+        return result.fetch(
+            timeout=timeout, max_bytes=max_bytes, ca_bundle=self.config.ca_bundle, proxy=self.config.proxy
+        )
 
     def cancel(self) -> None:
         """Cancels the exchanges that run now, from any thread; their `score()` raises `ScoreCancelledError`."""
@@ -236,22 +272,6 @@ class Client:
 
         Two threads that call this first at the same time may both make one; either will do.
         """
-        if self._tls is None and str(self.config.url).startswith("wss:"):
-            self._tls = _make_tls_context(self.config)
+        if self._tls is None and str(self.config.url).lower().startswith("wss:"):
+            self._tls = tls_context(self.config.ca_bundle)
         return self._tls
-
-
-def _make_tls_context(config: Config) -> ssl.SSLContext:
-    try:
-        # Fail here if no file can be opened: OpenSSL would silently load no certificates, and the client would keep
-        # that context.
-        os.close(os.open(os.devnull, os.O_RDONLY))
-        context = ssl.create_default_context(cafile=config.ca_bundle)
-    except (OSError, ssl.SSLError) as error:
-        if raised_by_handler(error):
-            raise
-        if is_out_of_files(error):
-            raise ConnectError(f"the certificates can't be read: {OUT_OF_FILES}") from error
-        raise ConfigError(f"ca_bundle can't be read as PEM certificates ({error})") from error
-    context.minimum_version = ssl.TLSVersion.TLSv1_2
-    return context

@@ -15,16 +15,18 @@ from typing import Callable, Iterator, Optional
 from ..config import Config
 from ..deadline import Deadline
 from ..exceptions import ConfigError, ConnectError
-from ..log import logger
+from ..log import Log, logger
 from ..mailbox import Mailbox
 from ..threads import NoThreadError
 from ..wire.dial import KnownAddresses
-from ..wire.messages import Closed, ConnectionEvent, Status
+from ..wire.messages import Closed, ConnectionEvent, Info, Status
 from ..wire.transport import Transport
 from .protocol import Cancelled, Event, SenderEvent
 from .retry import wait_before_retry
 
-MAX_WAITING_EVENTS = 1000  # in the mailbox; if there are more, the transport's thread waits
+# In the mailbox; if there are more, the transport's thread waits. Memory holds several times the characters.
+MAX_WAITING_EVENTS = 1000
+MAX_WAITING_CHARACTERS = 2 * 2**20
 SHORTEST_IDLING = 1.0  # s; a server that closes an unused connection sooner than this refuses it
 
 
@@ -38,7 +40,12 @@ class Connection:
     """
 
     def __init__(
-        self, config: Config, tls: Optional[ssl.SSLContext], deadline: Deadline, addresses: KnownAddresses
+        self,
+        config: Config,
+        tls: Optional[ssl.SSLContext],
+        deadline: Deadline,
+        addresses: KnownAddresses,
+        log: Log = logger,
     ) -> None:
         """Makes a connection; the caller starts its transport.
 
@@ -47,10 +54,13 @@ class Connection:
             tls: For `wss://`.
             deadline: For everything up to the open WebSocket.
             addresses: The addresses that worked last, which are tried first.
+            log: Of the exchange.
         """
-        self.transport = Transport(config, tls, self._hear, deadline, addresses)
+        self.transport = Transport(config, tls, self._hear, deadline, addresses, log)
         self.ending = False
         self._mailbox: Mailbox[Optional[Event]] = Mailbox()  # `None` only wakes the thread that waits
+        # Characters of the messages put in, and of those taken out. Each number is written by one thread only.
+        self._characters_in = self._characters_out = 0
         self._cancelled = False
         self._gave_result = False  # written by the transport's thread
 
@@ -62,11 +72,19 @@ class Connection:
         """Puts an event of the transport into the mailbox, in the transport's thread.
 
         Waits while the mailbox is full because the caller's thread is in a slow callback: so the mailbox is bounded.
+        Once the connection is being shut down, only a verdict matters.
         """
+        if self.ending and isinstance(event, (Status, Info)) and not (isinstance(event, Status) and event.is_verdict):
+            return
         self._gave_result = self._gave_result or (isinstance(event, Status) and event.status == "success")
+        self._characters_in += _characters(event)
         self._mailbox.put(event)
-        while len(self._mailbox) > MAX_WAITING_EVENTS and not self.ending:
+        while self._is_full() and not self.ending:
             time.sleep(0.01)
+
+    def _is_full(self) -> bool:
+        waiting = self._characters_in - self._characters_out
+        return len(self._mailbox) > MAX_WAITING_EVENTS or (waiting > MAX_WAITING_CHARACTERS and len(self._mailbox) > 0)
 
     def cancel(self) -> None:
         """Makes `take()` return `Cancelled` from now on; any thread may call this."""
@@ -80,6 +98,7 @@ class Connection:
             queue.Empty: No event came in time.
         """
         event = None if self._cancelled else self._mailbox.get(timeout)
+        self._characters_out += _characters(event)
         return Cancelled() if event is None or self._cancelled else event
 
     @property
@@ -107,6 +126,10 @@ class Connection:
         return time.monotonic() - transport.opened_at >= SHORTEST_IDLING
 
 
+def _characters(event: Optional[Event]) -> int:
+    return len(event.text) if isinstance(event, (Status, Info)) else 0
+
+
 class Connector:
     """Makes one connection after the other until one opens. Only `cancel()` may be called from other threads.
 
@@ -115,7 +138,11 @@ class Connector:
     """
 
     def __init__(
-        self, config: Config, tls_context: Callable[[], Optional[ssl.SSLContext]], addresses: KnownAddresses
+        self,
+        config: Config,
+        tls_context: Callable[[], Optional[ssl.SSLContext]],
+        addresses: KnownAddresses,
+        log: Log = logger,
     ) -> None:
         """Makes a connector.
 
@@ -124,7 +151,9 @@ class Connector:
             tls_context: Returns what `wss://` needs; called for each connection; may raise `ConfigError` or
                 `ConnectError`.
             addresses: The addresses that worked last, shared by all exchanges of a client.
+            log: Of the exchange.
         """
+        self._log = log
         self._config = config
         self._tls_context = tls_context
         self._addresses = addresses
@@ -167,7 +196,7 @@ class Connector:
             wait = wait_before_retry(event.error, attempt)
             if wait is None or wait >= self._deadline.remaining() or attempt >= self._config.connect_retries:
                 return event
-            logger.info("%s; trying again in %.1f s", event.error, wait)
+            self._log.info("%s; trying again in %.1f s", event.error, wait)
             with contextlib.suppress(queue.Empty):
                 return connection.take(wait)  # only `Cancelled` can come: `Closed` was the transport's last event
             connection = None
@@ -180,7 +209,7 @@ class Connector:
         # Decoding must not use up `connect_timeout`.
         self._deadline.extend(time.monotonic() - self._began)
         if self.connection.idled_out():
-            logger.info("the server closed the connection while the audio was being decoded; connecting again")
+            self._log.info("the server closed the connection while the audio was being decoded; connecting again")
             self.connection = None
         return self.connection
 
@@ -188,7 +217,7 @@ class Connector:
         if self.connection is None:
             self._deadline = Deadline(self._config.connect_timeout)
             self._began = time.monotonic()
-        connection = Connection(self._config, self._tls_context(), self._deadline, self._addresses)
+        connection = Connection(self._config, self._tls_context(), self._deadline, self._addresses, self._log)
         # Set it before it starts: after a Ctrl-C in `start()`, shut_down() must find the connection here.
         self.connection = connection
         # Set, then check; cancel() sets its flag, then looks for a connection. So one of them always notices the other.

@@ -16,7 +16,7 @@ from ..audio.packets import Packet
 from ..config import Config
 from ..deadline import Deadline
 from ..exceptions import AudioError, ElsaError, ScoringFailedError, StreamClosedError
-from ..log import logger
+from ..log import Log
 from ..signals import raised_by_handler
 from ..threads import NoThreadError
 from ..wire.messages import END_STREAM, Opened, Status, encode_config
@@ -124,6 +124,8 @@ class Conversation:
             ElsaError: The exchange has failed.
             CallbackFailed: A callback raised an exception.
         """
+        seconds = self._account.seconds if self._account.live is None else None
+        self._account.log.info("begin: %s", "live audio" if seconds is None else f"{seconds:.2f} s of audio")
         return self._obey(self._ask(self._connect()))
 
     def advance(self, until: Deadline) -> Optional[Status]:
@@ -227,6 +229,10 @@ class Conversation:
                 self._report_progress(command.frames)
             elif isinstance(command, Finish):
                 self._account.note("verdict")
+                account = self._account
+                account.log.info(
+                    "verdict after %.2f s: success, %.2f s of audio sent", account.elapsed, account.seconds_sent
+                )
                 return command.verdict
             else:
                 self._final = command.final
@@ -246,6 +252,7 @@ class Conversation:
 
     def _start_audio(self) -> None:
         self._account.note("start")
+        self._account.log.info("stream opened after %.2f s", self._account.elapsed)
         speed, audio, live = self._config.speed, self._account.audio, self._account.live
         assert audio is not None
         frame_rate = None if speed is None or live is not None else audio.format.sample_rate * speed
@@ -318,7 +325,12 @@ class Conversation:
         verdict = self._late_verdict() if listen else None
         if verdict is None and isinstance(error, ElsaError):
             self._account.add_facts(error)
+            self._tell(error)
         return verdict
+
+    def _tell(self, error: ElsaError) -> None:
+        what = "verdict" if isinstance(error, ScoringFailedError) else "no verdict"
+        self._account.log.info("%s after %.2f s: %s", what, self._account.elapsed, error)
 
     def shut_down(self, timeout: float, *, listen: bool = False) -> None:
         """Ends the sender's thread, the transport's thread and the connection; with a closing handshake, if possible.
@@ -338,10 +350,12 @@ class Conversation:
         if connection is not None:
             connection.ending = True
         try:
-            with _logging_failures():
+            with _logging_failures(self._account.log):
                 self._stop_audio()
                 if connection is not None and not connection.transport.close(timeout, listen=listen):
-                    logger.info("a thread goes on in the background, most likely in a name look-up, and ends with it")
+                    self._account.log.info(
+                        "a thread goes on in the background, most likely in a name look-up, and ends with it"
+                    )
         finally:  # also after Ctrl-C during the handshake: cut the connection, and leave nothing open
             self.cut(max(deadline.remaining(), LEAVE_TIME))
 
@@ -354,17 +368,17 @@ class Conversation:
         connection, sender, live = self._connector.connection, self._account.sender, self._account.live
         if self._is_cut or os.getpid() != self._process:
             return
-        with _logging_failures():
+        with _logging_failures(self._account.log):
             self._stop_audio()
             if connection is not None:
                 connection.ending = True
                 connection.transport.cut()
-        with _logging_failures():
+        with _logging_failures(self._account.log):
             if sender is not None:
                 sender.join(timeout)  # what it was sending has been cut off by now: this is a matter of moments
                 if self._takes_turns:
                     sender.finish()
-        with _logging_failures():
+        with _logging_failures(self._account.log):
             if live is not None:
                 live.join()
         self._is_cut = True
@@ -378,6 +392,7 @@ class Conversation:
                     verdict = self._obey(self._ask(event))
                 except ScoringFailedError as error:
                     self._account.add_facts(error)
+                    self._tell(error)
                     raise error from None
                 if verdict is not None:
                     return verdict
@@ -385,7 +400,7 @@ class Conversation:
 
 
 @contextlib.contextmanager
-def _logging_failures() -> Iterator[None]:
+def _logging_failures(log: Log) -> Iterator[None]:
     """Logs an exception in place of raising it, so that it can't replace the verdict or the error of the exchange.
 
     Hosts that patch sockets and threads may cause one. An exception of a signal handler comes through.
@@ -395,7 +410,7 @@ def _logging_failures() -> Iterator[None]:
     except Exception as error:
         if raised_by_handler(error):
             raise
-        logger.warning("the connection was not shut down as it should be (%r)", error, exc_info=True)
+        log.warning("the connection was not shut down as it should be (%r)", error, exc_info=True)
 
 
 def _framed_packets(

@@ -34,7 +34,8 @@ from ..exceptions import (
     ScoringFailedError,
     StreamClosedError,
 )
-from ..log import logger
+from ..log import Log, logger
+from ..quoting import quoted
 from ..wire.messages import Closed, ConnectionEvent, Info, Malformed, Status, describe
 
 
@@ -176,13 +177,16 @@ class Protocol:
         phase: How far the exchange has come: its state, or the last one before BROKEN and DONE.
         stream_id: The server's name for the stream; `None` before it gives one.
         statuses: The server's messages that carry a `status`, so far; at most `MAX_STATUSES`.
+        last_message: The beginning of the server's last message, but for those that it is at work.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, log: Log = logger) -> None:
+        self._log = log
         self.state = State.CONNECTING
         self.phase = State.CONNECTING
         self.stream_id: Optional[str] = None
         self.statuses: List[Status] = []
+        self.last_message: Optional[str] = None
         self._characters = 0  # in all texts of `statuses`
         self._held: Optional[ElsaError] = None
         self._garbled: Optional[ProtocolError] = None
@@ -198,6 +202,8 @@ class Protocol:
             target, act = TRANSITIONS[self.state][kind]
         except KeyError:
             raise RuntimeError(f"{kind} in state {self.state.name}") from None
+        if isinstance(event, (Status, Info)) and not _says_at_work(event):
+            self.last_message = event.text[:MAX_LAST_MESSAGE] or None
         before, self.state = self.state, target
         commands = act(self, event)
         if isinstance(event, Status):
@@ -238,9 +244,9 @@ class Protocol:
 
     def _go_on(self, event: Event) -> List[Command]:
         if isinstance(event, Info):
-            logger.info("the server says %s", describe(event))
+            self._log.info("the server says %s", describe(event))
         elif isinstance(event, Status) and event.status not in KNOWN_STATUSES:
-            logger.warning("going on, although the server's %s is unknown", describe(event))
+            self._log.warning("going on, although the server's %s is unknown", describe(event))
         return self._wait_on()
 
     def _wait_on(self) -> List[Command]:
@@ -252,21 +258,30 @@ class Protocol:
     def _hold(self, event: Event) -> List[Command]:
         if isinstance(event, Status):
             self._held = BadQualityError(
-                f"the server can't assess the recording: bad_quality{_because(event.reason)}; record it again",
+                f"the server can't assess the recording: bad_quality{self._why(event)}; record it again",
                 reason=event.reason,
             )
         elif isinstance(event, SendFailed) and self._held is None:
-            self._held = StreamClosedError(f"the connection broke while sending, and no verdict came; {self._again()}")
+            self._held = StreamClosedError()  # `_known_error()` gives it its message
             self._held.__cause__ = event.error
         return self._wait_on()
 
     def _overlook(self, event: Event) -> List[Command]:
         assert isinstance(event, Malformed)
-        logger.warning("going on, although %s", event.error)
+        self._log.warning("going on, although %s", event.error)
         self._garbled = event.error
         return self._wait_on()
 
-    def _again(self) -> str:
+    def _said(self) -> str:
+        return f" (the server's last message: {quoted(self.last_message)})" if self.last_message else ""
+
+    def _why(self, verdict: Status) -> str:
+        """Quotes a verdict's reason; if it has none, whatever else it holds."""
+        return _because(verdict.reason) if verdict.reason or len(verdict) == 1 else self._said()
+
+    def _again(self, code: int = 1006) -> str:
+        if code == 1008:  # RFC 6455, 7.4.1: a message has violated the server's policy
+            return "check the token, the plan and the options, or ask ELSA's support"
         if self.stream_id is None:
             return "nothing was sent that could be billed: try again"
         return "score the recording again if it may be billed twice"
@@ -274,6 +289,9 @@ class Protocol:
     def _known_error(self) -> Optional[ElsaError]:
         if isinstance(self._held, BadQualityError):
             return self._held
+        if self._held is not None:
+            message = f"the connection broke while sending, and no verdict came{self._said()}; {self._again()}"
+            self._held.args = (message,)
         return self._garbled or self._held
 
     def _ignore(self, event: Event) -> List[Command]:
@@ -301,7 +319,7 @@ class Protocol:
         return [
             Fail(
                 ScoringFailedError(
-                    f"the server could not score the recording: failed{_because(event.reason)}; "
+                    f"the server could not score the recording: failed{self._why(event)}; "
                     "check the recording and the options, or ask ELSA's support about this stream_id",
                     reason=event.reason,
                 ),
@@ -326,9 +344,16 @@ class Protocol:
             return [Fail(known)]
         if isinstance(event.error, ElsaError):
             return [Fail(event.error, final=self.phase is State.CONNECTING)]
-        how = "was cut" if event.code == 1006 else f"was closed by the server with code {event.code}"
+        next_step = self._again(event.code)
+        if event.code != 1006:
+            how = f"was closed by the server with code {event.code}"
+        elif event.silence < SHORTEST_SILENCE:
+            how = "was cut"
+        else:
+            how = f"was cut after {round(event.silence, 1):g} s of silence"
+            next_step += "; if a load balancer cuts connections on which the client is silent, set ping_interval"
         closed = StreamClosedError(
-            f"the connection {how}{_because(event.reason)}, before a verdict; {self._again()}",
+            f"the connection {how}{_because(event.reason)}, before a verdict{self._said()}; {next_step}",
             code=event.code,
             reason=event.reason,
         )
@@ -340,15 +365,19 @@ class Protocol:
         return [
             Fail(
                 self._known_error()
-                or ScoreTimeoutError(f"timed out waiting for {waited} from the server; raise timeout, or try later")
+                or ScoreTimeoutError(
+                    f"timed out waiting for {waited} from the server{self._said()}; raise timeout, or try later"
+                )
             )
         ]
 
 
 # How much of the server's messages is kept: a server that never stops sending must not fill the memory.
 MAX_STATUSES = 10_000
-MAX_STATUS_CHARACTERS = 16 * 2**20
-MAX_QUOTED = 200  # characters of the server's text in an error message
+MAX_STATUS_CHARACTERS = 4 * 2**20  # memory holds several times as much
+MAX_LAST_MESSAGE = 1000  # characters
+SHORTEST_SILENCE = 0.9  # s; a shorter silence is no reason to cut a connection
+GREETING = "ELSA:wsConnect"  # D: the `type` of a message that may come first
 KNOWN_STATUSES = frozenset({"processing", "accepted", "paused", "success", "failed", "bad_quality"})
 
 
@@ -360,9 +389,16 @@ def _kind(event: Event) -> str:
     return {"success": "Success", "failed": "Failed", "bad_quality": "BadQuality"}.get(event.status, "Chatter")
 
 
+def _says_at_work(event: Union[Status, Info]) -> bool:
+    """Returns whether a message says no more than that all is well: that tells nothing about a failure after it."""
+    if isinstance(event, Info):
+        return event.type == GREETING
+    return event.status in ("processing", "accepted")
+
+
 def _because(reason: Optional[str]) -> str:
     """Quotes the server's reason, escaped and cut: it may be a megabyte. The error's attributes hold all of it."""
-    return f" ({reason[:MAX_QUOTED]!r})" if reason else ""
+    return f" ({quoted(reason)})" if reason else ""
 
 
 Action = Callable[[Protocol, Event], List[Command]]

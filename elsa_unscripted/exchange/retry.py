@@ -7,9 +7,8 @@ import socket
 import ssl
 from typing import Optional
 
-from ..exceptions import ConnectError
+from ..exceptions import PASSING_STATUS_CODES, ConnectError
 
-RETRIED_STATUS_CODES = frozenset({408, 425, 429, 500, 502, 503, 504})  # HTTP: the cause may pass
 FIRST_BACKOFF = 0.25  # s before the first retry; doubled for each after it
 
 
@@ -28,7 +27,7 @@ def wait_before_retry(error: ConnectError, attempt: int) -> Optional[float]:
             return None
         if isinstance(cause, socket.gaierror) and cause.errno == socket.EAI_NONAME:
             return None
-    elif error.status_code not in RETRIED_STATUS_CODES:
+    elif error.status_code not in PASSING_STATUS_CODES:
         return None
     if error.retry_after is not None:
         return error.retry_after

@@ -20,7 +20,6 @@ from ..audio.pieces import plain_bytes
 from ..audio.pushed import Handed, PushedAudio
 from ..deadline import Deadline
 from ..exceptions import AudioError, ConfigError, ElsaError, ScoreCancelledError
-from ..log import logger
 from ..results.result import ScoreResult
 from ..signals import raised_by_handler
 from ..threads import NoThreadError, holding, start_thread
@@ -33,7 +32,7 @@ from .protocol import SendFailed
 if TYPE_CHECKING:
     from types import TracebackType
 
-SHORT_WHILE = 0.005  # s between two looks at deadlines and events: a caller may push a thousand times in a second
+SHORT_WHILE = 0.1  # s between two looks at the clocks: a look takes as long as all else that most pieces need
 LONGEST_LOCK = 60.0  # s that cancel() waits for another thread in a method; that mostly notices at once, and returns
 
 
@@ -81,6 +80,7 @@ class LiveStream:
         self._intake = intake
         self._pushed = intake if isinstance(intake, PushedAudio) else None
         assert account.live is not None
+        assert connector.connection is not None
         self._audio = account.live
         self._account = account
         self._connector = connector
@@ -92,7 +92,7 @@ class LiveStream:
         self._turn = threading.RLock()
         self._depth = 0  # 1 while a method runs, so that a method inside it notices
         self._due = math.inf  # when to send the next message; infinity while there is none
-        self._next_look = 0.0  # when to look at deadlines and events again, at the latest
+        self._next_look = 0.0  # when to look at the deadlines and the limit again, at the latest
         self._verdict = verdict
         self._error: Optional[ElsaError] = None
         self._over = verdict is not None  # the verdict or the error is there
@@ -166,7 +166,11 @@ class LiveStream:
             return True
         self._depth = 1
         try:
-            self._push(piece, wait)
+            now = time.monotonic()
+            if not self._intake.add(piece) and self._next_look > now < self._due and not self._connection.has_event:
+                return True  # the most frequent case
+            self._next_look = now + SHORT_WHILE
+            return self._push(wait)
         except CallbackFailed as failed:
             self._give_up(failed.error)
             raise failed.error from None
@@ -175,7 +179,6 @@ class LiveStream:
             raise
         finally:
             self._depth = 0
-        return not self._over and self._audio.ended_by is None
 
     def _finish(self) -> ScoreResult:
         if self._depth:
@@ -198,19 +201,15 @@ class LiveStream:
         self._depth = 0  # after Ctrl-C, a method of this thread may have left it at 1
         self._cancel()
 
-    def _push(self, piece: bytes, wait: bool) -> None:
-        intake, connection, now = self._intake, self._connection, time.monotonic()
-        assert connection is not None
-        intake.add(piece)
-        if now < self._next_look and self._due > now and not (intake.needs_work or connection.has_event):
-            return  # the most frequent case
-        self._next_look = now + SHORT_WHILE
+    def _push(self, wait: bool) -> bool:
+        """Sends what is due; returns whether the stream goes on."""
         self._go_on()
-        while not self._over and intake.is_full:
+        while not self._over and self._intake.is_full:
             if not wait:
                 self._overflow()
-                return
-            self._go_on(Deadline(0.05))  # a short wait, since no event tells that there is room again
+            else:
+                self._go_on(Deadline(0.05))  # a short wait, since no event tells that there is room again
+        return not self._over and self._audio.ended_by is None
 
     def _wait_for_end(self) -> None:
         if not self._finishing:
@@ -222,7 +221,6 @@ class LiveStream:
     def _go_on(self, until: Optional[Deadline] = None) -> None:
         """Sends what is due, and acts on events that are there; with `until`, first waits for either of them."""
         connection, conversation = self._connection, self._conversation
-        assert connection is not None
         try:
             self._send_due()
             if until is not None and not self._over:
@@ -248,8 +246,6 @@ class LiveStream:
             return
         if self._due == math.inf and not pushed.has_news:
             return
-        connection = self._connection
-        assert connection is not None
         now = time.monotonic()
         try:
             while self._due == math.inf or self._due <= now:
@@ -265,7 +261,7 @@ class LiveStream:
             if raised_by_handler(error):
                 raise
             self._due = math.inf
-            connection.put(SendFailed(error))
+            self._connection.put(SendFailed(error))
             sender.finish()
 
     def _overflow(self) -> None:
@@ -369,4 +365,4 @@ def _drop(
     try:
         start_thread(threading.Thread(target=end, name="elsa-drop", daemon=True))
     except NoThreadError as error:
-        logger.warning("a stream was dropped, and can't be closed: %s", error)
+        account.log.warning("a stream was dropped, and can't be closed: %s", error)

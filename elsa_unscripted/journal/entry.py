@@ -7,16 +7,19 @@ The object's keys, in this order: `v` (1), `sha256`, `options`, `outcome`, `path
 
 from __future__ import annotations
 
-import json
+import functools
 from dataclasses import asdict, dataclass, field
 from datetime import datetime, timezone
-from typing import Any, Dict, Mapping, Optional, Tuple, Union
+from typing import Any, Callable, Dict, List, Mapping, Optional, Union
 
 from .. import exceptions
 from ..exceptions import ElsaError, JournalError
+from ..files import readable
 from ..log import logger
 from ..results.result import ScoreResult, Timings
+from ..results.saved import has_its_type, is_count, is_seconds
 from ..signals import raised_by_handler
+from ..strict_json import loads
 from ..version import __version__
 
 VERSION = 1
@@ -83,7 +86,7 @@ def to_raw(
         "sha256": sha256,
         "options": dict(options),
         "outcome": ERROR if result is None else SUCCESS,
-        "path": path,
+        "path": readable(path),
         "time": now.replace("+00:00", "Z"),
         "audio_seconds": audio_seconds,
         "audio_seconds_sent": conclusion.audio_seconds_sent,
@@ -100,16 +103,18 @@ def to_raw(
 def parse(line: bytes, name: str, *, warn: bool = True) -> Optional[Dict[str, Any]]:
     """Returns the object that a line consists of; `None` if the line is torn, or isn't ours.
 
+    A fact that isn't needed and has another type than we write is left out of the object: somebody has edited the line.
+
     Args:
         line: As it stands in the file.
         name: What messages call the journal.
-        warn: Whether to log a warning when it returns `None`.
+        warn: Whether to log a warning when it returns `None`, or leaves something out.
 
     Raises:
         JournalError: A later version of the package has written the line.
     """
     try:
-        raw = json.loads(line)
+        raw = loads(line)
     except (ValueError, RecursionError) as error:
         if raised_by_handler(error):
             raise
@@ -117,9 +122,16 @@ def parse(line: bytes, name: str, *, warn: bool = True) -> Optional[Dict[str, An
     if isinstance(raw, dict) and isinstance(raw.get("v"), int) and raw["v"] > VERSION:
         raise JournalError(f"the journal {name} is of version {raw['v']}: read it with a later elsa_unscripted")
     if isinstance(raw, dict) and _is_entry(raw):
+        strange = [*_drop_strange(raw, _FACTS), *_drop_strange(raw.get("error", {}), _FACTS_OF_ERROR)]
+        if strange and warn:
+            logger.warning(
+                "a line of the journal %s was edited or damaged: passing over its %s", name, ", ".join(strange)
+            )
         return raw
     if warn:
-        logger.warning("passing over a line of the journal %s that is torn or strange, of %d bytes", name, len(line))
+        logger.warning(
+            "passing over a line of the journal %s that is torn, damaged or strange, of %d bytes", name, len(line)
+        )
     return None
 
 
@@ -137,6 +149,45 @@ def _is_entry(raw: Mapping[str, Any]) -> bool:
     )
 
 
+def _drop_strange(raw: Dict[str, Any], known: Mapping[str, Callable[[Any], bool]]) -> List[str]:
+    """Takes out what has another type than we write; returns the names."""
+    strange = [name for name, value in raw.items() if name in known and not known[name](value)]
+    for name in strange:
+        del raw[name]
+    return strange
+
+
+def _is_text(value: object) -> bool:
+    return isinstance(value, str)
+
+
+def _or_none(is_right: Callable[[Any], bool]) -> Callable[[Any], bool]:
+    return lambda value: value is None or is_right(value)
+
+
+def _as_saved(*names: str) -> Dict[str, Callable[[Any], bool]]:
+    return {name: functools.partial(has_its_type, name) for name in names}
+
+
+# What a line may say beside what `_is_entry()` asks for.
+_FACTS: Mapping[str, Callable[[Any], bool]] = {
+    **_as_saved("audio_seconds_sent", "timings", "stream_id", "warnings", "client", "statuses"),
+    **_as_saved("sample_rate", "channels", "sample_width"),
+    "time": _is_text,
+    "audio_seconds": _or_none(is_seconds),
+    "attempts": is_count,
+    "seconds": is_seconds,
+}
+_FACTS_OF_ERROR: Mapping[str, Callable[[Any], bool]] = {
+    **_as_saved("audio_seconds_sent", "stream_id", "statuses"),
+    **dict.fromkeys(("type", "message"), _is_text),
+    **dict.fromkeys(("phase", "reason"), _or_none(_is_text)),
+    **dict.fromkeys(("audio_seconds", "retry_after"), _or_none(is_seconds)),
+    **dict.fromkeys(("code", "status_code"), _or_none(is_count)),
+    "possibly_billed": lambda value: isinstance(value, bool),
+}
+
+
 def to_entry(raw: Mapping[str, Any]) -> Entry:
     """Returns the entry of an object that `parse()` has read."""
     good = raw["outcome"] == SUCCESS
@@ -145,10 +196,10 @@ def to_entry(raw: Mapping[str, Any]) -> Entry:
         sha256=raw["sha256"],
         options=raw["options"],
         outcome=raw["outcome"],
-        time=str(raw.get("time", "")),
-        audio_seconds=_number(raw.get("audio_seconds")),
-        attempts=raw["attempts"] if isinstance(raw.get("attempts"), int) else 0,
-        seconds=_number(raw.get("seconds")) or 0.0,
+        time=raw.get("time", ""),
+        audio_seconds=raw.get("audio_seconds"),
+        attempts=raw.get("attempts", 0),
+        seconds=raw.get("seconds", 0.0),
         result=_result(raw) if good else None,
         error=None if good else _error(raw["error"]),
         raw=raw,
@@ -171,38 +222,28 @@ def _facts_of_error(error: ElsaError) -> Dict[str, Any]:
     return {"type": type(error).__name__, "message": str(error), **facts, "statuses": statuses}
 
 
-def _number(value: object) -> Optional[float]:
-    return value if isinstance(value, (int, float)) and not isinstance(value, bool) else None
-
-
 def _result(raw: Mapping[str, Any]) -> ScoreResult:
-    timings, warnings = raw.get("timings"), raw.get("warnings")
-    known = timings if isinstance(timings, dict) else {}
+    timings, plan = raw.get("timings", {}), raw["options"].get("api_plan")
     return ScoreResult(
         raw=raw["result"],
         stream_id=raw.get("stream_id"),
-        statuses=(*_statuses(raw), raw["result"]),
-        timings=Timings(**{name: known.get(name) for name in Timings.__dataclass_fields__}),
-        audio_seconds=_number(raw.get("audio_seconds")) or 0.0,
-        audio_seconds_sent=_number(raw.get("audio_seconds_sent")) or 0.0,
+        statuses=(*raw.get("statuses", ()), raw["result"]),
+        timings=Timings(**{name: timings.get(name) for name in Timings.__dataclass_fields__}),
+        audio_seconds=raw.get("audio_seconds") or 0.0,
+        audio_seconds_sent=raw.get("audio_seconds_sent", 0.0),
         sample_rate=raw.get("sample_rate"),
         channels=raw.get("channels"),
         sample_width=raw.get("sample_width"),
-        api_plan=raw["options"].get("api_plan"),
-        warnings=tuple(warnings) if isinstance(warnings, list) else (),
-        client=str(raw.get("client", "")),
+        api_plan=plan if isinstance(plan, str) else None,
+        warnings=tuple(raw.get("warnings", ())),
+        client=raw.get("client", ""),
     )
 
 
 def _error(facts: Mapping[str, Any]) -> ElsaError:
     kind = facts.get("type")
-    known = isinstance(kind, str) and kind in exceptions.__all__
-    error: ElsaError = (getattr(exceptions, str(kind)) if known else ElsaError)(str(facts.get("message", "")))
+    known = kind in exceptions.__all__
+    error: ElsaError = (getattr(exceptions, str(kind)) if known else ElsaError)(facts.get("message", ""))
     vars(error).update({name: facts[name] for name in vars(error) if name in facts})
-    error.statuses = _statuses(facts)
+    error.statuses = tuple(facts.get("statuses", ()))
     return error
-
-
-def _statuses(raw: Mapping[str, Any]) -> Tuple[Mapping[str, Any], ...]:
-    statuses = raw.get("statuses")
-    return tuple(each for each in statuses if isinstance(each, dict)) if isinstance(statuses, list) else ()

@@ -6,7 +6,6 @@
 from __future__ import annotations
 
 import contextlib
-import json
 import os
 import stat
 import sys
@@ -15,9 +14,10 @@ from dataclasses import dataclass
 from typing import Any, BinaryIO, Iterator, List, Mapping, Optional, Tuple, Union
 
 from ..exceptions import JournalError
-from ..files import OUT_OF_FILES, is_out_of_files
+from ..files import OUT_OF_FILES, is_out_of_files, sync_directory
 from ..log import logger
 from ..signals import raised_by_handler
+from ..strict_json import dumps
 from .entry import Entry, parse, to_entry
 from .index import HEAD, Index
 
@@ -65,13 +65,13 @@ def read(path: Union[str, os.PathLike[str]]) -> Iterator[Entry]:
 
 @dataclass(frozen=True)
 class Line:
-    """A line of a journal. `entry()` parses it, and not sooner, because ten thousand lines may be a gigabyte.
+    """A line of a journal, checked. It keeps the text, which takes less memory: ten thousand lines may be a gigabyte.
 
     Attributes:
         good: Whether it has a result and no error.
         new: Whether it was written since the journal was opened.
         text: The line as it stands in the file.
-        name: What errors call the journal.
+        name: What the journal is called.
     """
 
     good: bool
@@ -80,14 +80,9 @@ class Line:
     name: str
 
     def entry(self) -> Entry:
-        """Returns what the line says.
-
-        Raises:
-            JournalError: It is no line of a journal any more: somebody else has written to the file.
-        """
-        raw = parse(self.text, self.name)
-        if raw is None:
-            raise JournalError(f"the journal {self.name} was changed while it was in use: nothing else may write to it")
+        """Returns what the line says."""
+        raw = parse(self.text, self.name, warn=False)
+        assert raw is not None
         return to_entry(raw)
 
 
@@ -129,6 +124,9 @@ class Journal:
     def find(self, sha256: str, options: Mapping[str, Any]) -> Optional[Line]:
         """Returns the newest line for this content and these options; one with a result, if there is one.
 
+        A line that was damaged is as good as none: it is passed over with a warning, and its recording can be scored
+        and appended again.
+
         Raises:
             JournalError: The journal can't be read any more.
         """
@@ -138,6 +136,10 @@ class Journal:
         text = self._text(place.begin, place.end)
         if sha256.encode("ascii") not in text:
             raise self._failure("was changed while it was in use", "begin again; nothing else may write to it")
+        # Opening the journal looked only at the beginnings of lines.
+        if parse(text, self._name) is None:
+            self._index.remove(sha256, options)
+            return None
         return Line(place.good, place.begin >= self._begun, text, self._name)
 
     def append(self, *objects: Mapping[str, Any]) -> None:
@@ -156,7 +158,7 @@ class Journal:
             known = self._index.find(raw["sha256"], raw["options"], self._end)
             if known is None or not known.good:
                 begin = self._end + len(data)
-                data += json.dumps(raw).encode("ascii") + b"\n"
+                data += dumps(raw).encode("ascii") + b"\n"
                 places.append((raw, begin, self._end + len(data)))
         if not places:
             return
@@ -198,7 +200,7 @@ class Journal:
                 _check_regular(os.stat(self._path).st_mode, self._name)
             fd = os.open(self._path, flags, 0o666)
             if new:
-                _sync_directory(self._path)
+                sync_directory(self._path)
             return fd
         except (OSError, ValueError) as error:
             if raised_by_handler(error):
@@ -332,21 +334,6 @@ def _check_regular(mode: int, name: str) -> None:
         raise JournalError(f"the journal {name} is not a regular file: give the path of one, or of one to be made")
 
 
-def _sync_directory(path: str) -> None:
-    """Puts the name of a new file on the disk, too, where the system can do that."""
-    if os.name == "posix":
-        # Some file systems can't; and a user who may write to a directory may not be allowed to open it.
-        try:
-            fd = os.open(os.path.dirname(path), os.O_RDONLY)
-            try:
-                os.fsync(fd)
-            finally:
-                os.close(fd)
-        except OSError as error:
-            if raised_by_handler(error):
-                raise
-
-
 def _lines(file: BinaryIO, name: str) -> Iterator[Tuple[int, bytes]]:
     """Yields each line that isn't blank, and where it begins.
 
@@ -368,9 +355,13 @@ def _lines(file: BinaryIO, name: str) -> Iterator[Tuple[int, bytes]]:
 
 
 def _could_be_ours(line: bytes) -> bool:
-    """Returns whether a line begins as ours do, however early it was torn. A power cut can leave zeros in its place."""
+    """Returns whether a line begins as ours do, however early it was torn, or with one byte damaged.
+
+    A power cut can leave zeros in its place.
+    """
     rest = line[: -len(_TORN_MARK)] if line.endswith(_TORN_MARK) else line
-    return rest.startswith(HEAD) or HEAD.startswith(rest) or not rest.strip(b"\0")
+    damaged = sum(here != ours for here, ours in zip(rest, HEAD))
+    return (damaged <= 1 and len(rest) >= len(HEAD)) or HEAD.startswith(rest) or not rest.strip(b"\0")
 
 
 _open_journals: weakref.WeakSet[Journal] = weakref.WeakSet()

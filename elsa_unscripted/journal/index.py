@@ -48,12 +48,14 @@ class Index:
         start = len(HEAD) + DIGITS
         if not (line.startswith(HEAD) and line.startswith(_BEFORE_OPTIONS, start) and line.endswith(b"}}\n")):
             return False
+        digits = line[len(HEAD) : start]
+        if digits.strip(b"0123456789abcdef"):
+            return False
         start += len(_BEFORE_OPTIONS)
         for spelling, canonical in self._spellings.items():
             if line.startswith(spelling + _BEFORE_OUTCOME, start):
-                sha256 = line[len(HEAD) : len(HEAD) + DIGITS].decode("ascii")
                 good = line.startswith(b"success", start + len(spelling) + len(_BEFORE_OUTCOME))
-                self._put(canonical, sha256, Place(begin, begin + len(line), good))
+                self._put(canonical, digits.decode("ascii"), Place(begin, begin + len(line), good))
                 return True
         return False
 
@@ -71,6 +73,11 @@ class Index:
             if begin < before:
                 return Place(begin, end, good)
         return None
+
+    def remove(self, sha256: str, options: Mapping[str, Any]) -> None:
+        """Forgets all lines for this content and these options."""
+        for table in (self._results, self._errors):
+            table.get(_canonical(options), {}).pop(bytes.fromhex(sha256), None)
 
     def _put(self, canonical: str, sha256: str, place: Place) -> None:
         table = self._results if place.good else self._errors

@@ -93,10 +93,12 @@ def _groups(names: Sequence[str], rows: Sequence[Row]) -> Iterator[Tuple[Problem
 
 def _histogram(skill: int, rows: Sequence[Row], limits: Thresholds) -> Dict[str, Any]:
     """Returns how many have which score: counts by band, the median, and columns for a drawing of 100 by 100."""
-    given = [rating.value for rating in (row.ratings[skill] for row in rows) if rating.value is not None]
+    found = [row.ratings[skill].value for row in rows]
+    # Into the scale before anything is calculated: the mean of two scores of 1e308 is infinite.
+    given = [min(max(value, 0.0), 100.0) for value in found if value is not None]
     heights = {(index, name): 0 for index in range(BINS) for name in BANDS}
     for value in given:
-        heights[min(int(min(max(value, 0.0), 100.0) * BINS / 100), BINS - 1), band(value, limits)] += 1
+        heights[min(int(value * BINS / 100), BINS - 1), band(value, limits)] += 1
     totals = [sum(heights[index, name] for name in BANDS) for index in range(BINS)]
     highest = max(*totals, 1)
     columns = []

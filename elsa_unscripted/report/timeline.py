@@ -13,6 +13,7 @@ from .sound import Sound
 
 __all__ = ["PAUSE", "Timeline", "span_of", "timeline"]
 
+LONGEST = 1e6  # s, eleven days: a word that ends later has no true time
 PAUSE = 0.3  # s: a shorter silence is not drawn as a pause
 WAIT_WIDTH = 12.0  # percent of the width, for the wait after the audio, however long that was
 
@@ -59,7 +60,7 @@ def timeline(
         words: What was said.
         limits: Which words are weak, and which fair.
     """
-    ends = max((word.end or 0.0 for word in words), default=0.0)
+    ends = max((word.end or 0.0 for word in words if span_of(word, 0.0)), default=0.0)
     seconds = recording.seconds if recording else max(result.audio_seconds, 0.0) or ends
     if seconds <= 0:
         return None
@@ -99,7 +100,7 @@ def span_of(word: Word, seconds: float) -> Optional[Span]:
     Without a recording, `seconds` is 0, and nothing is outside.
     """
     start, end = word.start, word.end
-    if start is None or end is None or not 0 <= start < end or (seconds and start >= seconds):
+    if start is None or end is None or not 0 <= start < end < LONGEST or (seconds and start >= seconds):
         return None
     return start, min(end, seconds) if seconds else end
 

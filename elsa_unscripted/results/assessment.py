@@ -6,23 +6,26 @@ reading never raises: a field that is missing, `null` or of a strange type reads
 
 A view holds the server's object (`.raw`, with all that the view does not know) and reads a field when
 it is looked at. Each field below names the keys it is read from; the first that can be read counts.
-Source of the names: "Unscripted API info" on ELSA's public pages.
+Source of the names: "Unscripted API info" on ELSA's public pages. The keys of words, sounds and suggestions are not
+public for the unscripted API: those tried are guesses, and those that others' code uses for ELSA's scripted API.
 """
 
 from __future__ import annotations
 
-import math
-from collections.abc import Mapping  # for isinstance(), on every value: typing.Mapping takes ten times as long
-from dataclasses import dataclass, field
-from typing import Any, Callable, Generic, Optional, Set, Tuple, Type, TypeVar, cast
+from dataclasses import dataclass
+from typing import Any, Mapping, Optional, Tuple
 
-from ..log import logger
+from .score import Score
+from .view import View, as_count, as_identifier, as_number, as_text, made, many, one, part
 
 __all__ = [
     "SKILLS",
     "Assessment",
     "Equivalents",
     "Example",
+    "Feedback",
+    "GrammarSuggestion",
+    "LowLevelWord",
     "Metrics",
     "Phoneme",
     "PhonemeError",
@@ -32,11 +35,10 @@ __all__ = [
     "TopError",
     "Utterance",
     "Word",
+    "WordStress",
+    "WordSuggestion",
     "find_assessment",
 ]
-
-T = TypeVar("T")
-V = TypeVar("V", bound="_View")
 
 SKILLS = ("pronunciation", "intonation", "fluency", "grammar", "vocabulary")  # in ELSA's order
 
@@ -52,139 +54,17 @@ def find_assessment(message: Mapping[str, Any]) -> Optional[Mapping[str, Any]]:
     return None
 
 
-# Each returns a value in the type of a field, or `None` if the value is of a strange type.
-
-
-def _number(value: object) -> Optional[float]:
-    if isinstance(value, bool) or not isinstance(value, (int, float)):
-        return None
-    try:
-        number = float(value)
-    except OverflowError:
-        return None
-    return number if math.isfinite(number) else None
-
-
-def _count(value: object) -> Optional[int]:
-    number = _number(value)
-    return int(number) if number is not None and number.is_integer() else None
-
-
-def _text(value: object) -> Optional[str]:
-    return value if isinstance(value, str) else None
-
-
-def _identifier(value: object) -> Optional[str]:
-    # An int stays an int: beyond 2**53, a float would change its last digits.
-    number = value if isinstance(value, int) and _number(value) is not None else _count(value)
-    return _text(value) if number is None else str(number)
-
-
-def _object(value: object) -> Optional[Mapping[str, Any]]:
-    return value if isinstance(value, Mapping) else None
-
-
-def _items(value: object) -> Optional[Tuple[object, ...]]:
-    return tuple(value) if isinstance(value, list) else None
-
-
-# Stays small: the paths are spelled in this file, with `[]` for every index, and hold no text of the server.
-_reported: Set[str] = set()
-
-
-def _report_once(path: str, value: object) -> None:
-    if path not in _reported:
-        _reported.add(path)
-        logger.warning("%s: cannot read a %s here, taken as not given", path, type(value).__name__)
-
-
-@dataclass(frozen=True, repr=False)
-class _View:
-    """An object of the server, and the path that names it in the log."""
-
-    raw: Mapping[str, Any]
-    _path: str = field(default="assessment", compare=False)
-
-    def _read(self, accept: Callable[[object], Optional[T]], key: str) -> Optional[T]:
-        """Returns what `accept` makes of the value at `key`. A dot in `key` leads one level down."""
-        first, dot, rest = key.partition(".")
-        if dot:
-            return self._part(_View, first)._read(accept, rest)
-        value = self.raw.get(key) if isinstance(self.raw, Mapping) else None
-        accepted = None if value is None else accept(value)
-        if value is not None and accepted is None:
-            _report_once(f"{self._path}.{key}", value)
-        return accepted
-
-    def _part(self, cls: Type[V], key: str) -> V:
-        return cls(self._read(_object, key) or {}, f"{self._path}.{key}")
-
-    def _parts(self, cls: Type[V], key: str) -> Tuple[V, ...]:
-        path = f"{self._path}.{key}[]"
-        items = self._read(_items, key) or ()
-        for item in items:
-            if not isinstance(item, Mapping):
-                _report_once(path, item)
-        return tuple(cls(item, path) for item in items if isinstance(item, Mapping))
-
-    def __repr__(self) -> str:
-        values = {name: getattr(self, name) for name, item in vars(type(self)).items() if isinstance(item, _Field)}
-        shown = (f"{name}={value!r}" for name, value in values.items() if not isinstance(value, tuple))
-        return f"{type(self).__name__}({', '.join(shown)})"
-
-
-class _Field(Generic[T]):
-    """A field of a view: how to read it."""
-
-    def __init__(self, read: Callable[[_View], T]) -> None:
-        self._read = read
-
-    def __get__(self, view: Optional[_View], owner: object = None) -> T:
-        return cast(T, self) if view is None else self._read(view)
-
-
-def _one(accept: Callable[[object], Optional[T]], *keys: str) -> _Field[Optional[T]]:
-    return _Field(lambda view: next((got for key in keys if (got := view._read(accept, key)) is not None), None))
-
-
-def _part(cls: Type[V], key: str) -> _Field[V]:
-    return _Field(lambda view: view._part(cls, key))
-
-
-def _many(cls: Type[V], *keys: str) -> _Field[Tuple[V, ...]]:
-    return _Field(lambda view: next((got for key in keys if (got := view._parts(cls, key))), ()))
-
-
-@dataclass(frozen=True)
-class Score:
-    """One skill's score.
-
-    Attributes:
-        value: Percent.
-        decision: The server's judgement in words.
-        cefr: The CEFR level, such as `"B2"`.
-        raw: The server's object that holds the scores of every skill.
-    """
-
-    value: Optional[float] = None
-    decision: Optional[str] = None
-    cefr: Optional[str] = None
-    raw: Mapping[str, Any] = field(default_factory=dict, repr=False, compare=False)
-
-
-def _score(name: str, cefr_name: str) -> _Field[Score]:
-    return _Field(
-        lambda view: Score(
-            value=view._read(_number, f"elsa.{name}_score"),
-            decision=view._read(_text, f"elsa.{name}_decision"),
-            cefr=view._read(_text, f"cefr.{cefr_name}_cefr"),
-            raw=view.raw,
-        )
+def _read_score(view: View, name: str, cefr_name: str) -> Score:
+    return Score(
+        value=view.read(as_number, f"elsa.{name}_score"),
+        decision=view.read(as_text, f"elsa.{name}_decision"),
+        cefr=view.read(as_text, f"cefr.{cefr_name}_cefr"),
+        raw=view.raw,
     )
 
 
 @dataclass(frozen=True, repr=False)
-class Scores(_View):
+class Scores(View):
     """The overall score and the five skills; each is a `Score`, an empty one if it was not scored.
 
     Attributes:
@@ -196,12 +76,12 @@ class Scores(_View):
         vocabulary: From what was said.
     """
 
-    overall = _score("eps", "overall")
-    pronunciation = _score("pronunciation", "pronunciation")
-    intonation = _score("intonation", "intonation")
-    fluency = _score("fluency", "fluency")
-    grammar = _score("grammar", "grammar")
-    vocabulary = _score("vocabulary", "vocabulary")
+    overall = made(lambda view: _read_score(view, "eps", "overall"))
+    pronunciation = made(lambda view: _read_score(view, "pronunciation", "pronunciation"))
+    intonation = made(lambda view: _read_score(view, "intonation", "intonation"))
+    fluency = made(lambda view: _read_score(view, "fluency", "fluency"))
+    grammar = made(lambda view: _read_score(view, "grammar", "grammar"))
+    vocabulary = made(lambda view: _read_score(view, "vocabulary", "vocabulary"))
 
     @property
     def skills(self) -> Mapping[str, Score]:
@@ -215,7 +95,7 @@ class Scores(_View):
 
 
 @dataclass(frozen=True, repr=False)
-class Equivalents(_View):
+class Equivalents(View):
     """What the speech would score in other tests, each on that test's own scale.
 
     Attributes:
@@ -225,19 +105,21 @@ class Equivalents(_View):
         pte: PTE points.
     """
 
-    ielts = _one(_number, "ielts_score")
-    toefl = _one(_number, "toefl_score")
-    toeic = _one(_number, "toeic_score")
-    pte = _one(_number, "pte_score")
+    ielts = one(as_number, "ielts_score")
+    toefl = one(as_number, "toefl_score")
+    toeic = one(as_number, "toeic_score")
+    pte = one(as_number, "pte_score")
 
 
 @dataclass(frozen=True, repr=False)
-class Metrics(_View):
+class Metrics(View):
     """The measurements beside the scores.
 
     Attributes:
         advanced_pronunciation_score: Percent.
         words_per_minute: Words per minute.
+        words_per_minute_min: The lower end of its range.
+        words_per_minute_max: The upper end of its range.
         pausing_score: Percent.
         energy_variation: On the server's own scale; its unit is not public.
         pitch_variation: On the server's own scale; its unit is not public.
@@ -245,28 +127,30 @@ class Metrics(_View):
         word_prominence_cefr: The CEFR level of the word prominence.
     """
 
-    advanced_pronunciation_score = _one(_number, "pronunciation.advanced_pronunciation_score")
-    words_per_minute = _one(_number, "fluency.words_per_minute")
-    pausing_score = _one(_number, "fluency.pausing_score")
-    energy_variation = _one(_number, "intonation.energy_variation")
-    pitch_variation = _one(_number, "intonation.pitch_variation")
-    word_prominence_score = _one(_number, "intonation.word_prominence_score")
-    word_prominence_cefr = _one(_text, "intonation.word_prominence_cefr")
+    advanced_pronunciation_score = one(as_number, "pronunciation.advanced_pronunciation_score")
+    words_per_minute = one(as_number, "fluency.words_per_minute")
+    words_per_minute_min = one(as_number, "fluency.words_per_minute_min")
+    words_per_minute_max = one(as_number, "fluency.words_per_minute_max")
+    pausing_score = one(as_number, "fluency.pausing_score")
+    energy_variation = one(as_number, "intonation.energy_variation")
+    pitch_variation = one(as_number, "intonation.pitch_variation")
+    word_prominence_score = one(as_number, "intonation.word_prominence_score")
+    word_prominence_cefr = one(as_text, "intonation.word_prominence_cefr")
 
 
 @dataclass(frozen=True, repr=False)
-class Example(_View):
+class Example(View):
     """A word or phrase in which an error was heard.
 
     Attributes:
         text: As it is spelled.
     """
 
-    text = _one(_text, "text")
+    text = one(as_text, "text")
 
 
 @dataclass(frozen=True, repr=False)
-class PhonemeError(_View):
+class PhonemeError(View):
     """One way in which a sound went wrong.
 
     Attributes:
@@ -276,14 +160,14 @@ class PhonemeError(_View):
         examples: Where it was heard.
     """
 
-    error_phoneme = _one(_text, "error_phoneme")
-    type = _one(_text, "type")
-    count = _one(_count, "count")
-    examples = _many(Example, "examples")
+    error_phoneme = one(as_text, "error_phoneme")
+    type = one(as_text, "type")
+    count = one(as_count, "count")
+    examples = many(Example, "examples")
 
 
 @dataclass(frozen=True, repr=False)
-class TopError(_View):
+class TopError(View):
     """A sound that often went wrong, and the ways in which it did.
 
     Attributes:
@@ -291,34 +175,82 @@ class TopError(_View):
         errors: What was heard in its place, and how often.
     """
 
-    phoneme = _one(_text, "phoneme")
-    errors = _many(PhonemeError, "errors")
+    phoneme = one(as_text, "phoneme")
+    errors = many(PhonemeError, "errors")
 
 
 @dataclass(frozen=True, repr=False)
-class Phoneme(_View):
-    """A sound of a word. Its keys are not public: those tried here are guesses.
+class Feedback(View):
+    """What the server advises on a sound.
+
+    Attributes:
+        feedback_id: The server's name for it; a number reads as text.
+        text: The advice.
+        audio_link: Where it can be heard.
+        language: The language of the text.
+    """
+
+    feedback_id = one(as_identifier, "id")
+    text = one(as_text, "text")
+    audio_link = one(as_text, "audio_link")
+    language = one(as_text, "language")
+
+
+@dataclass(frozen=True, repr=False)
+class Phoneme(View):
+    """A sound of a word.
 
     Attributes:
         symbol: The sound, in the notation that the server uses.
+        text: How it is spelled in the word.
+        ipa: The sound in IPA.
+        trans_arpabet: The sound in ARPAbet.
         score: Percent.
         decision: The server's judgement in words.
         heard: The sound that was heard instead.
+        heard_arpabet: The same in ARPAbet.
         start: Seconds from the start of the audio.
         end: Seconds from the start of the audio.
+        start_index: Where its letters begin in the word's text.
+        end_index: Where they end.
+        feedback: What the server advises.
     """
 
-    symbol = _one(_text, "phoneme", "ipa", "trans_arpabet", "trans", "text")
-    score = _one(_number, "nativeness_score", "score")
-    decision = _one(_text, "decision")
-    heard = _one(_text, "error_phoneme")
-    start = _one(_number, "start_time", "start")
-    end = _one(_number, "end_time", "end")
+    symbol = one(as_text, "phoneme", "ipa", "trans_arpabet", "trans", "text")
+    text = one(as_text, "text")
+    ipa = one(as_text, "ipa")
+    trans_arpabet = one(as_text, "trans_arpabet")
+    score = one(as_number, "nativeness_score", "score")
+    decision = one(as_text, "decision")
+    heard = one(as_text, "error_phoneme", "phoneme_error", "phoneme_error_arpabet")
+    heard_arpabet = one(as_text, "phoneme_error_arpabet")
+    start = one(as_number, "start_time", "start")
+    end = one(as_number, "end_time", "end")
+    start_index = one(as_count, "start_index")
+    end_index = one(as_count, "end_index")
+    feedback = many(Feedback, "feedback")
 
 
 @dataclass(frozen=True, repr=False)
-class Word(_View):
-    """A word that was heard. Its keys are not public: those tried here are guesses.
+class WordStress(View):
+    """How a syllable was stressed.
+
+    Attributes:
+        start_index: Where its letters begin in the word's text.
+        end_index: Where they end.
+        decision: The server's judgement in words.
+        measured: The stress that was heard, on the server's own scale.
+    """
+
+    start_index = one(as_count, "start_index")
+    end_index = one(as_count, "end_index")
+    decision = one(as_text, "decision")
+    measured = one(as_identifier, "stress_level_measured")
+
+
+@dataclass(frozen=True, repr=False)
+class Word(View):
+    """A word that was heard.
 
     Attributes:
         text: The word.
@@ -326,19 +258,33 @@ class Word(_View):
         decision: The server's judgement in words.
         start: Seconds from the start of the audio.
         end: Seconds from the start of the audio.
+        start_index: Where it begins in the text of its utterance.
+        end_index: Where it ends there.
+        trans: Its sounds, in the notation that the server uses.
+        trans_arpabet: Its sounds in ARPAbet.
+        ipa: Its sounds in IPA.
+        decoded: What was heard.
         phonemes: Its sounds.
+        word_stress: How its syllables were stressed.
     """
 
-    text = _one(_text, "text", "word")
-    score = _one(_number, "nativeness_score", "score")
-    decision = _one(_text, "decision")
-    start = _one(_number, "start_time", "start")
-    end = _one(_number, "end_time", "end")
-    phonemes = _many(Phoneme, "phonemes")
+    text = one(as_text, "text", "word")
+    score = one(as_number, "nativeness_score", "score")
+    decision = one(as_text, "decision")
+    start = one(as_number, "start_time", "start")
+    end = one(as_number, "end_time", "end")
+    start_index = one(as_count, "start_index")
+    end_index = one(as_count, "end_index")
+    trans = one(as_text, "trans")
+    trans_arpabet = one(as_text, "trans_arpabet")
+    ipa = one(as_text, "ipa")
+    decoded = one(as_text, "decoded")
+    phonemes = many(Phoneme, "phonemes")
+    word_stress = many(WordStress, "word_stress")
 
 
 @dataclass(frozen=True, repr=False)
-class Utterance(_View):
+class Utterance(View):
     """A stretch of speech between pauses.
 
     Attributes:
@@ -348,14 +294,51 @@ class Utterance(_View):
         words: Its words. Whether they lie in `result` is not public: both places are looked at.
     """
 
-    utterance_id = _one(_identifier, "utterance_id")
-    text = _one(_text, "text")
-    score = _one(_number, "result.nativeness_score")
-    words = _many(Word, "words", "result.words")
+    utterance_id = one(as_identifier, "utterance_id")
+    text = one(as_text, "text")
+    score = one(as_number, "result.nativeness_score")
+    words = many(Word, "words", "result.words")
 
 
 @dataclass(frozen=True, repr=False)
-class Speaker(_View):
+class GrammarSuggestion(View):
+    """What would have been better grammar.
+
+    Attributes:
+        original: What was said.
+        suggestion: What to say.
+    """
+
+    original = one(as_text, "original")
+    suggestion = one(as_text, "suggestion")
+
+
+@dataclass(frozen=True, repr=False)
+class WordSuggestion(View):
+    """A word to say in place of a simple one.
+
+    Attributes:
+        text: The word.
+    """
+
+    text = one(as_text, "word", "text")
+
+
+@dataclass(frozen=True, repr=False)
+class LowLevelWord(View):
+    """A simple word that was said.
+
+    Attributes:
+        text: The word.
+        suggestions: What to say in its place.
+    """
+
+    text = one(as_text, "word", "text")
+    suggestions = many(WordSuggestion, "suggestions")
+
+
+@dataclass(frozen=True, repr=False)
+class Speaker(View):
     """One person in the recording; the service looks for one only, unless told otherwise.
 
     Attributes:
@@ -365,20 +348,29 @@ class Speaker(_View):
         equivalents: What the speech would score in other tests.
         metrics: Pace, pauses, variation.
         top_errors: The sounds that most often went wrong.
+        grammar_suggestions: What would have been better grammar.
+        low_level_words: Simple words, and what to say in their place.
         utterances: What was said, down to words and sounds.
     """
 
-    speaker_id = _one(_identifier, "speaker_id")
-    total_time = _one(_number, "total_time")
-    scores = _part(Scores, "metrics.general_scores")
-    equivalents = _part(Equivalents, "metrics.general_scores.other_scores")
-    metrics = _part(Metrics, "metrics.other_metrics")
-    top_errors = _many(TopError, "feedbacks.pronunciation.top_errors")
-    utterances = _many(Utterance, "utterances")
+    speaker_id = one(as_identifier, "speaker_id")
+    total_time = one(as_number, "total_time")
+    scores = part(Scores, "metrics.general_scores")
+    equivalents = part(Equivalents, "metrics.general_scores.other_scores")
+    metrics = part(Metrics, "metrics.other_metrics")
+    top_errors = many(TopError, "feedbacks.pronunciation.top_errors")
+    grammar_suggestions = many(GrammarSuggestion, "feedbacks.grammar.items")
+    low_level_words = many(LowLevelWord, "feedbacks.vocabulary.low_level_words")
+    utterances = many(Utterance, "utterances")
+
+    @property
+    def words(self) -> Tuple[Word, ...]:
+        """The words of all utterances, in order."""
+        return tuple(word for utterance in self.utterances for word in utterance.words)
 
 
 @dataclass(frozen=True, repr=False)
-class Assessment(_View):
+class Assessment(View):
     """The whole assessment.
 
     Attributes:
@@ -393,7 +385,7 @@ class Assessment(_View):
         (31.5, Score(value=None, decision=None, cefr=None))
     """
 
-    recording_quality = _one(_text, "recording_quality")
-    assessment_quality = _one(_text, "assessment_quality")
-    transcript = _one(_text, "transcript")
-    speakers = _many(Speaker, "speakers")
+    recording_quality = one(as_text, "recording_quality")
+    assessment_quality = one(as_text, "assessment_quality")
+    transcript = one(as_text, "transcript")
+    speakers = many(Speaker, "speakers")

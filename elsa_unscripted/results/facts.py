@@ -6,12 +6,14 @@ document. Texts of the server are unchanged here: whoever shows one makes it har
 
 from __future__ import annotations
 
-from typing import Any, Iterable, Mapping, NamedTuple, Optional, Sequence, Tuple, Union
+from typing import TYPE_CHECKING, Any, Iterable, Mapping, NamedTuple, Optional, Sequence, Tuple, Union
 
 from .assessment import SKILLS, PhonemeError, Score, Speaker, Word
 from .bands import THRESHOLDS, Thresholds, band
-from .result import ScoreResult
 from .text import number
+
+if TYPE_CHECKING:
+    from .result import ScoreResult
 
 __all__ = [
     "ENOUGH_SPEECH",
@@ -26,6 +28,7 @@ __all__ = [
     "Rating",
     "SoundError",
     "delivery",
+    "ended_by",
     "equivalents",
     "is_by_sandbox",
     "is_short",
@@ -148,7 +151,7 @@ def missing(speaker: Speaker) -> Sequence[str]:
 
 def words(speaker: Speaker) -> Sequence[Word]:
     """Returns the words that were heard, in order."""
-    return [word for utterance in speaker.utterances for word in utterance.words if word.text]
+    return [word for word in speaker.words if word.text]
 
 
 def said(speaker: Speaker) -> str:
@@ -242,6 +245,15 @@ def moments(result: ScoreResult) -> Sequence[Moment]:
         "closed": timings.total,
     }
     return [Moment(name, at) for name, at in named.items() if at is not None]
+
+
+_ENDED_BY = {"server": "the server", "limit": "the limit of seconds"}
+
+
+def ended_by(result: ScoreResult) -> Optional[str]:
+    """Returns what ended the audio before its own end, and after how many seconds; `None` if nothing did."""
+    who = _ENDED_BY.get(result.ended_by or "")
+    return None if who is None else f"{who}, after {number(result.audio_seconds_sent)} s of audio"
 
 
 # Results of the sandbox: whoever shows one says who made it.

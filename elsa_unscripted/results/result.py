@@ -1,21 +1,25 @@
-"""`ScoreResult`: the verdict `success` of one exchange, its history and its timings; save, load, fetch.
+"""`ScoreResult`: the verdict `success` of one exchange, its history and its timings; save, load, fetch, rows, card.
 
 Made by `exchange.account`, and by `journal.entry` from a line; read by callers, the terminal, the pages, the table.
 """
 
 from __future__ import annotations
 
-import json
 import os
 from dataclasses import asdict, dataclass, field, replace
-from typing import Any, Callable, Iterator, Mapping, Optional, Tuple, Union
+from typing import Any, Callable, Dict, Iterator, List, Mapping, Optional, Tuple, Union
 
+from ..config import PathLike, hide
 from ..exceptions import ConnectError, ProtocolError
 from ..imports import importing
+from ..quoting import MAX_QUOTED, cut, quoted
 from ..signals import raised_by_handler
-from . import saved
-from .assessment import Assessment, Speaker, find_assessment
+from ..strict_json import loads
+from . import facts, saved
+from .assessment import Assessment, Score, Speaker, Word, find_assessment
 from .bands import THRESHOLDS, Thresholds
+from .card import card
+from .rows import COLUMNS, Cell, result_cells, rounded, word_rows
 
 __all__ = ["ScoreResult", "Timings"]
 
@@ -119,6 +123,71 @@ class ScoreResult(Mapping[str, Any]):
         assessment = self.assessment
         return () if assessment is None else assessment.speakers
 
+    @property
+    def overall(self) -> Optional[Score]:
+        """The overall score of the first speaker, usually the only one; `None` if there is none, which is not 0."""
+        score = self.speakers[0].scores.overall if self.speakers else None
+        return None if score is None or score.value is None else score
+
+    @property
+    def cefr(self) -> Optional[str]:
+        """The overall CEFR level of the first speaker, such as `"B2"`; `None` if the server gave none."""
+        return self.speakers[0].scores.overall.cefr if self.speakers else None
+
+    @property
+    def transcript(self) -> Optional[str]:
+        """What was heard, of all speakers; `None` if there is nothing."""
+        assessment = self.assessment
+        if assessment is None:
+            return None
+        parts = (facts.transcript(speaker) for speaker in assessment.speakers)
+        return assessment.transcript or " ".join(filter(None, parts)) or None
+
+    @property
+    def words(self) -> Tuple[Word, ...]:
+        """The words of all speakers, each with its `start`, `end`, `score` and `phonemes`, in the order of the speech.
+
+        One speaker's words are in the server's order. Those of several are merged by their times.
+        """
+        timed = []
+        for speaker in self.speakers:
+            latest = 0.0
+            for word in speaker.words:
+                latest = latest if word.start is None else max(latest, word.start)
+                timed.append((latest, word))
+        return tuple(word for _, word in sorted(timed, key=lambda pair: pair[0]))
+
+    def to_dict(self) -> Dict[str, Any]:
+        """Returns everything that is known of the result, as plain values for JSON: what `save()` writes."""
+        values = {name: getattr(self, name) for name in self.__dataclass_fields__}
+        values["raw"] = dict(self.raw)
+        values["statuses"] = [dict(status) for status in self.statuses]
+        values["timings"] = asdict(self.timings)
+        values["warnings"] = list(self.warnings)
+        return {"v": saved.FILE_VERSION, **values}
+
+    def to_row(self) -> Dict[str, Cell]:
+        """Returns the result as a row of a table, with the columns of `elsa-unscripted batch --csv`.
+
+        What only a batch knows, such as `path`, is `None`. Scores have the server's names: `eps_score` is the overall
+        one.
+
+        Example:
+            >>> row = ScoreResult({"speakers": [{"metrics": {"general_scores": {"elsa": {"eps_score": 78}}}}]}).to_row()
+            >>> row["outcome"], row["eps_score"], row["fluency_score"]
+            ('success', 78.0, None)
+        """
+        cells = result_cells(self)
+        cells["seconds"] = rounded(self.timings.total)
+        return {name: cells.get(name) for name in COLUMNS}
+
+    def words_rows(self) -> List[Dict[str, Cell]]:
+        """Returns a row for each word: what it is, its score, its times, its sounds and the worst of them.
+
+        The words of one speaker stand after those of another; `speaker_id` says whose they are.
+        """
+        return word_rows(self)
+
     def to_html(self, *, audio: Any = None, thresholds: Thresholds = THRESHOLDS, title: Optional[str] = None) -> str:
         """Renders the report page: one HTML file that needs nothing else (extra `report`).
 
@@ -144,13 +213,9 @@ class ScoreResult(Mapping[str, Any]):
         """Writes everything that is known of the result as JSON, for `load()`. The token isn't in it.
 
         Raises:
-            OSError: The file can't be written.
+            OSError: The file can't be written: an older one is left as it was. Or a recording is there.
         """
-        values = {name: getattr(self, name) for name in self.__dataclass_fields__}
-        values["raw"] = dict(self.raw)
-        values["statuses"] = [dict(status) for status in self.statuses]
-        values["timings"] = asdict(self.timings)
-        saved.write(path, values)
+        saved.write(path, self.to_dict())
 
     @classmethod
     def load(cls, path: Union[str, os.PathLike[str]]) -> ScoreResult:
@@ -166,12 +231,23 @@ class ScoreResult(Mapping[str, Any]):
         values["timings"] = Timings(**values["timings"])
         return cls(**values)
 
-    def fetch(self, *, timeout: float = FETCH_TIMEOUT, max_bytes: int = FETCH_MAX_BYTES) -> ScoreResult:
+    def fetch(
+        self,
+        *,
+        timeout: float = FETCH_TIMEOUT,
+        max_bytes: int = FETCH_MAX_BYTES,
+        ca_bundle: Optional[PathLike] = None,
+        proxy: Optional[str] = None,
+    ) -> ScoreResult:
         """Downloads the assessment from `result_link`, if it did not come along; without any token.
+
+        `Client.fetch()` does so with the client's `ca_bundle` and `proxy`.
 
         Args:
             timeout: Seconds for the whole download: name look-ups, proxy, redirects and all.
-            max_bytes: The longest answer that is taken.
+            max_bytes: The longest answer that is taken, unpacked.
+            ca_bundle: A file with the certificates to trust in place of the system's.
+            proxy: `http://[user:password@]host:port`; `None` takes `$https_proxy` and `$no_proxy`.
 
         Returns:
             A result that has the assessment: this one if it had it already.
@@ -179,7 +255,10 @@ class ScoreResult(Mapping[str, Any]):
         Raises:
             ConnectError: There is no link, it is not `https://` (`http://` only on loopback), or the download fails.
             ProtocolError: What came is not a JSON object, or too long.
+            ConfigError: `ca_bundle` or `proxy` is wrong.
         """
+        hidden = hide(proxy)
+        proxy = None  # error trackers show the local variables of an error's frames
         if self.assessment is not None:
             return self
         if self.result_link is None:
@@ -190,15 +269,22 @@ class ScoreResult(Mapping[str, Any]):
 
             return download
 
-        body = importing(late)(self.result_link, timeout=timeout, max_bytes=max_bytes)
+        body = importing(late)(
+            self.result_link, timeout=timeout, max_bytes=max_bytes, ca_bundle=ca_bundle, proxy=hidden
+        )
+        problem, cause = "", None
         try:
-            fetched = json.loads(body.decode("utf-8"))
+            fetched = loads(body)  # any of the encodings that JSON may have, with or without a byte order mark
         except (ValueError, RecursionError) as error:
             if raised_by_handler(error):
                 raise
-            raise ProtocolError(f"what result_link leads to is not JSON ({error})") from error
-        if not isinstance(fetched, dict):
-            raise ProtocolError("what result_link leads to is not a JSON object")
+            cause = ValueError(cut(str(error)))  # a copy, since those of Python hold the whole body
+            problem = f"is not JSON ({cause})"
+        else:
+            problem = "" if isinstance(fetched, dict) else "is not a JSON object"
+        if problem:
+            beginning = body[: 4 * MAX_QUOTED].decode("utf-8", "backslashreplace")
+            raise ProtocolError(f"what result_link leads to {problem}: {quoted(beginning)}") from cause
         return replace(self, fetched=fetched)
 
     def _link(self, key: str) -> Optional[str]:
@@ -215,4 +301,9 @@ class ScoreResult(Mapping[str, Any]):
         return len(self.raw)
 
     def __repr__(self) -> str:
-        return f"ScoreResult(status={self.status!r}, stream_id={self.stream_id!r}, result_link={self.result_link!r})"
+        stream_id = None if self.stream_id is None else cut(self.stream_id)
+        return f"ScoreResult(status={self.status!r}, stream_id={stream_id!r}, result_link={self.result_link!r})"
+
+    def _repr_html_(self) -> str:
+        """Returns the card that notebooks show."""
+        return card(self)

@@ -18,16 +18,22 @@ from .rules import END_STREAM, Breach, read_config
 ATTENTION_SECONDS = 0.02  # s: the stream id is held back so long, to catch a client that doesn't wait for it
 
 
+Assess = Callable[[Exchange], "dict[str, Any] | None"]
+
+
 class Call:
     """What a scenario can do on its connection.
 
     Attributes:
         exchange: What has been received so far.
         links: What the links of a verdict begin with: `http://`, and the host and port by which the client came.
-        greeting: Whether the server greets.
+        greeting: Whether the server greets. If not, it takes what the vendor's script sends, for which it was met
+            without a greeting: any plan, and half frames.
+        assess: Returns the assessment that each success gets; `None` leaves it to the scenario.
     """
 
-    def __init__(self, connection: Connection, exchange: Exchange, links: str, greeting: bool) -> None:
+    def __init__(self, connection: Connection, exchange: Exchange, links: str, greeting: bool, assess: Assess) -> None:
+        self.assess = assess
         self.exchange = exchange
         self.links = links
         self.greeting = greeting
@@ -38,7 +44,7 @@ class Call:
         """Greets, takes the config and gives the stream its id."""
         if self.greeting:
             await self.say({"type": "ELSA:wsConnect", "message": "This is a sandbox.", "sandbox": True})
-        self.exchange.config = read_config(await self._next())
+        self.exchange.config = read_config(await self._next(), any_plan=not self.greeting)
         await self.wait(ATTENTION_SECONDS, breach="a message came before the stream id was sent")
         await self.say({"status": "processing", "stream_id": self.exchange.stream_id})
 
@@ -51,7 +57,7 @@ class Call:
                     raise Breach("the stream ended without audio")
                 self._stream_ended = True
                 break
-            self.exchange.hear(message)
+            self.exchange.hear(message, half_frames=not self.greeting)
         return self._stream_ended
 
     async def confirm(self) -> None:

@@ -8,9 +8,15 @@ from contextlib import suppress
 from typing import Any
 
 from websockets.asyncio.server import ServerConnection
+from websockets.frames import CloseCode, Frame, Opcode
+from websockets.protocol import Event
 
 from .exchange import Exchange
 
+MAX_MESSAGE_BYTES = 64 * 2**20  # of a client's message; a packet of half a second has some hundred thousand
+MAX_FRAGMENTS = 10_000  # of a message
+REQUEST_SECONDS = 10.0  # s: for the whole HTTP request to come
+REFUSAL_SECONDS = 2.0  # s: for a client to answer the close frame that refuses its message
 SMALL_BUFFER_BYTES = 4096  # so small that a sender is soon held up when nobody reads
 
 
@@ -30,6 +36,8 @@ class Connection(ServerConnection):
         super().__init__(*args, **kwargs)
         self.exchange: Exchange | None = None
         self._connections = connections
+        self._fragments = 0  # of the message that is coming
+        self._cuts: list[asyncio.TimerHandle] = []  # that are to come, if the connection lasts so long
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         super().connection_made(transport)
@@ -37,10 +45,35 @@ class Connection(ServerConnection):
         # is sent right after another comes 40 ms late.
         self._socket().setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         self._connections.add(self)
+        self._cuts.append(self.loop.call_later(REQUEST_SECONDS, self._cut_half_request))
 
     def connection_lost(self, exc: Exception | None) -> None:
         self._connections.discard(self)
+        for cut in self._cuts:
+            cut.cancel()
         super().connection_lost(exc)
+
+    def data_received(self, data: bytes) -> None:
+        super().data_received(data)
+        if self.refused_length and len(self._cuts) == 1:  # the client may go on sending, and never answer the close
+            self._cuts.append(self.loop.call_later(REFUSAL_SECONDS, self.transport.abort))
+
+    def process_event(self, event: Event) -> None:
+        """Counts the fragments of a message, which has a bound in bytes already: empty ones have none."""
+        if isinstance(event, Frame) and event.opcode in (Opcode.TEXT, Opcode.BINARY, Opcode.CONT):
+            self._fragments = 0 if event.fin else self._fragments + 1
+            if self._fragments > MAX_FRAGMENTS:
+                if self.exchange is not None:
+                    self.exchange.breach = f"a message in more than {MAX_FRAGMENTS} fragments"
+                self.transport.abort()
+                return
+        super().process_event(event)
+
+    @property
+    def refused_length(self) -> bool:
+        """Whether it was ended because a message was too long."""
+        sent = self.protocol.close_sent
+        return sent is not None and sent.code == CloseCode.MESSAGE_TOO_BIG
 
     async def cut(self) -> None:
         """Ends the TCP connection, now, without a close frame."""
@@ -57,6 +90,10 @@ class Connection(ServerConnection):
 
     def resume_reading(self) -> None:
         self.transport.resume_reading()
+
+    def _cut_half_request(self) -> None:
+        if self.request is None:
+            self.transport.abort()
 
     def _socket(self) -> socket.socket:
         found: socket.socket = self.transport.get_extra_info("socket")

@@ -74,6 +74,11 @@ class Exchange:
         return b"".join(memoryview(packet)[WAV_HEADER_BYTES:] for packet in tuple(self._heard))
 
     @property
+    def pcm_format(self) -> Format | None:
+        """How the audio is laid out."""
+        return self._format
+
+    @property
     def sample_rate(self) -> int | None:
         """Frames in a second of the audio."""
         return self._format and self._format.sample_rate
@@ -103,7 +108,7 @@ class Exchange:
         return self._close_code
 
     def wav(self) -> bytes | None:
-        """Returns the audio as one WAV file, `None` if there is none."""
+        """Returns the audio as one WAV file, without half a frame at its end; `None` if there is none."""
         if self._format is None:
             return None
         buffer = io.BytesIO()
@@ -111,20 +116,25 @@ class Exchange:
             file.setframerate(self._format.sample_rate)
             file.setnchannels(self._format.channels)
             file.setsampwidth(self._format.sample_width)
-            file.writeframes(self.pcm)
+            pcm = self.pcm
+            file.writeframes(pcm[: len(pcm) - len(pcm) % (file.getnchannels() * file.getsampwidth())])
         return buffer.getvalue()
 
     def record(self, message: str | bytes) -> None:
         """Keeps a message, right or wrong."""
         self._arrivals.append((message, time.monotonic()))
 
-    def hear(self, packet: str | bytes) -> None:
+    def hear(self, packet: str | bytes, *, half_frames: bool = False) -> None:
         """Takes a message as the next packet of audio.
+
+        Args:
+            packet: The message.
+            half_frames: Whether it may end in half a frame.
 
         Raises:
             Breach: It is no packet, or breaks a rule.
         """
-        self._format = read_packet(packet, len(self._heard), self._format)
+        self._format = read_packet(packet, len(self._heard), self._format, half_frames=half_frames)
         assert isinstance(packet, bytes)
         self._heard.append(packet)
 

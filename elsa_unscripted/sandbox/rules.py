@@ -29,8 +29,13 @@ class Format(NamedTuple):
     sample_width: int
 
 
-def read_config(message: str | bytes) -> dict[str, Any]:
-    """Returns the config that the first message of a client must be."""
+def read_config(message: str | bytes, *, any_plan: bool = False) -> dict[str, Any]:
+    """Returns the config that the first message of a client must be.
+
+    Args:
+        message: What the client sent.
+        any_plan: Whether plans may be asked for that ELSA doesn't have.
+    """
     if isinstance(message, bytes):
         raise Breach("the first message must be the config, as text; it is binary")
     try:
@@ -41,20 +46,21 @@ def read_config(message: str | bytes) -> dict[str, Any]:
         raise Breach("the config must be a JSON object")
     if list(config)[:2] != ["api_plan", "return_json"]:
         raise Breach("the config must begin with api_plan and return_json, in this order")
-    if config["api_plan"] not in PLANS:
+    if config["api_plan"] not in PLANS and not (any_plan and isinstance(config["api_plan"], str)):
         raise Breach(f"api_plan must be one of {', '.join(PLANS)}")
     if not isinstance(config["return_json"], bool):
         raise Breach("return_json must be true or false")
     return config
 
 
-def read_packet(message: str | bytes, number: int, known: Format | None) -> Format:
+def read_packet(message: str | bytes, number: int, known: Format | None, *, half_frames: bool = False) -> Format:
     """Returns the format of an audio packet.
 
     Args:
         message: What the client sent, which must be a complete WAV file with a plain header.
         number: Which packet it is, from 0.
         known: The format of the packets before it.
+        half_frames: Whether it may end in half a frame.
     """
     if isinstance(message, str):
         raise Breach(f"text in mid-stream that is not exactly {END_STREAM}")
@@ -70,7 +76,7 @@ def read_packet(message: str | bytes, number: int, known: Format | None) -> Form
     frame_bytes = found.channels * found.sample_width
     if len(message) == WAV_HEADER_BYTES:
         raise Breach(f"packet {number} holds no audio")
-    if (len(message) - WAV_HEADER_BYTES) % frame_bytes:
+    if (len(message) - WAV_HEADER_BYTES) % frame_bytes and not half_frames:
         raise Breach(f"packet {number} does not hold whole frames of {frame_bytes} bytes")
     if known is not None and found != known:
         raise Breach(f"packet {number} changes the format from {tuple(known)} to {tuple(found)}")

@@ -8,16 +8,21 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Awaitable, Mapping
 from types import MappingProxyType
-from typing import Any, Callable, NamedTuple
+from typing import Any, Callable, Dict, NamedTuple, Tuple
 
 from websockets.http11 import Response
 
-from . import verdict
+from . import invent, verdict
 from .call import Call, Script
 from .connection import Connection
+from .exchange import Exchange
 from .measure import measure
 from .pages import page
 
+GREETING_OFF = "greeting-off"
+
+Made = Tuple[Dict[str, Any], Dict[str, Any]]  # an assessment, and what else the verdict says
+Make = Callable[[Exchange], Made]
 Gate = Callable[[Connection, Any, bool], Awaitable["Response | None"]]
 
 
@@ -41,11 +46,12 @@ class Scenario(NamedTuple):
 
 
 class Choice(NamedTuple):
-    """A scenario with its value."""
+    """A scenario with its value; `greeting` tells whether the server may greet in it."""
 
     name: str
     scenario: Scenario
     value: Any
+    greeting: bool = True
 
 
 def choose(text: str) -> Choice:
@@ -59,6 +65,8 @@ def choose(text: str) -> Choice:
     scenario = _TABLE.get(name)
     if scenario is None:
         raise ValueError(f"no such scenario; there are: {', '.join(_TABLE)}")
+    if name == GREETING_OFF:
+        return choose(value)._replace(greeting=False) if given else Choice(name, scenario, None, greeting=False)
     if not given:
         return Choice(name, scenario, scenario.default)
     if scenario.parse is None:
@@ -76,12 +84,26 @@ async def _listen(call: Call) -> None:
 
 
 async def _answer(call: Call) -> None:
-    loop = asyncio.get_running_loop()
-    measured = await loop.run_in_executor(None, measure, call.exchange.wav())
-    seconds = call.exchange.seconds
-    short = {"partial_error": "too_short"} if seconds <= verdict.TOO_SHORT_SECONDS else {}
-    call.exchange.assessment = {**verdict.honest(seconds), "measured": measured}
-    await call.decide(verdict.success(call.exchange, call.links, call.exchange.assessment, measured=measured, **short))
+    await _succeed(call, _measured)
+
+
+async def _succeed(call: Call, make: Make) -> None:
+    """Decides by the assessment that the sandbox was given, if it was given one; else by what `make` makes."""
+
+    def assess() -> Made:
+        given = call.assess(call.exchange)
+        return make(call.exchange) if given is None else (given, {})
+
+    # In a thread: to measure takes a while, and so may a callable of the user's.
+    assessment, more = await asyncio.get_running_loop().run_in_executor(None, assess)
+    call.exchange.assessment = assessment
+    await call.decide(verdict.success(call.exchange, call.links, assessment, **more))
+
+
+def _measured(exchange: Exchange) -> Made:
+    measured = measure(exchange.wav())
+    short = {"partial_error": "too_short"} if exchange.seconds <= verdict.TOO_SHORT_SECONDS else {}
+    return {**verdict.honest(exchange.seconds), "measured": measured}, {"measured": measured, **short}
 
 
 async def _success(call: Call, _: None) -> None:
@@ -89,15 +111,14 @@ async def _success(call: Call, _: None) -> None:
     await _answer(call)
 
 
-async def _greeting_off(call: Call, _: None) -> None:
-    call.greeting = False
-    await _success(call, None)
+async def _example(call: Call, asked: invent.Asked) -> None:
+    def make(exchange: Exchange) -> Made:
+        pauses = measure(exchange.wav())["pauses"]
+        made_up = invent.assessment(exchange.pcm, exchange.pcm_format, exchange.seconds, pauses, asked)
+        return made_up, {"made_up": True}
 
-
-async def _example(call: Call, _: None) -> None:
     await _listen(call)
-    call.exchange.assessment = verdict.example()
-    await call.decide(verdict.success(call.exchange, call.links, call.exchange.assessment, made_up=True))
+    await _succeed(call, make)
 
 
 async def _early(call: Call, packets: int) -> None:
@@ -226,7 +247,12 @@ def _retry_after(text: str) -> str:
 
 _TABLE: Mapping[str, Scenario] = {
     "success": Scenario("A success with what can be measured, and no scores.", _success),
-    "example": Scenario("A success with a complete assessment, made up.", _example),
+    "example": Scenario(
+        "A success with a complete assessment, made up from the recording's bytes; VALUE is the overall percent "
+        "or CEFR level (default: by chance, always the same for a recording).",
+        _example,
+        invent.parse,
+    ),
     "early": Scenario(
         "A success after VALUE packets (default 3), in mid-stream: the automatic endpoint.", _early, _count, 3
     ),
@@ -242,7 +268,10 @@ _TABLE: Mapping[str, Scenario] = {
     "unknown-status": Scenario(
         "Says a status that nobody knows after the first packet, then goes on to a success.", _interject("pondering")
     ),
-    "greeting-off": Scenario("A success without the greeting ELSA:wsConnect.", _greeting_off),
+    GREETING_OFF: Scenario(
+        "VALUE, any scenario (default success), without the greeting ELSA:wsConnect, as the vendor's script needs it.",
+        _success,
+    ),
     "slow": Scenario("A success, VALUE seconds (default 3) after the audio.", _slow, _seconds, 3.0),
     "silent": Scenario("Accepts the handshake and never says anything.", _silent),
     "drop-after": Scenario("Cuts TCP after VALUE packets (default 3), without a close frame.", _drop_after, _count, 3),

@@ -5,10 +5,12 @@ from __future__ import annotations
 import asyncio
 import concurrent.futures
 import functools
+import json
 import logging
 import socket
 import threading
 import uuid
+from collections.abc import Mapping
 from types import TracebackType
 from typing import Any, Callable
 from urllib.parse import urlsplit
@@ -16,8 +18,8 @@ from urllib.parse import urlsplit
 from websockets.asyncio.server import ServerConnection, serve
 from websockets.http11 import Request, Response
 
-from .call import Call, hold
-from .connection import Connection
+from .call import Assess, Call, hold
+from .connection import MAX_MESSAGE_BYTES, Connection
 from .exchange import Exchange
 from .pages import PATH, find, page
 from .rules import AUTHORIZATION
@@ -45,13 +47,17 @@ class Sandbox:
         with Sandbox("failed=too noisy") as sandbox:
             ...  # connect to sandbox.url
 
-    A token `sandbox:NAME[=VALUE]` gets the scenario of that name; every other token gets the sandbox's own.
+    A token `sandbox:NAME[=VALUE]` gets the scenario of that name; every other token gets the sandbox's own. The
+    scenario `greeting-off=NAME[=VALUE]` is any scenario, without the greeting.
 
     Args:
         scenario: What to do, as `NAME` or `NAME=VALUE`; `SCENARIOS` has the names.
         host: Where to listen; loopback unless told otherwise.
         port: Where to listen; 0 takes a free one.
-        greeting: Whether to send a greeting first, as ELSA's service was seen to do.
+        greeting: Whether to send a greeting first, as ELSA's service was seen to do. The vendor's own script hangs up
+            on it. Without it, the sandbox takes all that this script sends: any plan, and half a frame at the end.
+        assessment: What each success gives as its assessment, whatever the scenario: an object for JSON; or a callable
+            that gets the `Exchange`, in a thread of its own, and returns such an object, or `None` for the scenario's.
         on_exchange: Called with each exchange that has ended, in the sandbox's thread.
         keep: How many exchanges to keep; the oldest go first.
 
@@ -60,6 +66,7 @@ class Sandbox:
 
     Raises:
         ValueError: There is no such scenario; the message lists them.
+        TypeError: The assessment is neither a callable, nor an object that JSON can hold.
     """
 
     def __init__(
@@ -69,6 +76,7 @@ class Sandbox:
         host: str = "127.0.0.1",
         port: int = 0,
         greeting: bool = True,
+        assessment: Mapping[str, Any] | Callable[[Exchange], Mapping[str, Any] | None] | None = None,
         on_exchange: Callable[[Exchange], object] | None = None,
         keep: int = KEEP,
     ) -> None:
@@ -77,6 +85,7 @@ class Sandbox:
         self._host = host
         self._port = port
         self._greeting = greeting
+        self._assess = _assess(assessment)
         self._on_exchange = on_exchange
         self._keep = keep
         self._exchanges: list[Exchange] = []
@@ -167,7 +176,7 @@ class Sandbox:
             open_timeout=PATIENCE_SECONDS,
             close_timeout=HANDSHAKE_SECONDS,
             ping_interval=None,
-            max_size=None,
+            max_size=MAX_MESSAGE_BYTES,
             # Scenarios alone decide when reading stops.
             max_queue=None,
             logger=_wire_logger,
@@ -218,7 +227,7 @@ class Sandbox:
         choice = self._choose(_token(request))
         # The name that the client has for this machine, so that the links work where the client is.
         host = next(iter(request.headers.get_all("Host")), self._authority)
-        call = Call(connection, exchange, f"http://{host}", self._greeting)
+        call = Call(connection, exchange, f"http://{host}", self._greeting and choice.greeting, self._assess)
         try:
             await asyncio.wait_for(hold(call, choice.scenario.script, choice.value), PATIENCE_SECONDS)
         except asyncio.TimeoutError:
@@ -227,6 +236,8 @@ class Sandbox:
             logger.exception("the scenario %s went wrong", choice.name)
             await connection.cut()
         finally:
+            if connection.refused_length:
+                exchange.breach = f"a message longer than {MAX_MESSAGE_BYTES} bytes"
             self._finish(exchange, connection.close_code)
 
     def _finish(self, exchange: Exchange, close_code: int | None) -> None:
@@ -243,6 +254,23 @@ class Sandbox:
         if token is not None and token.startswith(TOKEN_PREFIX):
             return choose(token[len(TOKEN_PREFIX) :])
         return self._choice
+
+
+def _assess(given: Any) -> Assess:
+    """Returns a function that returns a copy of the given assessment, or of what the given callable returns."""
+    if not callable(given):
+        kept = _plain(given)
+        return lambda _: kept
+    return lambda exchange: _plain(given(exchange))
+
+
+def _plain(assessment: Any) -> dict[str, Any] | None:
+    if assessment is None:
+        return None
+    if not isinstance(assessment, Mapping):
+        raise TypeError(f"the assessment must be an object, as a mapping, not {type(assessment).__name__}")
+    copy: dict[str, Any] = json.loads(json.dumps(dict(assessment)))
+    return copy
 
 
 def _token(request: Request) -> str | None:

@@ -1,4 +1,4 @@
-"""What a `success` says: an honest one, of what can be measured, or the bundled made-up one; for `scenarios`."""
+"""What a `success` says: an honest one, of what can be measured, or the bundled one; for `scenarios` and `invent`."""
 
 from __future__ import annotations
 
@@ -55,7 +55,12 @@ def honest(seconds: float) -> dict[str, Any]:
                     },
                     "other_metrics": {
                         "pronunciation": {"advanced_pronunciation_score": None},
-                        "fluency": {"words_per_minute": None, "pausing_score": None},
+                        "fluency": {
+                            "words_per_minute": None,
+                            "words_per_minute_min": None,
+                            "words_per_minute_max": None,
+                            "pausing_score": None,
+                        },
                         "intonation": {
                             "energy_variation": None,
                             "pitch_variation": None,
@@ -72,7 +77,7 @@ def honest(seconds: float) -> dict[str, Any]:
 
 
 def example() -> dict[str, Any]:
-    """Returns the bundled assessment of a speaker whom nobody assessed; it says so itself."""
+    """Returns the bundled assessment of `tests/data/austen.wav`: true words and times, made-up scores; it says so."""
     text = resources.files(__package__).joinpath("example.json").read_text(encoding="utf-8")
     assessment: dict[str, Any] = json.loads(text)
     return assessment

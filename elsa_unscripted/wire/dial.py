@@ -13,23 +13,29 @@ from __future__ import annotations
 import base64
 import codecs
 import contextlib
+import functools
 import itertools
 import os
+import re
 import socket
 import ssl
 import threading
 from collections import deque
-from typing import Any, Dict, Iterable, List, Optional, Tuple
-from urllib.parse import SplitResult, unquote, urlsplit
+from typing import Any, Callable, Dict, Iterable, List, Optional, Tuple
+from urllib.parse import SplitResult, unquote_to_bytes, urlsplit
 
-from ..config import is_loopback, parse_proxy
+from ..config import PathLike, ascii_host, is_loopback, parse_proxy
 from ..deadline import Deadline
 from ..exceptions import ConfigError, ConnectError
+from ..files import OUT_OF_FILES, is_out_of_files
 from ..imports import imported, importing
-from ..log import logger
+from ..log import Log, logger
+from ..quoting import quoted
 from ..signals import raised_by_handler
 from ..threads import holding
-from .handshake import parse_head, read_head
+from .causes import explain
+from .handshake import Answer, parse_head, read_body, read_head
+from .secrets import Mask
 from .waiting import READ, WRITE, wait_for_any, without_blocking
 
 ATTEMPT_DELAY = 0.25  # s from the start of one connection attempt to the next: what RFC 8305, 5 recommends
@@ -46,15 +52,17 @@ class Socket:
         dialled: Whether a socket was made. Before that, a name is being looked up, which nothing can end.
     """
 
-    def __init__(self, deadline: Deadline, known: Optional[KnownAddresses] = None) -> None:
+    def __init__(self, deadline: Deadline, known: Optional[KnownAddresses] = None, log: Log = logger) -> None:
         """Prepares a connection; `dial()` makes it.
 
         Args:
             deadline: For all of `dial()` but the name look-up.
             known: The addresses to try first. `worked()` and `failed()` change it. Threads share it without a lock:
                 each access is one atomic operation of a dict.
+            log: Where failed attempts are told.
         """
         self.dialled = False
+        self._log = log
         self._deadline = deadline
         self._known: KnownAddresses = {} if known is None else known
         self._place = ("", 0)  # the host and port that were dialled: the proxy's, if there is one
@@ -63,22 +71,45 @@ class Socket:
         self._sockets: List[socket.socket] = []  # several while connecting, later one
         self._down = False
 
-    def dial(self, host: str, port: int, proxy: Optional[SplitResult], tls: Optional[ssl.SSLContext]) -> socket.socket:
+    def dial(
+        self,
+        host: str,
+        port: int,
+        proxy: Optional[SplitResult],
+        tls: Optional[ssl.SSLContext],
+        ca_bundle: object = None,
+    ) -> socket.socket:
         """Connects, and does the TLS handshake; returns the socket, which never blocks.
 
+        Args:
+            host: The server's name or address.
+            port: The server's port.
+            proxy: What to connect through, if not directly.
+            tls: `None` for no TLS.
+            ca_bundle: What `tls` trusts, if it was given; for the error.
+
         Raises:
-            ConnectError: The proxy refuses, or doesn't answer with HTTP.
-            OSError: DNS, TCP or TLS failed; `TimeoutError` at the deadline.
+            ConnectError: DNS, TCP, TLS or the proxy failed, or the deadline has passed; its cause is an `OSError`, but
+                if the proxy has refused.
         """
-        if proxy is None:
-            sock = self._reach(host, port)
-        else:
-            sock = self._reach(str(proxy.hostname), proxy.port or 80)
-            _tunnel(sock, proxy, host, port, self._deadline)
-        if tls is not None:
-            encrypted = tls.wrap_socket(sock, server_hostname=host, do_handshake_on_connect=False)
-            sock = self._keep_only(encrypted)
-            without_blocking(sock, encrypted.do_handshake, READ, lambda: self._deadline)
+        place, through = f"{host}:{port}", ""
+        try:
+            host = ascii_host(host)
+            if proxy is None:
+                sock = self._reach(host, port)
+            else:
+                place, through = f"{proxy.hostname}:{proxy.port or 80}", place
+                sock = self._reach(str(proxy.hostname), proxy.port or 80)
+                _tunnel(sock, proxy, host, port, self._deadline)
+                place, through = f"{through} through the proxy {place}", ""
+            if tls is not None:
+                encrypted = tls.wrap_socket(sock, server_hostname=host, do_handshake_on_connect=False)
+                sock = self._keep_only(encrypted)
+                without_blocking(sock, encrypted.do_handshake, READ, lambda: self._deadline)
+        except (OSError, UnicodeError) as error:
+            if raised_by_handler(error):
+                raise
+            raise ConnectError(explain(error, place, ca_bundle=ca_bundle, through=through)) from error
         return sock
 
     def worked(self) -> None:
@@ -127,7 +158,7 @@ class Socket:
 
         def note(error: OSError, address: Address) -> None:
             nonlocal pause, patience
-            logger.debug("could not connect to %s: %s", address, error)
+            self._log.debug("could not connect to %s: %s", address, error)
             failures.append(error)
             pause = Deadline(0)
             if isinstance(error, ConnectionError):
@@ -233,8 +264,8 @@ def find_proxy(url: str, proxy: Optional[str] = None) -> Optional[SplitResult]:
 
     Args:
         url: With the scheme `ws`, `wss`, `http` or `https`.
-        proxy: The caller's choice; `None` asks the environment ($https_proxy, $http_proxy, $no_proxy), and never uses a
-            proxy for loopback.
+        proxy: The caller's choice; `None` asks the environment ($https_proxy or $http_proxy, else $all_proxy; but
+            $no_proxy), and never uses a proxy for loopback.
 
     Raises:
         ConfigError: The proxy's address is not `http://[user:password@]host[:port]`.
@@ -247,11 +278,16 @@ def find_proxy(url: str, proxy: Optional[str] = None) -> Optional[SplitResult]:
     request = imported("urllib.request")  # late: it imports half of `http`
     if request.proxy_bypass(f"{parts.hostname}:{port_of(parts)}"):
         return None
-    found = request.getproxies().get("https" if parts.scheme in ("wss", "https") else "http")
+    proxies, kind = request.getproxies(), "https" if parts.scheme in ("wss", "https") else "http"
+    kind = kind if proxies.get(kind) else "all"
     try:
-        return parse_proxy(found) if found else None
+        return parse_proxy(proxies[kind]) if proxies.get(kind) else None
     except ConfigError as error:
-        raise ConfigError(f"{error}, and the environment's is not: set proxy=…, or $no_proxy") from None
+        names = (f"{kind}_proxy", f"{kind.upper()}_PROXY")
+        where = next((f"${name}" for name in names if os.environ.get(name)), "the system's proxy")
+        raise ConfigError(f"{error}, and {where} is not: correct it, or set proxy=… or $no_proxy") from None
+    finally:
+        proxies = {}  # error trackers show local variables, and they may hold a password
 
 
 def port_of(parts: SplitResult) -> int:
@@ -259,13 +295,44 @@ def port_of(parts: SplitResult) -> int:
     return parts.port or (443 if parts.scheme in ("wss", "https") else 80)
 
 
+def tls_context(ca_bundle: Optional[PathLike] = None) -> ssl.SSLContext:
+    """Returns what `wss://` and `https://` need.
+
+    Args:
+        ca_bundle: A file with the certificates to trust in place of the system's.
+
+    Raises:
+        ConfigError: The file can't be read as PEM certificates.
+        ConnectError: Too many files are open.
+    """
+    try:
+        # Fail here if no file can be opened: OpenSSL would silently load no certificates, and a client would keep that
+        # context.
+        os.close(os.open(os.devnull, os.O_RDONLY))
+        context = ssl.create_default_context(cafile=ca_bundle)
+    except (OSError, ssl.SSLError) as error:
+        if raised_by_handler(error):
+            raise
+        if is_out_of_files(error):
+            raise ConnectError(f"the certificates can't be read: {OUT_OF_FILES}") from error
+        raise ConfigError(f"ca_bundle can't be read as PEM certificates ({error})") from error
+    context.minimum_version = ssl.TLSVersion.TLSv1_2
+    return context
+
+
+def _login(proxy: SplitResult) -> bytes:
+    """Returns the proxy's user name and password, as RFC 7617 joins them; empty if there are none."""
+    # Bytes that the environment can't spell as text are surrogates in a str.
+    given = [(part or "").encode("utf-8", "surrogateescape") for part in (proxy.username, proxy.password)]
+    return b":".join(map(unquote_to_bytes, given)) if proxy.username else b""
+
+
 def _connect_request(proxy: SplitResult, host: str, port: int) -> bytes:
-    target = f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
-    request = f"CONNECT {target} HTTP/1.1\r\nHost: {target}\r\n"
+    target = (f"[{host}]:{port}" if ":" in host else f"{host}:{port}").encode("ascii")
+    request = b"CONNECT %s HTTP/1.1\r\nHost: %s\r\n" % (target, target)
     if proxy.username:
-        login = f"{unquote(proxy.username)}:{unquote(proxy.password or '')}"
-        request += f"Proxy-Authorization: Basic {base64.b64encode(login.encode()).decode()}\r\n"
-    return (request + "\r\n").encode("ascii")
+        request += b"Proxy-Authorization: Basic %s\r\n" % base64.b64encode(_login(proxy))
+    return request + b"\r\n"
 
 
 def _tunnel(sock: socket.socket, proxy: SplitResult, host: str, port: int, deadline: Deadline) -> None:
@@ -273,7 +340,46 @@ def _tunnel(sock: socket.socket, proxy: SplitResult, host: str, port: int, deadl
     # One send() is enough: the request fits into a new connection's buffer. It holds the password, so it is never a
     # local variable: error trackers show those.
     without_blocking(sock, lambda: sock.send(_connect_request(proxy, host, port)), WRITE, lambda: deadline)
-    status, _ = parse_head(read_head(sock, lambda: deadline))
-    if not 200 <= status < 300:
-        hint = "give its user name and password" if status == 407 else "check the proxy's rules"
-        raise ConnectError(f"the proxy {proxy.hostname} refused to connect (HTTP {status}); {hint}", status_code=status)
+    masked = _login_mask(proxy)
+    answer = parse_head(masked(read_head(sock, lambda: deadline, "proxy")), "proxy")
+    if 200 <= answer.status < 300:
+        return
+    body = read_body(sock, answer, lambda: deadline, masked)
+    said = f": {quoted(body)}" if body else ""
+    raise ConnectError(
+        f"the proxy {proxy.hostname} refused to connect (HTTP {answer.status}){said}; {_proxy_hint(proxy, answer)}",
+        status_code=answer.status,
+        body=body or None,
+    )
+
+
+def _login_mask(proxy: SplitResult) -> Callable[[bytes], bytes]:
+    """Returns a function that masks, in what a proxy answers, its password, however short, and the login as sent."""
+    masks = [
+        Mask(base64.b64encode(_login(proxy)).decode(), shortest=1),
+        Mask(_login(proxy).partition(b":")[2].decode("utf-8", "surrogateescape"), shortest=1),
+        Mask(proxy.password or "", shortest=1),
+    ]
+    return lambda data: functools.reduce(lambda masked, mask: mask.masked(masked), masks, data)
+
+
+def _proxy_hint(proxy: SplitResult, answer: Answer) -> str:
+    """Returns what to do about a proxy's refusal."""
+    if answer.status == 407:
+        schemes = _schemes(answer.headers.get_all("Proxy-Authenticate", []) if answer.headers else [])
+        if schemes and "basic" not in map(str.lower, schemes):
+            wanted = " or ".join(schemes)
+            return f"it wants {wanted}, and only Basic can be given: run a proxy here that logs in there (cntlm, px)"
+        return "it doesn't take this user name and password" if proxy.username else "give its user name and password"
+    if answer.status in (502, 503, 504):
+        return "it can't reach the server: check the url, and the proxy's rules"
+    if answer.status in (400, 404, 405, 501):
+        return "it may be no proxy, or none for wss://: check its address and port, and the proxy's rules"
+    return "check the proxy's rules"
+
+
+def _schemes(challenges: Iterable[str]) -> List[str]:
+    """Returns the schemes of a proxy's challenges, such as `Negotiate, NTLM, Basic realm="a, b"` (RFC 9110, 11.6.1)."""
+    parts = (part.split() for value in challenges for part in re.sub('"[^"]*"', "", value).split(","))
+    found = (words[0][:20] for words in parts if words and re.fullmatch(r"[\w-]+", words[0]))
+    return list(dict.fromkeys(found))[:5]

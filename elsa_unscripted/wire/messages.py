@@ -12,10 +12,14 @@ from dataclasses import dataclass, field
 from typing import Any, Iterator, List, Mapping, Optional, Union
 
 from ..exceptions import ProtocolError
+from ..quoting import MAX_QUOTED, cut, quoted
+from ..signals import raised_by_handler
+from ..strict_json import loads
 
 END_STREAM = '{"type": "ELSA:end_stream"}'  # R: with the space
 
 MAX_DESCRIBED = 80  # characters of the server's text in a log line
+REASONS = ("reason", "message", "error", "errors", "detail")  # keys of a verdict under which its reason may be
 MAX_DEPTH = 100  # levels; the documented assessment has about 10. Much deeper ones can't be saved or pickled
 _NEXT = "; try again later, and if it stays so, tell ELSA's support"
 
@@ -58,7 +62,14 @@ class Status(Mapping[str, Any]):
 
     @property
     def reason(self) -> Optional[str]:
-        return _text(self.raw.get("reason"))
+        """The server's reason: for a verdict against, wherever in the object it is; an object as JSON text."""
+        for key in REASONS if self.status in ("failed", "bad_quality") else REASONS[:1]:
+            value = self.raw.get(key)
+            if isinstance(value, str) and value:
+                return value
+            if isinstance(value, (dict, list)) and value:
+                return json.dumps(value, ensure_ascii=False)
+        return None
 
     @property
     def message(self) -> Optional[str]:
@@ -84,10 +95,12 @@ class Info:
     Attributes:
         type: The `type` in the JSON object, if there is one.
         raw: The JSON object.
+        text: The message's JSON text, as it came.
     """
 
     type: Optional[str]
     raw: Mapping[str, Any] = field(repr=False)
+    text: str = field(default="", repr=False, compare=False)
 
 
 @dataclass(frozen=True)
@@ -109,6 +122,7 @@ class Closed:
     Attributes:
         code: The close code (RFC 6455, 7.4); 1005 for a close frame without a code, 1006 without a close frame.
         reason: The text in the server's close frame.
+        silence: Seconds for which nothing had been sent to the server when the connection ended.
         error: What ended the connection: `None` after a close frame, a `ConnectError` if it never opened, a
             `ProtocolError` if the server broke the WebSocket protocol, else any other error.
     """
@@ -116,6 +130,7 @@ class Closed:
     code: int = 1006
     reason: str = ""
     error: Optional[BaseException] = None
+    silence: float = 0.0
 
 
 Message = Union[Status, Info]
@@ -130,21 +145,31 @@ def parse(data: Union[str, bytes, bytearray]) -> Message:
     Raises:
         ProtocolError: The message is not UTF-8, not JSON, not an object, or nested deeper than 100 levels.
     """
+    text, problem = "", ""
+    cause: Optional[ValueError] = None
     try:
         text = data if isinstance(data, str) else bytes(data).decode("utf-8")
-        value = json.loads(text)
-    except UnicodeDecodeError as error:
-        where = f"{error.reason} at byte {error.start}"
-        raise ProtocolError(f"the server's message is not UTF-8 ({where}){_NEXT}") from error
+        value = loads(text)
     except (ValueError, RecursionError) as error:
-        raise ProtocolError(f"the server's message is not JSON ({error}){_NEXT}") from error
-    if not isinstance(value, dict):
-        raise ProtocolError(f"the server's message is not a JSON object but {_json_kind(value)}{_NEXT}")
-    if _too_deep(value):
-        raise ProtocolError(f"the server's message is nested deeper than {MAX_DEPTH} levels{_NEXT}")
+        if raised_by_handler(error):
+            raise
+        # A copy, since those of Python hold the whole message.
+        cause = ValueError(cut(str(error)))
+        if isinstance(error, UnicodeDecodeError):
+            text = bytes(data[: 4 * MAX_QUOTED]).decode("utf-8", "backslashreplace")  # type: ignore[arg-type]
+            problem = f"is not UTF-8 ({error.reason} at byte {error.start})"
+        else:
+            problem = f"is not JSON ({cause})"
+    else:
+        if not isinstance(value, dict):
+            problem = f"is not a JSON object but {_json_kind(value)}"
+        elif _too_deep(value):
+            problem = f"is nested deeper than {MAX_DEPTH} levels"
+    if problem:  # raised here, where no error of Python's can become the context of this one
+        raise ProtocolError(f"the server's message {problem}: {quoted(text)}{_NEXT}") from cause
     if "status" in value:
         return Status(value, text)
-    return Info(_text(value.get("type")), value)
+    return Info(_text(value.get("type")), value, text)
 
 
 def describe(event: object) -> str:

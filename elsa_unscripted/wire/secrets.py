@@ -1,32 +1,92 @@
-"""Masks the token in the server's bytes, since errors that quote them end up in logs. For `wire` and `transport`."""
+"""Masks secrets in a server's or proxy's bytes, since errors that quote them end up in logs. For the whole room."""
 
 from __future__ import annotations
 
-import json
+import functools
 import re
+from typing import Iterator, Pattern, Tuple
 
 SHORTEST_MASKED_TOKEN = 8  # characters; to mask a shorter one could mangle words in the server's text
 
+_BEGINNING = 6  # characters of a secret that are searched for first
+_ENTITIES = {"&": "amp", "<": "lt", ">": "gt", '"': "quot", "'": "apos"}
+
 
 class Mask:
-    """Masks one token in bytes."""
+    """Masks one secret in bytes: as it is, and with some or all characters escaped as in JSON, HTML or URLs."""
 
-    def __init__(self, token: str) -> None:
-        in_json = json.dumps(token, ensure_ascii=False)[1:-1]
-        spellings = {token.encode("utf-8"), token.encode("latin-1"), in_json.encode("utf-8")}
-        self._spellings = spellings if len(token) >= SHORTEST_MASKED_TOKEN else set()
-        self._hint = max(re.findall(rb"[0-9A-Za-z]*", token.encode("latin-1")), key=len)
+    def __init__(self, secret: str, *, shortest: int = SHORTEST_MASKED_TOKEN) -> None:
+        """Makes a mask.
+
+        Args:
+            secret: What to mask.
+            shortest: A secret of fewer characters is not masked.
+        """
+        self._active = len(secret) >= shortest
+        self._plain = {secret.encode("utf-8", "surrogateescape"), secret.encode("latin-1", "replace")}
+        # One backslash for several: JSON text doubles them, so nobody can tell how many there were.
+        self._characters = re.sub(r"\\+", r"\\", secret)
 
     def masked(self, data: bytes) -> bytes:
-        """Returns bytes with the token replaced by as many asterisks: so a frame's length stays as its header says."""
-        for spelling in self._spellings:
-            if spelling in data:
-                data = data.replace(spelling, b"*" * len(spelling))
+        """Returns bytes with the secret replaced by as many asterisks: so a frame's length stays as its header says.
+
+        In JSON text, what replaces an escaped secret is JSON text, too.
+        """
+        if not self._active:
+            return data
+        for plain in self._plain:
+            if plain in data:
+                data = data.replace(plain, b"*" * len(plain))
+        if b"\\" in data or b"%" in data or b"&" in data:
+            for begin, end in self._find_escaped(data):
+                data = data[:begin] + b"*" * (end - begin) + data[end:]
         return data
 
-    def may_hold_token(self, data: bytes) -> bool:
-        """Returns whether JSON text may hold the token with some of its characters escaped.
+    def _find_escaped(self, data: bytes) -> Iterator[Tuple[int, int]]:
+        beginning, start = self._beginning, 0
+        while found := beginning.search(data, start):
+            end = found.end()
+            for character in self._characters[_BEGINNING:]:
+                spelled = _pattern(character).match(data, end)
+                if spelled is None:
+                    start = found.start() + 1
+                    break
+                end = spelled.end()
+            else:
+                yield found.start(), end
+                start = end
 
-        Letters and digits are hardly ever escaped: so this looks for the token's longest run of them.
-        """
-        return bool(self._spellings) and self._hint in data
+    @functools.cached_property
+    def _beginning(self) -> Pattern[bytes]:
+        # Not a pattern for all of it: to compile that takes a tenth of a second, for a token of a thousand characters.
+        return re.compile(b"".join(map(_spellings, self._characters[:_BEGINNING])))
+
+
+@functools.lru_cache(1024)
+def _pattern(character: str) -> Pattern[bytes]:
+    return re.compile(_spellings(character))
+
+
+def _spellings(character: str) -> bytes:
+    r"""Returns a pattern for the spellings of a character: itself, `\u0041`, `\/`, `%41`, `&#65;`, `&#x41;`, `&amp;`.
+
+    Backslashes may be doubled any number of times: JSON text can be a string in other JSON text. Each alternative
+    begins with a literal: only then is the search fast.
+    """
+    code, raw = ord(character), character.encode("utf-8", "surrogateescape")
+    spelled = [  # the character itself comes last: a backslash also begins escapes
+        b"".join(b"%" + _either_case(b"%02x" % byte) for byte in raw),
+        b"&#(?:0*%d|[xX]0*%s);?" % (code, _either_case(b"%x" % code)),
+    ]
+    if character in _ENTITIES:
+        spelled.append(b"&%s;" % _ENTITIES[character].encode())
+    if code < 256:
+        spelled.append(rb"\\\\*(?:u00|x)" + _either_case(b"%02x" % code))
+    if character in "\"'/\\":
+        spelled.append(rb"\\\\*" + re.escape(raw))
+    spelled += [re.escape(raw), re.escape(character.encode("latin-1", "ignore") or raw)]
+    return b"(?:%s)" % b"|".join(spelled)
+
+
+def _either_case(digits: bytes) -> bytes:
+    return b"".join(b"[%c%c]" % (digit, bytes([digit]).upper()) for digit in digits)

@@ -11,9 +11,7 @@ from __future__ import annotations
 
 import contextlib
 import functools
-import json
 import queue
-import socket
 import ssl
 import struct
 import threading
@@ -21,24 +19,28 @@ import time
 from typing import TYPE_CHECKING, Any, Callable, Optional, Tuple, TypeVar, Union
 from urllib.parse import urlsplit
 
-from ..config import Config
+from ..config import Config, ascii_url
 from ..deadline import Deadline
 from ..exceptions import ConfigError, ConnectError, ElsaError, ProtocolError, StreamClosedError
 from ..files import OUT_OF_FILES, is_out_of_files
 from ..imports import another_module, imported, not_imported
-from ..log import logger
+from ..log import Log, logger, quiet
 from ..mailbox import Mailbox
+from ..quoting import cut
 from ..signals import raised_by_handler
 from ..threads import NoThreadError, start_thread
+from .causes import explain
 from .dial import KnownAddresses, Socket, find_proxy, port_of
-from .messages import Closed, ConnectionEvent, Malformed, Message, Opened, describe, parse
-from .wire import MessageTooLongError, Wire
+from .frames import MessageTooLongError
+from .messages import Closed, ConnectionEvent, Malformed, Message, Opened, Status, describe, parse
+from .wire import Wire
 
 if TYPE_CHECKING:
     import websocket
 
 T = TypeVar("T")
 
+THREAD_NAME = "elsa-websocket"
 NO_STATUS_RECEIVED = 1005  # RFC 6455, 7.4.1: a close frame without a code
 ABNORMAL_CLOSURE = 1006  # RFC 6455, 7.4.1: no close frame
 
@@ -60,6 +62,7 @@ class Transport:
         put: Callable[[ConnectionEvent], None],
         deadline: Deadline,
         known: Optional[KnownAddresses] = None,
+        log: Log = logger,
     ) -> None:
         """Makes a transport; `start()` starts its thread.
 
@@ -69,6 +72,7 @@ class Transport:
             put: Takes the events, in the transport's thread.
             deadline: For everything up to the open WebSocket.
             known: The addresses to try first; the one that works is noted there.
+            log: Where messages are told; it gets the stream id as soon as the server gives one.
 
         Raises:
             ConfigError: The environment's proxy can't be used, or `websocket-client` can't.
@@ -80,7 +84,8 @@ class Transport:
         self._put = put
         self._deadline = deadline
         self._proxy = find_proxy(str(config.url), config.proxy)
-        self._socket = Socket(deadline, known)
+        self._log = log
+        self._socket = Socket(deadline, known, log)
         self._wire: Optional[Wire] = None
         self._app: Optional[websocket.WebSocketApp] = None
         # Only the transport's thread sets the next three; other threads read `opened_at`.
@@ -91,7 +96,7 @@ class Transport:
         self.ended = False
         self._end: Mailbox[None] = Mailbox()  # wakes `_wait()`
         # A daemon: a name look-up can't be ended, and must not keep the interpreter from exiting.
-        self._thread = threading.Thread(target=self._run, name="elsa-websocket", daemon=True)
+        self._thread = threading.Thread(target=self._run, name=THREAD_NAME, daemon=True)
 
     def start(self) -> None:
         """Starts the thread.
@@ -215,32 +220,31 @@ class Transport:
 
     def _last_event(self) -> Closed:
         code, reason = self._close_frame or (ABNORMAL_CLOSURE, "")
-        logger.debug("< closed %d", code)
+        silence = self._wire.silence if self._wire is not None else 0.0
+        self._log.debug("< closed %d", code)
         # Don't keep the error: its traceback refers to the frame of _run(), and so to this object. Such a circle would
         # keep the caller's recording until the garbage collector comes.
         error, self._error = self._error, None
         try:
-            return Closed(code, reason, None if self._close_frame else self._translated(error))
+            return Closed(code, reason, None if self._close_frame else self._translated(error), silence)
         except Exception:  # noqa: BLE001 - a foreign error's __str__() may fail in any way
-            return Closed(code, reason, error)
+            return Closed(code, reason, error, silence)
 
     def _connect_and_read(self) -> None:
-        url = str(self._config.url)
+        url = ascii_url(str(self._config.url))
         parts = urlsplit(url)
-        sock = self._socket.dial(
-            str(parts.hostname), port_of(parts), self._proxy, self._tls if parts.scheme == "wss" else None
-        )
+        sock = self._socket.dial(str(parts.hostname), port_of(parts), self._proxy, self._tls, self._config.ca_bundle)
         self._wire = Wire(sock, str(self._config.token), self._deadline, self._config.max_message_bytes)
         self._app = _library().WebSocketApp(
             url,
             socket=self._wire,
             on_open=self._on_open,
             on_message=self._on_message,
-            on_ping=self._on_control_frame,
-            on_pong=self._on_control_frame,
             on_error=self._on_error,
             on_close=self._on_close,
         )
+        if self._config.ping_interval is not None:
+            _send_pings(self._app, self._wire, self._config.ping_interval)
         # websocket-client validates UTF-8 in pure Python, 170 ms for 460 KB. parse() validates it anyway, by decoding.
         self._app.run_forever(skip_utf8_validation=True)
 
@@ -262,32 +266,21 @@ class Transport:
         self._socket.worked()
         self._put(Opened())
 
-    def _on_control_frame(self, app: websocket.WebSocketApp, data: Union[str, bytes]) -> None:
-        if self._wire is not None:
-            self._wire.discount_control_frame(len(data))
-
     def _on_message(self, app: websocket.WebSocketApp, data: Union[str, bytes]) -> None:
-        assert self._wire is not None
-        self._wire.message_ended()
         event: ConnectionEvent
         try:
             event = self._parse(data.encode() if isinstance(data, str) else data)
         except ProtocolError as error:
             event = Malformed(error.with_traceback(None))  # else a circle: its traceback refers to this frame
-        logger.debug("< %s [%d bytes]", describe(event), len(data))
+        if isinstance(event, Status) and self._log.stream_id is None:
+            self._log.stream_id = event.stream_id
+        self._log.debug("< %s [%d bytes]", describe(event), len(data))
         self._put(event)
 
     def _parse(self, data: bytes) -> Message:
-        """Parses a message, and masks a token that `recv()` couldn't: in two frames, or with escaped characters."""
+        """Parses a message, and masks a token that `recv()` couldn't: in two frames, or in two parts."""
         assert self._wire is not None
-        data = self._wire.mask.masked(data)
-        message = parse(data)
-        if b"\\" in data and self._wire.mask.may_hold_token(data):
-            plain = json.dumps(message.raw, ensure_ascii=False).encode("utf-8", "surrogatepass")
-            masked = self._wire.mask.masked(plain)
-            if masked != plain:
-                return parse(masked.decode("utf-8", "surrogatepass"))
-        return message
+        return parse(self._wire.mask.masked(data))
 
     def _on_error(self, app: websocket.WebSocketApp, error: Any) -> None:
         if isinstance(error, _library().ABNF):  # websocket-client 1.9.0 reports the close frame only here
@@ -313,13 +306,34 @@ class Transport:
             through = f" through the proxy {self._proxy.hostname}" if self._proxy else ""
             ours: ElsaError = ConnectError(_why_not_connected(error, f"{parts.hostname}:{port_of(parts)}{through}"))
         elif _is_foul(error):
-            ours = ProtocolError(f"the server broke the WebSocket protocol ({error}); tell the vendor")
+            ours = ProtocolError(f"the server broke the WebSocket protocol ({cut(str(error))}); tell the vendor")
         elif is_out_of_files(error):
             ours = StreamClosedError(f"the connection can't be read: {OUT_OF_FILES}", code=ABNORMAL_CLOSURE)
         else:
             return error
         ours.__cause__ = error
         return ours
+
+
+def _send_pings(app: websocket.WebSocketApp, wire: Wire, interval: float) -> None:
+    """Makes an app send pings while it waits for what comes, in the thread that waits.
+
+    websocket-client could send pings by itself, but from one thread more, which it starts and joins as it likes.
+    """
+    make = app.create_dispatcher
+
+    def read(sock: object, read_next: Callable[[], bool], check: object) -> None:
+        while app.keep_running:
+            wire.wait_for_data(interval, lambda: _frame(b"", _library().ABNF.OPCODE_PING))
+            if not read_next():
+                break
+
+    def make_pinging(*arguments: Any, **options: Any) -> Any:
+        dispatcher = make(*arguments, **options)
+        dispatcher.read = read  # type: ignore[method-assign, assignment]
+        return dispatcher
+
+    app.create_dispatcher = make_pinging  # type: ignore[method-assign]
 
 
 NEEDED = (
@@ -352,6 +366,7 @@ def _library() -> Any:
         raise ConfigError(not_imported("websocket", error, REPAIR)) from error
     if not all(hasattr(websocket, name) for name in NEEDED):
         raise ConfigError(another_module(websocket, "websocket", REPAIR))
+    quiet("websocket", THREAD_NAME)
     return websocket
 
 
@@ -372,21 +387,9 @@ def _is_foul(error: Optional[BaseException]) -> bool:
 
 
 def _why_not_connected(error: Optional[BaseException], place: str) -> str:
-    """Returns the message for an error of DNS, TCP, TLS or websocket-client before the WebSocket was open."""
-    if is_out_of_files(error):
-        return f"could not connect to {place}: {OUT_OF_FILES}"
-    if isinstance(error, socket.gaierror):
-        return f"could not find {place} ({error.strerror}); check the host name and the network"
-    if isinstance(error, ssl.SSLCertVerificationError):
-        return f"the certificate of {place} is not trusted ({error.verify_message}); for a private CA set ca_bundle"
-    if isinstance(error, ssl.SSLError):
-        return f"TLS with {place} failed ({error.reason or error}); check the port, and wss against ws"
-    if isinstance(error, (TimeoutError, socket.timeout, _library().WebSocketTimeoutException)):
-        return f"timed out connecting to {place}; check the network, or raise connect_timeout"
-    if isinstance(error, ConnectionRefusedError):
-        return f"{place} refused the connection; check host and port, and that the server runs"
-    if isinstance(error, OSError):
-        return f"could not connect to {place} ({error.strerror or error}); check the network"
-    if isinstance(error, _library().WebSocketException):
-        return f"{place} did not answer as a WebSocket server ({error}); check the url"
-    return f"could not connect to {place} ({type(error).__name__}: {error}); check the url"
+    """Returns the message for an error of the handshake: before the WebSocket was open."""
+    if isinstance(error, _library().WebSocketTimeoutException):
+        error = TimeoutError("timed out")
+    elif isinstance(error, _library().WebSocketException):
+        return f"{place} did not answer as a WebSocket server ({cut(str(error))}); check the url"
+    return explain(error, place)

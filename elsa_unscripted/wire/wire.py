@@ -12,28 +12,30 @@ import contextlib
 import socket
 import ssl
 import threading
+import time
 from collections import deque
 from typing import Any, Callable, Deque, Iterator, List, Optional, Tuple
 
 from ..deadline import Deadline
 from ..signals import raised_by_handler
 from ..threads import holding
-from .handshake import parse_head, read_head, refusal
+from .frames import CONTROL_FRAME, FrameMeter
+from .handshake import parse_head, read_body, read_head, refusal
 from .secrets import Mask
 from .waiting import READ, WOULD_BLOCK, WRITE, is_ready, without_blocking
 
-CONTROL_FRAME = 0x08  # RFC 6455, 5.5: the bit of the opcode that close, ping and pong have
 HANDSHAKE_HEADERS = (b"upgrade", b"connection", b"sec-websocket-accept")
 CLOSE_FRAME = 0x08  # RFC 6455, 11.8: the opcode
 FULL = "the connection takes nothing more"
 
 
-class MessageTooLongError(OSError):
-    """The server sends a message longer than `max_message_bytes`."""
-
-
 class Wire:
-    """Wraps a connected socket for `websocket-client`. One thread reads; any thread sends whole frames."""
+    """Wraps a connected socket for `websocket-client`. One thread reads; any thread sends whole frames.
+
+    Attributes:
+        mask: Masks the token.
+        silence: Seconds for which nothing had been sent when the last byte came, or the connection ended.
+    """
 
     def __init__(self, sock: socket.socket, token: str, deadline: Deadline, max_message_bytes: int) -> None:
         """Wraps a socket.
@@ -51,6 +53,8 @@ class Wire:
         self._reading_until: Optional[Deadline] = deadline  # None after the handshake: see `waiting`
         self._sending_until: Optional[Deadline] = deadline
         self.mask = Mask(token)
+        self.silence = 0.0
+        self._sent_at = time.monotonic()
         self._head = b""  # the rest of the HTTP answer's head, which recv() returns first
         # A frame that the reading thread wants to send; it never waits to send. Keep only the newest: one pong may
         # answer all earlier pings (RFC 6455, 5.5.3), and nothing follows a close frame.
@@ -62,20 +66,28 @@ class Wire:
         self._offered = b""  # the frame that `send_now()` began last
         self._finished_reading = False
         self._finished_sending = False
-        self._max_message_bytes = max_message_bytes
-        self._message_bytes = 0
+        self._meter = FrameMeter(max_message_bytes)
+        self._ping_due: Optional[Deadline] = None
         # Guards each call of a TLS socket, since OpenSSL takes only one at a time. No call blocks.
         self._calls: Optional[threading.Lock] = threading.Lock() if isinstance(sock, ssl.SSLSocket) else None
 
     # For the transport.
 
-    def discount_control_frame(self, payload_bytes: int) -> None:
-        """Subtracts a control frame from the message's bytes: one may come between the frames of a message."""
-        self._message_bytes = max(0, self._message_bytes - payload_bytes - 2)
+    def wait_for_data(self, interval: float, make_ping: Callable[[], bytes]) -> None:
+        """Waits, in the reading thread, until there is something to read; meanwhile sends a ping every `interval` s.
 
-    def message_ended(self) -> None:
-        """Begins to count the bytes of the next message."""
-        self._message_bytes = 0
+        Args:
+            interval: Seconds between two pings.
+            make_ping: Returns a ping, as a frame.
+        """
+        while True:
+            if self._ping_due is None or self._ping_due.expired():
+                if self._ping_due is not None and not self._replies:  # a pong that waits keeps the connection, too
+                    self._replies.append(make_ping())
+                self._ping_due = Deadline(interval)
+                self._send_replies()
+            if self.pending() or is_ready(self._socket, READ, self._ping_due.remaining()):
+                return
 
     def finish_reading(self) -> None:
         """Makes `recv()` return the end of the stream: else, after an error, websocket-client may wait for ever."""
@@ -164,9 +176,7 @@ class Wire:
                 if not part:
                     break
                 data = data + part if data else part
-            self._message_bytes += len(data)
-            if self._message_bytes > self._max_message_bytes:
-                raise MessageTooLongError(f"a message of more than {self._max_message_bytes} bytes")
+            self._meter.take(data)
             return self.mask.masked(data)  # mask it here, since websocket-client logs what it reads
         finally:
             data = part = b""  # the server may have repeated the token; error trackers show local variables
@@ -212,9 +222,9 @@ class Wire:
         finally:
             self._outgoing = memoryview(b""), []
         head = self.mask.masked(read_head(self._socket, lambda: self._reading_until))
-        status, headers = parse_head(head)
-        if status != 101:
-            raise refusal(status, headers.get("Retry-After"))
+        answer = parse_head(head)
+        if answer.status != 101:
+            raise refusal(answer, read_body(self._socket, answer, lambda: self._reading_until, self.mask.masked))
         # Give websocket-client only the headers that it checks: it would keep a cookie for the whole process.
         first, *rest = head.splitlines()
         needed = [line for line in rest if line.partition(b":")[0].strip().lower() in HANDSHAKE_HEADERS]
@@ -251,6 +261,7 @@ class Wire:
             # One call of C code both sends and counts, so no signal handler can raise in between. (Over TLS, one can,
             # in `SSLSocket.send()`: then the frame is sent twice, but whole.)
             self._call(taken.extend, map(self._socket.send, [frame[sum(taken) :]]))
+            self._sent_at = time.monotonic()
 
     def _continue_frame(self) -> bool:
         """Sends what the connection takes of the outgoing frame; returns whether all of it was sent."""
@@ -289,5 +300,9 @@ class Wire:
             data: bytes = self._call(self._socket.recv, size)
             return data
 
-        data: bytes = without_blocking(self._socket, receive, READ, lambda: self._reading_until)
-        return data
+        try:
+            data: bytes = without_blocking(self._socket, receive, READ, lambda: self._reading_until)
+            return data
+        finally:
+            if not self._finished_sending:  # websocket-client sends a close frame after an error, too, and reads on
+                self.silence = time.monotonic() - self._sent_at

@@ -39,7 +39,12 @@ class LeanServer:
     """
 
     def __init__(
-        self, verdict: str = '{"status": "success"}', *, handshake_delay: float = 0.0, verdict_delay: float = 0.0
+        self,
+        verdict: str = '{"status": "success"}',
+        *,
+        handshake_delay: float = 0.0,
+        verdict_delay: float = 0.0,
+        verdict_after: Optional[int] = None,
     ) -> None:
         """Starts it.
 
@@ -47,6 +52,7 @@ class LeanServer:
             verdict: The message that answers the end of the stream.
             handshake_delay: Seconds before the answer to a handshake.
             verdict_delay: Seconds before the verdict.
+            verdict_after: Packets after which the verdict comes, in mid-stream; `None` for the end of the stream.
         """
         self._process = subprocess.Popen(
             [sys.executable, str(Path(__file__).resolve())],
@@ -54,15 +60,15 @@ class LeanServer:
             stdout=subprocess.PIPE,
             encoding="utf-8",
         )
-        self.url = f"ws://127.0.0.1:{self._ask([verdict, handshake_delay, verdict_delay])}/"
+        self.url = f"ws://127.0.0.1:{self._ask([verdict, handshake_delay, verdict_delay, verdict_after])}/"
 
     def report(self) -> list[dict[str, Any]]:
         """Returns what the server saw of each connection since the last report, in the order of their end.
 
         Returns:
-            Objects with `began`, `start` (the stream was named), `packets` (a time for each, when its last byte had
-            come), `verdict`, `end`: seconds on the monotonic clock, which all processes share; `None` for what didn't
-            happen.
+            Objects with `path`, that of the request; and `began`, `start` (the stream was named), `packets` (a time for
+            each, when its last byte had come), `end_stream`, `verdict`, `end`: seconds on the monotonic clock, which
+            all processes share; `None` for what didn't happen.
         """
         return list(self._ask("report"))
 
@@ -116,19 +122,24 @@ class _Connection:
         self.texts = 0
         self.unsent = memoryview(b"")
         self.record: dict[str, Any] = {
+            "path": "",
             "began": time.monotonic(),
             "start": None,
             "packets": [],
+            "end_stream": None,
             "verdict": None,
             "end": None,
         }
 
 
 class _Server:
-    def __init__(self, verdict: str, handshake_delay: float, verdict_delay: float) -> None:
+    def __init__(
+        self, verdict: str, handshake_delay: float, verdict_delay: float, verdict_after: Optional[int]
+    ) -> None:
         self._verdict = _frame(TEXT, verdict.encode())
         self._handshake_delay = handshake_delay
         self._verdict_delay = verdict_delay
+        self._verdict_after = verdict_after
         self._delayed: list[tuple[float, int, _Connection, Callable[[], None]]] = []  # a heap: what to do when
         self._numbers = itertools.count()  # so that actions of the same moment stay in order
         self._selector = selectors.DefaultSelector()
@@ -229,6 +240,7 @@ class _Server:
         head, _, rest = connection.buffer.partition(b"\r\n\r\n")
         headers = dict(line.lower().split(b": ", 1)[:1] + line.split(b": ", 1)[1:] for line in head.split(b"\r\n")[1:])
         accept = base64.b64encode(hashlib.sha1(headers[b"sec-websocket-key"] + GUID).digest())
+        connection.record["path"] = head.split(b" ", 2)[1].decode()
         connection.buffer = b""
         connection.texts = 1
         answer = (
@@ -266,13 +278,16 @@ class _Server:
         record = connection.record
         if connection.opcode == BINARY:
             record["packets"].append(time.monotonic())
+            if len(record["packets"]) == self._verdict_after:
+                self._after(self._verdict_delay, connection, functools.partial(self._send_verdict, connection))
         elif connection.opcode == CLOSE:
             self._send(connection, _frame(CLOSE, struct.pack("!H", 1000)))
         elif connection.opcode == TEXT and connection.texts == 1:
             connection.texts = 2
             record["start"] = time.monotonic()
             self._send(connection, _frame(TEXT, b'{"status": "processing", "stream_id": "lean"}'))
-        elif connection.opcode == TEXT:
+        elif connection.opcode == TEXT and self._verdict_after is None:
+            record["end_stream"] = time.monotonic()
             self._after(self._verdict_delay, connection, functools.partial(self._send_verdict, connection))
 
     def _send_verdict(self, connection: _Connection) -> None:

@@ -37,6 +37,15 @@ ROWS = {
     "cpu": Row("CPU for an hour of audio", "streams.cpu", 63, 8),
     "live": Row("live streams in one process", "streams.live", 213, 16),
     "limit": Row("how many live streams are too many", "streams.limit", 65, 0),
+    "piece": Row("piece given → packet on the wire", "spoken.piece", 63, 10),
+    "end-of-speech": Row("end of speech → end_stream on the wire", "spoken.end_of_speech", 50, 7),
+    "early-verdict": Row("early verdict → send_audio() is False", "spoken.early_verdict", 32, 5),
+    "one-thread": Row("500 streams pushed by one thread", "spoken.one_thread", 37, 9),
+    "thread-each": Row("300 streams pushed by a thread each", "spoken.thread_each", 36, 8),
+    "generators": Row("200 streams from generators", "spoken.generators", 35, 8),
+    "live-memory": Row("memory of each pushed stream", "spoken.memory", 45, 10),
+    "live-cpu": Row("CPU for an hour of live audio", "spoken.cpu", 64, 9),
+    "send-audio": Row("send_audio() for an hour of audio", "spoken.send_audio", 15, 4),
     "batch": Row("score_many()", "batch.batch", 45, 8),
 }
 

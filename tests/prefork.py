@@ -1,0 +1,170 @@
+"""Starts the command lines quickly: each is forked from a process that has imported the package already.
+
+To start Python and to import the package takes a quarter of a second of CPU, which is more than most commands do. A
+forked command is a process like any other: it has its own arguments, environment, working directory and descriptors,
+and ends as an interpreter does. `commands` uses this where it makes no difference.
+
+Run as a program, this is the process that forks. For each command, it accepts a connection on the socket that is its
+standard input, and gets three descriptors and a description of the command; it answers with the exit status.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import functools
+import gc
+import importlib
+import json
+import os
+import runpy
+import signal
+import socket
+import subprocess
+import sys
+import tempfile
+import weakref
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+PRELOADED = ("elsa_unscripted.cli.main", "elsa_unscripted.cli.score", "elsa_unscripted.cli.batch", "websocket", "pydub")
+LONGEST_DESCRIPTION = 1 << 20  # bytes
+
+
+class Forked:
+    """A command that was started: `python` with arguments, `-m MODULE …` or `SCRIPT …`.
+
+    Attributes:
+        pid: The command's process.
+    """
+
+    def __init__(
+        self,
+        arguments: Sequence[str],
+        descriptors: tuple[int, int, int],
+        *,
+        cwd: Path,
+        environment: Mapping[str, str],
+        new_session: bool = False,
+    ) -> None:
+        """Starts a command, with what `subprocess.Popen` takes; the descriptors are its stdin, stdout and stderr."""
+        self._connection = socket.socket(socket.AF_UNIX)
+        self._connection.connect(_server())
+        command = {"arguments": arguments, "cwd": str(cwd), "environment": dict(environment), "session": new_session}
+        # The descriptors come with the first byte.
+        socket.send_fds(self._connection, [json.dumps(command).encode() + b"\n"], descriptors)
+        self._answers = self._connection.makefile("rb")
+        self.pid = int(self._answers.readline())
+        self._status: int | None = None
+
+    def wait(self, timeout: float) -> int:
+        """Returns the exit status, negative for a signal, as `subprocess` does; kills what takes longer, and raises."""
+        self._connection.settimeout(timeout)
+        try:
+            self._status = int(self._answers.readline())
+        except TimeoutError:
+            self.kill()
+            raise
+        return self._status
+
+    def kill(self) -> None:
+        """Ends the command, if it hasn't ended."""
+        if self._status is None:
+            os.kill(self.pid, signal.SIGKILL)
+
+    def __enter__(self) -> Forked:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._answers.close()
+        self._connection.close()
+
+
+@functools.cache
+def _server() -> str:
+    """Starts the process that forks, and returns the path of its socket; it ends with this process."""
+    directory = tempfile.TemporaryDirectory()
+    path = os.path.join(directory.name, "socket")
+    with socket.socket(socket.AF_UNIX) as listening:
+        listening.bind(path)
+        listening.listen(64)
+        environment = {**os.environ, "PYTHONUTF8": "1"}
+        server = subprocess.Popen([sys.executable, __file__], stdin=listening.fileno(), env=environment)
+    weakref.finalize(_server, _end, server, directory)
+    return path
+
+
+def _end(server: subprocess.Popen[bytes], directory: Any) -> None:
+    server.kill()
+    server.wait()
+    directory.cleanup()
+
+
+def serve() -> None:
+    """Forks for each connection, as long as the process lives that has started this one."""
+    for module in PRELOADED:
+        importlib.import_module(module)
+    gc.freeze()  # or each command would look through all of this, and copy its pages
+    parent = os.getppid()
+    with socket.socket(fileno=os.dup(0)) as listening:
+        listening.settimeout(1)
+        while os.getppid() == parent:
+            with contextlib.suppress(ChildProcessError):
+                while os.waitpid(-1, os.WNOHANG)[0]:
+                    pass
+            try:
+                connection, _ = listening.accept()
+            except TimeoutError:
+                continue
+            if os.fork() == 0:
+                listening.close()
+                _carry_out(connection)
+                return
+            connection.close()
+
+
+def _carry_out(connection: socket.socket) -> None:
+    """Forks once more: one process waits for the other, which becomes the command."""
+    connection.setblocking(True)
+    message, descriptors, _, _ = socket.recv_fds(connection, LONGEST_DESCRIPTION, 3)
+    while not message.endswith(b"\n"):
+        message += connection.recv(LONGEST_DESCRIPTION)
+    child = os.fork()
+    if child:
+        for descriptor in descriptors:
+            os.close(descriptor)
+        connection.sendall(b"%d\n" % child)
+        _, status = os.waitpid(child, 0)
+        connection.sendall(b"%d\n" % os.waitstatus_to_exitcode(status))
+        os._exit(0)
+    connection.close()
+    _become(json.loads(message), descriptors)
+
+
+def _become(command: Any, descriptors: Sequence[int]) -> None:
+    if command["session"]:
+        os.setsid()
+    for number, descriptor in enumerate(descriptors):
+        os.dup2(descriptor, number)
+        os.close(descriptor)
+    os.environ.clear()
+    os.environ.update(command["environment"])
+    os.chdir(command["cwd"])
+    signal.signal(signal.SIGINT, signal.default_int_handler)
+    # As Python opens them at its start, in UTF-8 mode.
+    sys.stdin = open(0, errors="surrogateescape", closefd=False)  # noqa: SIM115
+    sys.stdout = open(1, "w", errors="surrogateescape", closefd=False)  # noqa: SIM115
+    sys.stderr = open(2, "w", errors="backslashreplace", closefd=False, buffering=1)  # noqa: SIM115
+    first, *rest = command["arguments"]
+    if first == "-m":
+        sys.path[0] = command["cwd"]
+        sys.argv = ["", *rest[1:]]
+        runpy.run_module(rest[0], run_name="__main__", alter_sys=True)
+    else:
+        sys.path[0] = os.path.dirname(first)
+        sys.argv = [first, *rest]
+        runpy.run_path(first, run_name="__main__")
+
+
+if __name__ == "__main__":
+    serve()
