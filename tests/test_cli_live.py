@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from commands import COMMAND, PATIENCE, ROOT, Finished, Terminal, interrupt, run, shadow, started, unmeasured
+from commands import COMMAND, PATIENCE, ROOT, SHORT, Finished, Terminal, interrupt, run, shadow, started, unmeasured
 from microphones import (
     BLOCK,
     MISSING,
@@ -134,7 +134,7 @@ def listening(process: Any) -> str:
 @pytest.mark.parametrize("key", [b"\n", b""])
 def test_stdin_that_is_a_pipe(mic: VirtualMicrophone, sandbox: Sandbox, key: bytes) -> None:
     """A line on a pipe is Enter; its end is not: whoever has started this may be gone. The limit ends it then."""
-    with piped(mic, sandbox, "--max-seconds", "1.5") as process:
+    with piped(mic, sandbox, "--max-seconds", "1.5", "--format", "json") as process:
         listening(process)
         if key:
             say(mic, sandbox, 1)
@@ -143,7 +143,7 @@ def test_stdin_that_is_a_pipe(mic: VirtualMicrophone, sandbox: Sandbox, key: byt
             process.stdin.close()
             mic.say(SPEECH[: 16 * BLOCK])
         err = process.stderr.read()
-    by = "Enter" if key else "--max-seconds, after 1.5 s"
+    by = "Enter" if key else "--max-seconds, after 1."
     assert f"the speech was ended by {by}" in err.decode()
 
 
@@ -232,8 +232,9 @@ def test_quiet(mic: VirtualMicrophone, sandbox: Sandbox) -> None:
     [
         (["--max-seconds", "0"], "--max-seconds", 2),
         (["--device", ""], "--device", 2),
-        (["--save", "no/folder.wav"], "save", 2),
+        (["--save", "no/folder.wav"], "--save", 2),
         (["--save", "a.wav", "-o", "./a.wav"], "-o", 2),
+        (["--save", SHORT], "holds a recording", 2),
         (["--device", "camera"], "'camera'; there are 0 'mic, Sound'", 5),
         (["--device", "7"], "microphone 7; there are 0 'mic, Sound'", 5),
     ],

@@ -30,6 +30,8 @@ def run(options: argparse.Namespace) -> int:
         try:
             if options.output not in (None, "-"):
                 check_output(options.output, options.save, options.token_file, options.ca_bundle)
+            if options.save:
+                check_output(options.save, options.token_file, options.ca_bundle, option="--save")
             if options.save and options.output and os.path.abspath(options.save) == os.path.abspath(options.output):
                 raise ConfigError("--save and -o name the same file; give another -o")
             config = exchange(options)
