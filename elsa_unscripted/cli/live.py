@@ -57,7 +57,8 @@ def run(options: argparse.Namespace) -> int:
         if not is_summary:
             for warning in result.warnings[meter.warned :]:
                 say(f"warning: {warning}")
-        if not is_summary or result.ended_by == "source":  # else the summary tells it
+        # A summary on the same terminal tells that the server or the limit has ended it.
+        if not (is_summary and sys.stdout.isatty() and result.ended_by != "source"):
             say(_end(result, meter))
     return deliver(result, options)
 
