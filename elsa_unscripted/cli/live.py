@@ -58,7 +58,8 @@ def run(options: argparse.Namespace) -> int:
             for warning in result.warnings[meter.warned :]:
                 say(f"warning: {warning}")
         # A summary on the same terminal tells that the server or the limit has ended it.
-        if not (is_summary and sys.stdout.isatty() and result.ended_by != "source"):
+        on_terminal = is_summary and sys.stdout is not None and sys.stdout.isatty()
+        if not on_terminal or result.ended_by == "source":
             say(_end(result, meter))
     return deliver(result, options)
 
