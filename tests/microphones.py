@@ -27,7 +27,7 @@ import pytest
 from commands import PATIENCE
 from recordings import SPEECH
 
-from elsa_unscripted.audio import microphone
+from elsa_unscripted.audio import portaudio
 
 RATE = 16000  # Hz of the virtual microphone
 SECOND = 2 * RATE  # bytes
@@ -248,7 +248,7 @@ class Stream:
 def pretend(monkeypatch: pytest.MonkeyPatch, sounddevice: SoundDevice) -> SoundDevice:
     """Lets this process have another `sounddevice` than the real one."""
     monkeypatch.setitem(sys.modules, "sounddevice", sounddevice)
-    monkeypatch.setattr(microphone, "_loaded_in", os.getpid())
+    monkeypatch.setattr(portaudio, "_loaded_in", os.getpid())
     return sounddevice
 
 
