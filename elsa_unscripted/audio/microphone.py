@@ -3,8 +3,8 @@
     PortAudio's thread: block → mailbox ──► the source's thread: _capture() → Feed ──► the thread that sends: packets()
 
 A microphone is live audio whose source is our own generator. It gives a WAV as it comes, whose header tells at which
-rate the device was opened. The generator opens and closes the device, both in the source's thread: if the sound server
-hangs, each takes a minute, and the caller's thread must not wait for that without a bound.
+rate the device was opened. Only the source's thread opens and closes the device: if the sound server hangs, each takes
+half a minute or more, and the caller's thread must not wait for that without a bound.
 """
 
 from __future__ import annotations
