@@ -18,7 +18,8 @@ from .version import __version__
 if TYPE_CHECKING:
     from .api import score, score_many
     from .audio.live import LiveAudio
-    from .audio.microphone import InputDevice, Microphone
+    from .audio.microphone import Microphone
+    from .audio.portaudio import InputDevice
     from .batch import Batch, BatchProgress, Outcome
     from .config import Config, Options
     from .exceptions import (
@@ -69,8 +70,9 @@ __all__ = [  # noqa: RUF022 - grouped by where they come from
     # .audio.live
     "LiveAudio",
     # .audio.microphone
-    "InputDevice",
     "Microphone",
+    # .audio.portaudio
+    "InputDevice",
     # .batch
     "Batch",
     "BatchProgress",
@@ -133,7 +135,8 @@ _HOMES = {
     **dict.fromkeys(["score", "score_many"], "api"),
     **dict.fromkeys(["Batch", "BatchProgress", "Outcome"], "batch"),
     "LiveAudio": "audio.live",
-    **dict.fromkeys(["InputDevice", "Microphone"], "audio.microphone"),
+    "Microphone": "audio.microphone",
+    "InputDevice": "audio.portaudio",
     **dict.fromkeys(["AudioSource", "Client"], "exchange.client"),
     **dict.fromkeys(["OnProgress", "OnStatus"], "exchange.conversation"),
     "LiveStream": "exchange.stream",

@@ -10,6 +10,7 @@ import contextlib
 import os
 import subprocess
 import sys
+import textwrap
 import webbrowser
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -24,18 +25,18 @@ TOKEN_VARIABLE = "ELSA_API_TOKEN"
 PAGE = Path("demo.html")  # in the working directory
 BAR = "{n:5.1f} of {total:.1f} s |{bar:32}| {percentage:3.0f} %"
 
-SANDBOX = """\
-A sandbox stands in for ELSA's service: a server on this machine that speaks the
-same protocol. It can't assess speech: {made_up}.
-"""
+SANDBOX = (
+    "A sandbox stands in for ELSA's service: a server on this machine that speaks the same protocol. It can't assess "
+    "speech: the {what} that follow are made up."
+)
 
 NEXT = """
 What to try next
-  your own recording        {python} scripts/demo.py --audio speech.wav
-  ELSA's service (metered)  {variable}=... {python} scripts/demo.py --audio speech.wav
-  the command line          {tool} --help
-  what else can happen      {tool} sandbox --list
-  from Python               README.md
+  your recording       python3 scripts/demo.py --audio a.wav
+  ELSA's, metered      {variable}=... python3 scripts/demo.py --audio a.wav
+  the command line     {tool} --help
+  what else can happen {tool} sandbox --list
+  from Python          README.md
 """
 
 
@@ -90,15 +91,16 @@ def demo(options: argparse.Namespace) -> int:
         url = None
         if not token:
             url = stack.enter_context(Sandbox("example")).url
-            made_up = "the scores and words that follow are made up" if options.audio else "all scores here are made up"
-            print(SANDBOX.format(made_up=made_up))
+            print(textwrap.fill(SANDBOX.format(what="scores and words" if options.audio else "scores")), end="\n\n")
         try:
             show(recording, token or "any-token-will-do", url, open_page=options.open)
         except ElsaError as error:
             print(f"error: {error}", file=sys.stderr)
             return exit_status(error)
-    tool, python = (os.path.relpath(program(VENV, name)) for name in ("elsa-unscripted", "python"))
-    print(NEXT.format(tool=tool, python=python, variable=TOKEN_VARIABLE))
+        except OSError as error:
+            print(f"error: can't write {PAGE} ({error.strerror}): change to a folder of yours", file=sys.stderr)
+            return 2
+    print(NEXT.format(tool=os.path.relpath(program(VENV, "elsa-unscripted")), variable=TOKEN_VARIABLE))
     return 0
 
 
@@ -115,7 +117,7 @@ def show(recording: str, token: str, url: str | None, *, open_page: bool) -> Non
     from elsa_unscripted.results.text import printable
 
     with Client(token, url=url) as client:
-        print(f"Streaming {recording} as it would be spoken, to {client.config.url}\n", flush=True)
+        print(f"Streaming {recording}, as it would be spoken, to\n{client.config.url}\n", flush=True)
         # On a terminal alone: anywhere else, a bar would be a line for each packet.
         with tqdm(bar_format=BAR, total=0.0, leave=True, disable=not sys.stdout.isatty(), file=sys.stdout) as bar:
 
@@ -131,9 +133,7 @@ def show(recording: str, token: str, url: str | None, *, open_page: bool) -> Non
     print(flush=True)
     print_result(result, "summary")
     PAGE.write_text(result.to_html(audio=recording, title=Path(recording).stem), encoding="utf-8")
-    print(
-        f"\nThe page of this recording, with its sound, is in {PAGE}: open it in a browser\n{PAGE.resolve().as_uri()}"
-    )
+    print(f"\nIts page, which plays the recording, is {PAGE}: open it in a browser.\n{PAGE.resolve().as_uri()}")
     if open_page and not webbrowser.open(PAGE.resolve().as_uri()):
         print("No browser was found to open it.")
 

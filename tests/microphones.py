@@ -27,12 +27,13 @@ import pytest
 from commands import PATIENCE
 from recordings import SPEECH
 
-from elsa_unscripted.audio import microphone
+from elsa_unscripted.audio import portaudio
 
 RATE = 16000  # Hz of the virtual microphone
 SECOND = 2 * RATE  # bytes
 BLOCK = SECOND // 10  # bytes, as much as `Microphone` asks for at once
 PIECE = 640  # bytes, 20 ms
+SILENCE = bytes(3 * BLOCK)
 
 
 def _missing() -> list[str]:
@@ -78,7 +79,11 @@ class VirtualMicrophone:
             until(lambda: client.connect_ex(f"{folder}/s") == 0)
 
     def say(self, pcm: bytes) -> None:
-        """Gives speech at the pace at which it is spoken. What is said before somebody records is lost."""
+        """Gives speech, and a moment of silence, at the pace of speech; it is lost while nobody records.
+
+        Without the silence, the end of the speech would wait in the sound server for what comes next.
+        """
+        pcm += SILENCE
         fifo = os.open(self._fifo, os.O_WRONLY | os.O_NONBLOCK)  # else it would hang if nobody records
         try:
             began = time.monotonic()
@@ -127,6 +132,11 @@ def virtual_microphone() -> Iterator[VirtualMicrophone]:
             made.process.send_signal(signal.SIGCONT)
         made.kill()
         shutil.rmtree(folder, ignore_errors=True)
+
+
+def is_heard(said: bytes, pcm: bytes) -> bool:
+    """Returns whether PCM is what `VirtualMicrophone.say()` was given, with at most the silence behind it."""
+    return pcm[: len(said)] == said and pcm[len(said) :] == SILENCE[: max(len(pcm) - len(said), 0)]
 
 
 def until(true: Callable[[], object]) -> None:
@@ -238,7 +248,7 @@ class Stream:
 def pretend(monkeypatch: pytest.MonkeyPatch, sounddevice: SoundDevice) -> SoundDevice:
     """Lets this process have another `sounddevice` than the real one."""
     monkeypatch.setitem(sys.modules, "sounddevice", sounddevice)
-    monkeypatch.setattr(microphone, "_loaded_in", os.getpid())
+    monkeypatch.setattr(portaudio, "_loaded_in", os.getpid())
     return sounddevice
 
 

@@ -51,6 +51,19 @@ def test_table_has_the_rows() -> None:
     assert re.fullmatch(r"as fast as possible, 150 s of audio +([\d.,]+ +){3}ms +[\d.]+  ≤ 1.15 × bare loop", lines[9])
 
 
+def test_rows_on_live_speech() -> None:
+    """Speech as it is spoken is pushed and pulled, from one thread and from many, and none of it is lost."""
+    done = benchmark("--quick", "--json", "--only", "end-of-speech", "one-thread")
+    assert done.status == 0, done.err
+    found = json.loads(done.out)
+    assert found["not measured"] == []
+    lines = {line["what"].strip(): line for line in found["lines"]}
+    assert lines.pop("lost")["median"] == 0
+    assert len(lines) == 6
+    assert all(0 < line["median"] < math.inf for line in lines.values())
+    assert [line["ratio"] is not None for line in lines.values()] == [True, True, False, False, False, False]
+
+
 def test_list_names_every_row() -> None:
     """`--list` names the rows that `--only` takes; another name is a usage error that names them."""
     listed = [line.split()[0] for line in benchmark("--list").out.decode().splitlines()]

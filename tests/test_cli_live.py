@@ -11,13 +11,14 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from commands import COMMAND, PATIENCE, ROOT, Finished, Terminal, interrupt, run, shadow, started, unmeasured
+from commands import COMMAND, PATIENCE, ROOT, SHORT, Finished, Terminal, interrupt, run, shadow, started, unmeasured
 from microphones import (
     BLOCK,
     MISSING,
     SECOND,
     SoundDevice,
     VirtualMicrophone,
+    is_heard,
     pretend,
     until,
     virtual_microphone,
@@ -55,7 +56,7 @@ def say(mic: VirtualMicrophone, sandbox: Sandbox, packets: int) -> bytes:
     """Says as much as fills so many packets, and waits until the sandbox has heard them; returns what was said."""
     said = SPEECH[: packets * SECOND // 2]
     mic.say(said)
-    until(lambda: sandbox.exchanges[-1].heard == packets)
+    until(lambda: sandbox.exchanges and sandbox.exchanges[-1].heard == packets)
     return said
 
 
@@ -69,11 +70,11 @@ def test_from_the_first_word_to_the_verdict(mic: VirtualMicrophone, sandbox: San
         terminal.wait_for("0:01 |")
         terminal.press(b"\n")
         assert terminal.end() == 0
-    assert sandbox.exchanges[-1].pcm == said
+    assert is_heard(said, sandbox.exchanges[-1].pcm)
     assert "listening to 'default', until you press Enter, the server hears the end or" in terminal.written
     assert re.search(r"0:01 \|.+\| -\d\d dB  Enter ends it", terminal.written)
     assert "waiting for the verdict" in terminal.written
-    assert "the speech was ended by Enter, after 1.5 s" in terminal.written
+    assert re.search(r"the speech was ended by Enter, after 1\.[5-8] s", terminal.written)
     assert "Sandbox" in terminal.written
     left = screen(terminal.written, columns)
     assert not [line for line in left if "dB" in line or "waiting" in line]
@@ -133,15 +134,16 @@ def listening(process: Any) -> str:
 @pytest.mark.parametrize("key", [b"\n", b""])
 def test_stdin_that_is_a_pipe(mic: VirtualMicrophone, sandbox: Sandbox, key: bytes) -> None:
     """A line on a pipe is Enter; its end is not: whoever has started this may be gone. The limit ends it then."""
-    with piped(mic, sandbox, "--max-seconds", "1.5") as process:
+    with piped(mic, sandbox, "--max-seconds", "1.5", "--format", "json") as process:
         listening(process)
         if key:
+            say(mic, sandbox, 1)
             os.write(process.stdin.fileno(), key)
         else:
             process.stdin.close()
-        mic.say(SPEECH[: 16 * BLOCK])
+            mic.say(SPEECH[: 16 * BLOCK])
         err = process.stderr.read()
-    by = "Enter" if key else "--max-seconds, after 1.5 s"
+    by = "Enter" if key else "--max-seconds, after 1."
     assert f"the speech was ended by {by}" in err.decode()
 
 
@@ -153,8 +155,9 @@ def test_ctrl_c_once(mic: VirtualMicrophone, sandbox: Sandbox, tmp_path: Path) -
         said = say(mic, sandbox, 2)
         outcome = interrupt(process)
     assert outcome.status == 0
-    assert outcome.err == "elsa-unscripted: the speech was ended by Ctrl-C, after 1.0 s\n"
-    assert bytes(load(path).pcm) == sandbox.exchanges[-1].pcm == said
+    assert re.fullmatch(r"elsa-unscripted: the speech was ended by Ctrl-C, after 1\.[0-3] s\n", outcome.err)
+    assert is_heard(said, sandbox.exchanges[-1].pcm)
+    assert bytes(load(path).pcm) == sandbox.exchanges[-1].pcm
 
 
 def test_ctrl_c_twice(mic: VirtualMicrophone) -> None:
@@ -164,10 +167,10 @@ def test_ctrl_c_twice(mic: VirtualMicrophone) -> None:
         said = say(mic, sandbox, 1)
         terminal.press(b"\x03")
         terminal.wait_for("waiting for the verdict, Ctrl-C gives up")
-        until(lambda: len(sandbox.exchanges[-1].frames) == 3)  # the end of the stream, too
+        until(lambda: [kind for kind, _ in sandbox.exchanges[-1].frames].count("text") == 2)  # the end of the stream
         terminal.press(b"\x03")
         assert terminal.end() == 130
-        assert sandbox.exchanges[-1].pcm == said
+        assert is_heard(said, sandbox.exchanges[-1].pcm)
     assert [line for line in screen(terminal.written, 80) if line][2:] == ["elsa-unscripted: interrupted"]
 
 
@@ -229,8 +232,9 @@ def test_quiet(mic: VirtualMicrophone, sandbox: Sandbox) -> None:
     [
         (["--max-seconds", "0"], "--max-seconds", 2),
         (["--device", ""], "--device", 2),
-        (["--save", "no/folder.wav"], "save", 2),
+        (["--save", "no/folder.wav"], "--save", 2),
         (["--save", "a.wav", "-o", "./a.wav"], "-o", 2),
+        (["--save", SHORT], "holds a recording", 2),
         (["--device", "camera"], "'camera'; there are 0 'mic, Sound'", 5),
         (["--device", "7"], "microphone 7; there are 0 'mic, Sound'", 5),
     ],
@@ -273,3 +277,15 @@ def test_batch_is_not_for_live_audio(
     assert f"batch is not for live audio, which 'score {path}' sends" in err
     assert not journal.exists()
     assert sandbox.handshakes == 0
+
+
+def test_in_the_background(mic: VirtualMicrophone, sandbox: Sandbox) -> None:
+    """In a shell's background, it leaves the terminal's keys to the shell: else the shell would stop it."""
+    line = f"{' '.join(LIVE)} --max-seconds 1 & wait $!; echo status $?"
+    with Terminal("bash", "--norc", "-i", columns=200, **variables(mic, sandbox)) as terminal:
+        terminal.press(f"{line}\n".encode())
+        terminal.wait_for("until you press Ctrl-C")
+        mic.say(SPEECH[: 11 * BLOCK])
+        terminal.wait_for("status 0")
+        terminal.press(b"exit\n")
+        terminal.end()

@@ -115,6 +115,7 @@ def test_strange_numbers_are_strict_json(path: Path) -> None:
     """NaN and numbers without end from the server make lines that every reader of JSON takes, and come back."""
     numbers = json.loads('{"a": NaN, "b": [1e999, {"c": -Infinity}], "d": "NaN, Infinity", "e": "\\"NaN"}')
     failure = ScoringFailedError("no", reason="noise")
+    failure.last_message = "NaN"
     failure.statuses = (Status({"status": "failed", **numbers}, "{}"),)
     written(path, good(1, **numbers), to_raw("2.wav", digest(2), OPTIONS, failure, attempts=1, seconds=1.0))
 
@@ -129,6 +130,17 @@ def test_strange_numbers_are_strict_json(path: Path) -> None:
     assert two.error is not None
     assert {name: one.result[name] for name in numbers} == back
     assert {name: two.error.statuses[0][name] for name in numbers} == back
+    assert two.error.last_message == "NaN"
+
+
+def test_what_a_server_said_comes_back(path: Path) -> None:
+    """The body of a refusal and the server's last message are in the journal."""
+    failure = exceptions.ConnectError("no", status_code=402, body="no credit")
+    failure.last_message = "an error"
+    written(path, to_raw("2.wav", digest(2), OPTIONS, failure, attempts=1, seconds=1.0))
+    (entry,) = read(path)
+    assert isinstance(entry.error, exceptions.ConnectError)
+    assert (entry.error.status_code, entry.error.body, entry.error.last_message) == (402, "no credit", "an error")
 
 
 def test_a_longer_number_than_python_takes(path: Path) -> None:

@@ -306,7 +306,7 @@ def test_a_load_balancer_that_cuts_silent_connections(tls: bool, short: Path, tm
         context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
         authority.issue_cert("localhost").configure_cert(context)
         options["ca_bundle"] = tmp_path / "ca.pem"
-    with Sandbox("slow=2.5") as sandbox, RawServer(_balancer(1.0, sandbox.url), context) as balancer:
+    with Sandbox("slow=1.7") as sandbox, RawServer(_balancer(1.0, sandbox.url), context) as balancer:
         options["url"] = balancer.url.replace("/api", urlsplit(sandbox.url).path)
         with pytest.raises(StreamClosedError, match=r"cut after 1(\.\d)? s of silence.*ping_interval") as caught:
             score(short, "any", **options)

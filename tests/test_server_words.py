@@ -6,6 +6,7 @@ import json
 import pickle
 import re
 import time
+import zlib
 from pathlib import Path
 from typing import Any, Callable, List
 
@@ -97,6 +98,10 @@ def test_a_body_in_another_encoding(short: Path) -> None:
     latin = refusing(404, "gel\u00f6scht".encode("latin-1"), "text/plain; charset=iso-8859-1")
     assert failed(latin, short).body == "gel\u00f6scht"
     assert failed(refusing(404, b"gone", "text/plain; charset=no-such"), short).body == "gone"
+    assert (
+        failed(refusing(404, zlib.compress(b"gone"), "text/plain\r\nContent-Encoding: deflate"), short).body == "gone"
+    )
+    assert failed(refusing(403, b"\x0b\x02\x80", "text/html\r\nContent-Encoding: br"), short).body is None
     wide = refusing(401, f"no: {TOKEN}".encode("utf-16"), "text/plain; charset=utf-16")
     assert failed(wide, short).body == "no: " + "*" * len(TOKEN)
 

@@ -3,86 +3,40 @@
     PortAudio's thread: block → mailbox ──► the source's thread: _capture() → Feed ──► the thread that sends: packets()
 
 A microphone is live audio whose source is our own generator. It gives a WAV as it comes, whose header tells at which
-rate the device was opened. The generator opens and closes the device, both in the source's thread: if the sound server
-hangs, each takes a minute, and the caller's thread must not wait for that without a bound.
+rate the device was opened. Only the source's thread opens and closes the device: if the sound server hangs, each takes
+half a minute or more, and the caller's thread must not wait for that without a bound.
 """
 
 from __future__ import annotations
 
 import array
-import atexit
 import math
 import os
 import queue
-import sys
-import threading
 import time
-from typing import TYPE_CHECKING, Any, Generator, Iterator, List, NamedTuple, Optional, Union
+from typing import TYPE_CHECKING, Generator, Iterator, List, Optional, Union
 
 from ..deadline import Deadline
 from ..exceptions import AudioError, ConfigError
 from ..mailbox import Mailbox
-from ..signals import raised_by_handler
 from .feed import BUFFER_SECONDS, MAX_SECONDS
-from .libraries import import_sounddevice
 from .live import LiveAudio
 from .packets import Packet
+from .portaudio import BLOCK_SECONDS, Block, Gone, InputDevice, Stream, list_devices, load, skip_last_call
 from .unpacking import raw_format
 from .wav import header
 
 if TYPE_CHECKING:
     from types import TracebackType
 
-__all__ = ["InputDevice", "Microphone"]
+__all__ = ["Microphone"]
 
 SAMPLE_RATE = 16000  # Hz; the server converts all audio to that
-BLOCK_SECONDS = 0.1  # s of audio that PortAudio gives at once; without a number, it may give a frame at a time
 OPEN_SECONDS = 10.0  # s to open the device; a headset without a cable takes some
 SILENT_SECONDS = 10.0  # s without audio after which the device counts as broken; it gives audio even in silence
 ZEROS_SECONDS = 2.0  # s of nothing but zeros before the warning
-MOST_LAG = 0.5  # s; no device is believed that it is later than that
 
 _FULL_SCALE = 32768  # the largest sample of 16 bit
-_MOST_NAMED = 20  # devices in a message
-
-# PortAudio's numbers of errors.
-_INVALID_SAMPLE_RATE, _INVALID_CHANNELS, _UNAVAILABLE = -9997, -9998, -9985
-
-_portaudio = threading.Lock()  # PortAudio may be called by one thread at a time; never taken in the main thread
-_loaded_in: Optional[int] = None  # the process that loaded PortAudio
-
-
-class InputDevice(NamedTuple):
-    """A microphone, or another device that audio can be recorded from.
-
-    Attributes:
-        number: What `Microphone(device=…)` takes, as it takes the name or a part of it.
-        name: The device's name, by the operating system.
-        system: The sound system that it is reached by, such as "ALSA" or "Core Audio"; several may know one device.
-        channels: The most channels that it records.
-        sample_rate: The rate that it is set to, in Hz.
-        is_default: Whether it is what `Microphone()` records from.
-    """
-
-    number: int
-    name: str
-    system: str
-    channels: int
-    sample_rate: int
-    is_default: bool
-
-
-class _Block(NamedTuple):
-    """A tenth of a second of audio, as PortAudio gave it."""
-
-    pcm: bytes
-    came: float  # when, on the monotonic clock
-    after_gap: bool  # whether audio was lost just before it
-    at: float  # when its first frame was recorded, in s on the stream's clock; 0 if the sound system doesn't tell
-
-
-class _Gone:
-    """PortAudio says that no block will follow."""
 
 
 class Microphone(LiveAudio):
@@ -127,8 +81,8 @@ class Microphone(LiveAudio):
         self._rate = SAMPLE_RATE if sample_rate is None else raw_format(sample_rate, 1, 2).sample_rate
         self.device: Optional[str] = None
         # From PortAudio's thread; `None` only wakes the source's thread.
-        self._blocks: Mailbox[Union[_Block, _Gone, None]] = Mailbox()
-        self._stream: Optional[_Stream] = None
+        self._blocks: Mailbox[Union[Block, Gone, None]] = Mailbox()
+        self._stream: Optional[Stream] = None
         self._latest = b""  # the PCM of the last block; empty while nothing is recorded
         self._stopped_at: Optional[float] = None  # when `stop()` was called, on the monotonic clock
         self._has_sound = False  # whether a sample was other than zero
@@ -140,7 +94,7 @@ class Microphone(LiveAudio):
         Raises:
             AudioError: sounddevice or PortAudio is missing.
         """
-        return _list_devices(_load())
+        return list_devices(load())
 
     @property
     def level(self) -> float:
@@ -209,7 +163,7 @@ class Microphone(LiveAudio):
         if self._thread is not None and self._thread.is_alive():
             # The sound server hangs, and the thread in PortAudio with it. So would sounddevice at the end of this
             # process, in its last call of PortAudio.
-            _skip_last_call()
+            skip_last_call()
 
     def enter_source(self) -> None:
         """Does nothing: here the source is our own code, and `join()` may wait for it."""
@@ -245,7 +199,7 @@ class Microphone(LiveAudio):
 
     def _capture(self) -> Generator[bytes, None, None]:
         """Records; yields a WAV as it comes."""
-        self._stream = stream = _Stream(_load(), self._wanted, self._rate, self._blocks)
+        self._stream = stream = Stream(load(), self._wanted, self._rate, self._blocks)
         yield header(stream.sample_rate, 1, 2, 0)  # of unknown length
         # Only now, when whoever has taken the header can send that audio.
         self.device = stream.name
@@ -255,9 +209,9 @@ class Microphone(LiveAudio):
         finally:
             self._latest = b""
 
-    def _listen(self, stream: _Stream) -> Iterator[bytes]:
+    def _listen(self, stream: Stream) -> Iterator[bytes]:
         frames = 0
-        before: Optional[_Block] = None
+        before: Optional[Block] = None
         for block in self._draw_blocks(stream.lag):
             if frames and block.after_gap:
                 assert before is not None
@@ -279,7 +233,7 @@ class Microphone(LiveAudio):
         if not frames and not self._closed:
             raise AudioError(f"{self._name} was stopped before it gave any audio")
 
-    def _draw_blocks(self, lag: float) -> Iterator[_Block]:
+    def _draw_blocks(self, lag: float) -> Iterator[Block]:
         """Yields blocks until `close()`, or until those are there that were recorded before `stop()`.
 
         Args:
@@ -300,7 +254,7 @@ class Microphone(LiveAudio):
                     f"{self._name} gave no audio for {SILENT_SECONDS:g} s: does the sound server hang, or was the "
                     "device unplugged?"
                 ) from None
-            if isinstance(block, _Gone):
+            if isinstance(block, Gone):
                 if last < math.inf:
                     return
                 raise AudioError(f"{self._name} has gone away: it was unplugged, or the sound server has ended")
@@ -316,174 +270,9 @@ _MUTED = (
 )
 
 
-def _gap(name: str, before: _Block, block: _Block, frames: int, sample_rate: int) -> str:
+def _gap(name: str, before: Block, block: Block, frames: int, sample_rate: int) -> str:
     missing = block.at - before.at - len(before.pcm) / 2 / sample_rate if block.at and before.at else 0.0
     return (
         f"about {max(missing, BLOCK_SECONDS):.1f} s of the speech are missing, after {frames / sample_rate:.1f} s: "
         f"the computer was too busy to take them from {name}"
     )
-
-
-class _Stream:
-    """A stream of PortAudio that records from a device. The thread that makes it must also close it.
-
-    Attributes:
-        name: The name of the device.
-        sample_rate: The rate that it records at, in Hz.
-        lag: How long after the last frame of a block was spoken the block comes, in seconds.
-    """
-
-    def __init__(
-        self,
-        sounddevice: Any,
-        device: Union[int, str, None],
-        sample_rate: int,
-        blocks: Mailbox[Union[_Block, _Gone, None]],
-    ) -> None:
-        """Opens a device, and begins to record.
-
-        Args:
-            sounddevice: The module.
-            device: What `Microphone()` takes.
-            sample_rate: Hz to record at, if the device takes that; else it is its own rate.
-            blocks: Gets a `_Block` for each tenth of a second, and `_Gone` if the device stops.
-
-        Raises:
-            AudioError: The device can't be opened.
-        """
-        self._errors = (sounddevice.PortAudioError, ValueError, OSError)
-
-        # Called in PortAudio's thread. They must not log: `logging` would register that thread as one of Python's.
-        def take(data: Any, _frames: int, times: Any, status: Any) -> None:
-            blocks.put(_Block(bytes(data), time.monotonic(), bool(status.input_overflow), times.inputBufferAdcTime))
-
-        def note_end() -> None:
-            blocks.put(_Gone())
-
-        with _portaudio:
-            info = _find(sounddevice, device)
-            self.name = str(info["name"])
-            self._stream = self._open(sounddevice, info, sample_rate, callback=take, finished_callback=note_end)
-            self.sample_rate = round(self._stream.samplerate)
-            self.lag = min(max(self._stream.latency, BLOCK_SECONDS), MOST_LAG)
-            try:
-                self._stream.start()
-            except self._errors as error:
-                self._stream.close()
-                raise self._refusal(error) from error
-
-    def close(self) -> None:
-        """Closes the device."""
-        # Not stop(): it would wait for audio, which a device that hangs doesn't give.
-        with _portaudio:
-            self._stream.abort()
-            self._stream.close()
-
-    def _open(self, sounddevice: Any, info: Any, sample_rate: int, **callbacks: Any) -> Any:
-        own_rate = round(info["default_samplerate"])
-        for rate in (sample_rate, own_rate):
-            try:
-                return sounddevice.RawInputStream(
-                    samplerate=rate,
-                    blocksize=max(round(BLOCK_SECONDS * rate), 1),
-                    device=info["index"],
-                    channels=1,
-                    dtype="int16",
-                    **callbacks,
-                )
-            except self._errors as error:
-                if _code(error) != _INVALID_SAMPLE_RATE:
-                    raise self._refusal(error) from error
-        raise AudioError(f"the microphone {self.name!r} refuses {sample_rate} Hz, and {own_rate} Hz, its own rate, too")
-
-    def _refusal(self, error: Exception) -> AudioError:
-        code = _code(error)
-        if code == _UNAVAILABLE or "busy" in str(error).lower():
-            why = "another program has taken it, or it was unplugged"
-        elif code == _INVALID_CHANNELS:
-            why = "it has fewer channels than are asked of it: choose another one"
-        else:
-            why = "is it plugged in, and does the sound server run?"
-        return AudioError(f"the microphone {self.name!r} can't be opened ({error}): {why}")
-
-
-def _load() -> Any:
-    """Returns the module `sounddevice`.
-
-    Raises:
-        AudioError: It can't be used in this process.
-    """
-    global _loaded_in  # noqa: PLW0603 - there is one PortAudio for each process
-    if _loaded_in not in (None, os.getpid()):
-        raise AudioError(
-            "the microphone was used, or asked for, before this process was forked, and the system's sound libraries "
-            "don't work in a forked process: use it here first, or start the process with 'spawn'"
-        )
-    sounddevice = import_sounddevice()
-    if _loaded_in is None:
-        _loaded_in = os.getpid()
-        if hasattr(os, "register_at_fork"):  # a child must not end the streams of its parent
-            os.register_at_fork(after_in_child=_skip_last_call)
-    return sounddevice
-
-
-def _skip_last_call() -> None:
-    """Lets sounddevice not end PortAudio when this process ends: the system closes everything anyway."""
-    atexit.unregister(getattr(sys.modules.get("sounddevice"), "_exit_handler", _skip_last_call))
-
-
-def _list_devices(sounddevice: Any) -> List[InputDevice]:
-    default = _default(sounddevice)
-    return [
-        InputDevice(
-            number=number,
-            name=str(info["name"]),
-            system=str(sounddevice.query_hostapis(info["hostapi"])["name"]),
-            channels=info["max_input_channels"],
-            sample_rate=round(info["default_samplerate"]),
-            is_default=number == default,
-        )
-        for number, info in enumerate(sounddevice.query_devices())
-        if info["max_input_channels"] > 0
-    ]
-
-
-def _default(sounddevice: Any) -> Optional[int]:
-    try:
-        return int(sounddevice.query_devices(None, "input")["index"])
-    except (sounddevice.PortAudioError, ValueError) as error:
-        if raised_by_handler(error):
-            raise
-        return None
-
-
-def _find(sounddevice: Any, device: Union[int, str, None]) -> Any:
-    """Returns what PortAudio knows of a device.
-
-    Raises:
-        AudioError: There is no such device, or several have such a name.
-    """
-    try:
-        return sounddevice.query_devices(device, "input")
-    except (sounddevice.PortAudioError, ValueError) as error:
-        several = str(error).startswith("Multiple")
-        cause = error
-    devices = _list_devices(sounddevice)
-    if not devices:
-        raise AudioError(
-            "there is no microphone: plug one in, or let the sound server run, then start this program again"
-        ) from cause
-    named = ", ".join(f"{each.number} {f'{each.name}, {each.system}'!r}" for each in devices[:_MOST_NAMED])
-    if len(devices) > _MOST_NAMED:
-        named += f", and {len(devices) - _MOST_NAMED} more"
-    if device is None:
-        raise AudioError(f"no microphone is the default one: choose one by its number: {named}") from cause
-    if several:
-        raise AudioError(f"several microphones are called {device!r}: choose one by its number: {named}") from cause
-    raise AudioError(f"there is no microphone {device!r}; there are {named}") from cause
-
-
-def _code(error: Exception) -> Optional[int]:
-    """Returns PortAudio's number of an error."""
-    code = error.args[1] if len(error.args) > 1 else None
-    return code if isinstance(code, int) else None

@@ -85,8 +85,19 @@ def _stdin() -> Optional[int]:
         mode = os.fstat(descriptor).st_mode
     except (AttributeError, OSError, ValueError):  # there is none, or it is closed
         return None
-    talks = os.isatty(descriptor) or stat.S_ISFIFO(mode) or stat.S_ISSOCK(mode)
-    return descriptor if talks else None
+    if os.isatty(descriptor):
+        return None if _is_in_background(descriptor) else descriptor
+    return descriptor if stat.S_ISFIFO(mode) or stat.S_ISSOCK(mode) else None
+
+
+def _is_in_background(terminal: int) -> bool:
+    """Returns whether a shell has the terminal at the moment: it would stop this program for reading there."""
+    if sys.platform == "win32":
+        return False
+    try:
+        return os.tcgetpgrp(terminal) != os.getpgrp()
+    except OSError:  # it isn't the terminal of this session, so no shell has it
+        return False
 
 
 def _forget_what_was_typed(terminal: Optional[int]) -> None:

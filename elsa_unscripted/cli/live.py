@@ -30,6 +30,8 @@ def run(options: argparse.Namespace) -> int:
         try:
             if options.output not in (None, "-"):
                 check_output(options.output, options.save, options.token_file, options.ca_bundle)
+            if options.save:
+                check_output(options.save, options.token_file, options.ca_bundle, option="--save")
             if options.save and options.output and os.path.abspath(options.save) == os.path.abspath(options.output):
                 raise ConfigError("--save and -o name the same file; give another -o")
             config = exchange(options)
@@ -55,7 +57,9 @@ def run(options: argparse.Namespace) -> int:
         if not is_summary:
             for warning in result.warnings[meter.warned :]:
                 say(f"warning: {warning}")
-        if not is_summary or result.ended_by == "source":  # else the summary tells it
+        # A summary on the same terminal tells that the server or the limit has ended it.
+        on_terminal = is_summary and sys.stdout is not None and sys.stdout.isatty()
+        if not on_terminal or result.ended_by == "source":
             say(_end(result, meter))
     return deliver(result, options)
 

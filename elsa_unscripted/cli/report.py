@@ -5,7 +5,6 @@ from __future__ import annotations
 import argparse
 import contextlib
 import itertools
-import json
 import os
 import pathlib
 import sys
@@ -14,6 +13,7 @@ from typing import Dict, List, Optional, Tuple
 from ..exceptions import ConfigError, ElsaError
 from ..files import replacing
 from ..results.bands import check_thresholds
+from ..strict_json import loads
 from . import logs
 from .inputs import Inputs
 from .output import check_output
@@ -125,7 +125,7 @@ def _is_journal(path: str) -> bool:
                     return False
                 empty = empty and not line.strip()
                 try:
-                    found = json.loads(line)
+                    found = loads(line)
                 except (ValueError, RecursionError):
                     continue
                 if isinstance(found, dict):

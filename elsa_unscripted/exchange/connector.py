@@ -27,7 +27,7 @@ from .retry import wait_before_retry
 
 # In the mailbox; if there are more, the transport's thread waits. Memory holds several times the characters.
 MAX_WAITING_EVENTS = 1000
-MAX_WAITING_CHARACTERS = 4 * 2**20
+MAX_WAITING_CHARACTERS = 2 * 2**20
 SHORTEST_IDLING = 1.0  # s; a server that closes an unused connection sooner than this refuses it
 
 

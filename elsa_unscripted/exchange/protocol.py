@@ -374,7 +374,7 @@ class Protocol:
 
 # How much of the server's messages is kept: a server that never stops sending must not fill the memory.
 MAX_STATUSES = 10_000
-MAX_STATUS_CHARACTERS = 16 * 2**20
+MAX_STATUS_CHARACTERS = 4 * 2**20  # memory holds several times as much
 MAX_LAST_MESSAGE = 1000  # characters
 SHORTEST_SILENCE = 0.9  # s; a shorter silence is no reason to cut a connection
 GREETING = "ELSA:wsConnect"  # D: the `type` of a message that may come first

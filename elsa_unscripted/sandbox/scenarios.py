@@ -8,18 +8,21 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Awaitable, Mapping
 from types import MappingProxyType
-from typing import Any, Callable, NamedTuple
+from typing import Any, Callable, Dict, NamedTuple, Tuple
 
 from websockets.http11 import Response
 
 from . import invent, verdict
 from .call import Call, Script
 from .connection import Connection
+from .exchange import Exchange
 from .measure import measure
 from .pages import page
 
 GREETING_OFF = "greeting-off"
 
+Made = Tuple[Dict[str, Any], Dict[str, Any]]  # an assessment, and what else the verdict says
+Make = Callable[[Exchange], Made]
 Gate = Callable[[Connection, Any, bool], Awaitable["Response | None"]]
 
 
@@ -81,30 +84,26 @@ async def _listen(call: Call) -> None:
 
 
 async def _answer(call: Call) -> None:
-    if await _given(call):
-        return
-    measured = await _measured(call)
-    seconds = call.exchange.seconds
-    short = {"partial_error": "too_short"} if seconds <= verdict.TOO_SHORT_SECONDS else {}
-    await _succeed(call, {**verdict.honest(seconds), "measured": measured}, measured=measured, **short)
+    await _succeed(call, _measured)
 
 
-async def _given(call: Call) -> bool:
-    """Decides by the assessment that the sandbox was given; returns whether it was given one."""
-    # In a thread: a callable of the user's may take its time.
-    found = await asyncio.get_running_loop().run_in_executor(None, call.assess, call.exchange)
-    if found is not None:
-        await _succeed(call, found)
-    return found is not None
+async def _succeed(call: Call, make: Make) -> None:
+    """Decides by the assessment that the sandbox was given, if it was given one; else by what `make` makes."""
 
+    def assess() -> Made:
+        given = call.assess(call.exchange)
+        return make(call.exchange) if given is None else (given, {})
 
-async def _measured(call: Call) -> dict[str, Any]:
-    return await asyncio.get_running_loop().run_in_executor(None, measure, call.exchange.wav())
-
-
-async def _succeed(call: Call, assessment: dict[str, Any], **more: Any) -> None:
+    # In a thread: to measure takes a while, and so may a callable of the user's.
+    assessment, more = await asyncio.get_running_loop().run_in_executor(None, assess)
     call.exchange.assessment = assessment
     await call.decide(verdict.success(call.exchange, call.links, assessment, **more))
+
+
+def _measured(exchange: Exchange) -> Made:
+    measured = measure(exchange.wav())
+    short = {"partial_error": "too_short"} if exchange.seconds <= verdict.TOO_SHORT_SECONDS else {}
+    return {**verdict.honest(exchange.seconds), "measured": measured}, {"measured": measured, **short}
 
 
 async def _success(call: Call, _: None) -> None:
@@ -113,15 +112,13 @@ async def _success(call: Call, _: None) -> None:
 
 
 async def _example(call: Call, asked: invent.Asked) -> None:
+    def make(exchange: Exchange) -> Made:
+        pauses = measure(exchange.wav())["pauses"]
+        made_up = invent.assessment(exchange.pcm, exchange.pcm_format, exchange.seconds, pauses, asked)
+        return made_up, {"made_up": True}
+
     await _listen(call)
-    if await _given(call):
-        return
-    pauses = (await _measured(call))["pauses"]
-    exchange = call.exchange
-    made_up = await asyncio.get_running_loop().run_in_executor(
-        None, invent.assessment, exchange.pcm, exchange.pcm_format, exchange.seconds, pauses, asked
-    )
-    await _succeed(call, made_up, made_up=True)
+    await _succeed(call, make)
 
 
 async def _early(call: Call, packets: int) -> None:

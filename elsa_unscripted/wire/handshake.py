@@ -129,7 +129,7 @@ def read_body(
     except OSError as error:  # then what has come is the body
         if raised_by_handler(error):
             raise
-    whole = _uncompressed(_without_chunks(bytes(data)) if chunked else bytes(data))
+    whole = _unpacked(_without_chunks(bytes(data)) if chunked else bytes(data), headers.get("Content-Encoding", ""))
     charset = re.search(r"charset\s*=\s*\"?([\w.:-]+)", headers.get("Content-Type", ""), re.IGNORECASE)
     try:
         text = masked(whole).decode(charset[1] if charset else "utf-8", "replace")
@@ -151,14 +151,15 @@ def _without_chunks(data: bytes) -> bytes:
     return bytes(joined)
 
 
-def _uncompressed(data: bytes) -> bytes:
-    """Unpacks the beginning of a body in gzip: some firewalls send that unasked."""
-    if not data.startswith(b"\x1f\x8b"):
+def _unpacked(data: bytes, packing: str) -> bytes:
+    """Unpacks the beginning of a body: some firewalls pack it unasked. What can't be read is as no body."""
+    gzipped = data.startswith(b"\x1f\x8b")
+    if not gzipped and packing.strip().lower() in ("", "identity", "gzip"):
         return data
     try:
-        return zlib.decompressobj(zlib.MAX_WBITS | 16).decompress(data, MAX_BODY_BYTES)
+        return zlib.decompressobj(zlib.MAX_WBITS | (16 if gzipped else 0)).decompress(data, MAX_BODY_BYTES)
     except zlib.error:
-        return data
+        return b""
 
 
 # What to do about an HTTP status in place of a WebSocket.
@@ -202,7 +203,7 @@ def refusal(answer: Answer, body: str) -> ConnectError:
     else:
         if 300 <= status < 400:
             target = answer.headers.get("Location")
-            said = (f" that points to {quoted(target)}" if target else "") + said
+            said = (f", and points to {quoted(target)}" if target else "") + said
             hint = "redirects are not followed, since the token would go along; set url to the final address"
         elif status < 300:
             hint = "check the url; a network that wants a login answers like this, too"
