@@ -229,8 +229,9 @@ def test_quiet(mic: VirtualMicrophone, sandbox: Sandbox) -> None:
     [
         (["--max-seconds", "0"], "--max-seconds", 2),
         (["--device", ""], "--device", 2),
-        (["--save", "no/folder.wav"], "save", 2),
-        (["--save", "a.wav", "-o", "./a.wav"], "-o", 2),
+        (["--save", "no/folder.wav"], "save: 'no/folder.wav'", 2),
+        (["--save", "a.wav", "-o", "./a.wav"], "--save", 2),
+        (["--save", "/dev/null", "--ca-bundle", "/dev/null"], "--save", 2),
         (["--device", "camera"], "'camera'; there are 0 'mic, Sound'", 5),
         (["--device", "7"], "microphone 7; there are 0 'mic, Sound'", 5),
     ],

@@ -137,6 +137,8 @@ class LiveAudio(Live):
         ('source', 1.0)
     """
 
+    timeout_option = "source_timeout"  # what messages call it
+
     def __init__(
         self,
         source: Union[Iterable[Data], Readable],
@@ -251,7 +253,7 @@ class LiveAudio(Live):
                 raise AudioError(f"{self.name} was closed while it was being sent")
             if not ended and self._silence() > self._source_timeout:
                 raise AudioError(
-                    f"{self.name} gave nothing for {self._source_timeout:g} s (source_timeout); "
+                    f"{self.name} gave nothing for {self._source_timeout:g} s ({self.timeout_option}); "
                     "check what it is fed by, or end it where the speech ends"
                 )
             if not ended and self._time_for_audio() <= 0.0:
