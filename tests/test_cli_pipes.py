@@ -442,7 +442,7 @@ def test_a_writer_that_stops_in_mid_speech(terminal: Terminal, sandbox: Sandbox)
         pipe.write(wav(SPEECH[:SECOND], size=0))
         told = terminal.score(sandbox, "--source-timeout", "0.3", stdin=reading)
     assert told.status == 5
-    assert "standard input gave nothing for 0.3 s" in told.err
+    assert "standard input gave nothing for 0.3 s (--source-timeout)" in told.err
     assert "[1.0 s were sent and may be billed" in told.err
     assert last(sandbox).verdict is None
 

@@ -97,6 +97,17 @@ def test_limit_by_audio(more: bytes, ended_by: str, piece: int) -> None:
     assert feed.warnings == []
 
 
+@pytest.mark.parametrize("tail", [b"", b"tail"])
+def test_limit_of_audio_that_is_converted(tail: bytes) -> None:
+    """A converter that has kept something back gives no frame beyond the limit either."""
+    feed = Feed(0.5, 0.5)
+    feed.expect(MONO, 2, lambda data: data or tail)
+    feed.add(bytes(2 * 500))
+    feed.end()
+    assert (feed.frame_count, feed.ended_by) == (500, "source")
+    assert [packet.frames for packet in taken(feed)] == [500]
+
+
 def test_what_a_full_feed_holds() -> None:
     """The backlog is what was given and not taken, in seconds, what isn't in a packet yet included."""
     feed = Feed(0.5, None)

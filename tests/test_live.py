@@ -9,6 +9,7 @@ import itertools
 import json
 import os
 import queue
+import re
 import signal
 import socket
 import threading
@@ -523,6 +524,25 @@ def test_silent_source(stuck: Any, said: float) -> None:
     assert error.possibly_billed == bool(said)
 
 
+@pytest.mark.parametrize(("limit", "patience"), [(0.3, 0.6), (0.6, 0.3)])
+def test_source_that_never_comes_to_its_audio(limit: float, patience: float) -> None:
+    """A container that goes on for ever before its first audio isn't waited for without a bound."""
+    gone_on = True
+
+    def headers() -> Iterator[bytes]:
+        yield b"\0\0\0\x14ftypisom\0\0\0\0isom" + b"\x7f\0\0\0free"
+        while gone_on:
+            time.sleep(0.05)
+            yield bytes(100)
+
+    began = time.monotonic()
+    error = failed(AudioError, LiveAudio(headers(), max_seconds=limit, source_timeout=patience), _patient)
+    gone_on = False
+    assert "no audio in them" in str(error)
+    assert not error.possibly_billed
+    assert 0.5 < time.monotonic() - began < 0.6 + SLACK
+
+
 def _patient(connection: Connection) -> None:
     connection.start()
     connection.read_until_closed()
@@ -544,6 +564,23 @@ def test_source_that_raises(error: BaseException) -> None:
     assert caught.__cause__ is error
     assert caught.audio_seconds == pytest.approx(1.2)
     assert not caught.possibly_billed
+
+
+class Mute(Exception):
+    """Can't say what it is."""
+
+    def __str__(self) -> str:
+        raise RuntimeError("a defect")
+
+
+@pytest.mark.parametrize(
+    ("error", "words"), [(Mute(), r"\(Mute\)"), (Odd(), r"\(Odd\)"), (OSError(5, "unplugged"), "unplugged")]
+)
+def test_what_a_source_raised_is_told(error: BaseException, words: str) -> None:
+    """The message says what the source raised, even if that says nothing itself, or fails to."""
+    caught = failed(AudioError, live(_raising(error)), _patient)
+    assert caught.__cause__ is error
+    assert re.search(words, str(caught))
 
 
 def test_source_that_raises_in_mid_speech() -> None:
@@ -798,15 +835,31 @@ def test_options_that_make_no_sense(source: Any, options: dict[str, Any], words:
         live(source, **options)
 
 
-def test_asynchronous_source() -> None:
-    """An asynchronous iterable is refused with what to use for it."""
+class _Aiterable:
+    def __aiter__(self) -> Any:
+        return self
 
-    class Asynchronous:
-        def __aiter__(self) -> Any:
-            return self
 
+class _AsyncRead:
+    async def read(self, size: int = -1) -> bytes:
+        return b""
+
+
+class _Both(_Aiterable):
+    def __iter__(self) -> Iterator[bytes]:
+        return pieces(0.6)
+
+
+@pytest.mark.parametrize("source", [_Aiterable(), _AsyncRead()])
+def test_asynchronous_source(source: Any) -> None:
+    """An asynchronous source, as asyncio's streams and FastAPI's uploads are, is refused with what to use for it."""
     with pytest.raises(ConfigError, match="open_stream"):
-        LiveAudio(Asynchronous())  # type: ignore[arg-type]
+        LiveAudio(source)
+
+
+def test_source_for_both_worlds() -> None:
+    """What can be iterated without asyncio, too, is iterated."""
+    assert heard(_Both(), speed=None)[0] == SPEECH[: int(0.6 * SECOND)]
 
 
 def test_ended_by_is_saved(tmp_path: Path) -> None:

@@ -676,7 +676,11 @@ def test_save(tmp_path: Path) -> None:
         assert server.connections == []
 
 
-@pytest.mark.parametrize("data", [None, "text", 7, [1]])
+RELEASED = memoryview(b"x")
+RELEASED.release()
+
+
+@pytest.mark.parametrize("data", [None, "text", 7, [1], RELEASED])
 def test_what_is_not_bytes(data: Any) -> None:
     """It is refused, and the stream goes on."""
     with streaming(graded) as stream:

@@ -138,12 +138,10 @@ class Feed:
         """Ends the audio, since the source has ended."""
         if self.ended_by is not None:
             return
-        excess = len(self._raw)
-        if self._convert is not None and self.began is not None:
+        excess = len(self._raw) if self._convert is not None else len(self._pcm) % self._width
+        if self._convert is not None and self.began is not None and self._at_limit is None:
             self._pcm += self._convert(b"")
             self._cut_full_packets()
-        else:
-            excess = len(self._pcm) % self._width
         if excess and self.ended_by is None:
             self.warnings.append(f"the last frame of {self._name} is incomplete, {excess} bytes are left out")
         self._flush("source")

@@ -39,7 +39,7 @@ class GrowingWav:
             self._file = open(path, "r+b", buffering=0)  # noqa: SIM115
         except (OSError, TypeError, ValueError) as error:
             reason = getattr(error, "strerror", None) or error
-            raise ConfigError(f"save can't be written ({reason}): give the path of a WAV file") from error
+            raise ConfigError(f"save: {path!r} can't be written ({reason}): give the path of a WAV file") from error
         self._size = 0
 
     def add(self, wav: bytes, audio_format: Format) -> Optional[str]:

@@ -20,6 +20,7 @@ from typing import Any, Generator, Iterable, Iterator, Optional, Tuple, Union
 from ..exceptions import AudioError, ConfigError
 from ..log import logger
 from ..mailbox import Mailbox
+from ..quoting import cut
 from ..threads import NoThreadError, start_thread
 from .feed import BUFFER_SECONDS, MAX_SECONDS, NAME, PATIENCE, Data, Feed, checked_limit
 from .growing import GrowingWav
@@ -136,6 +137,8 @@ class LiveAudio(Live):
         ('source', 1.0)
     """
 
+    timeout_option = "source_timeout"  # what messages call it
+
     def __init__(
         self,
         source: Union[Iterable[Data], Readable],
@@ -178,6 +181,7 @@ class LiveAudio(Live):
         self._failure: Optional[AudioError] = None
         self._used = False
         self._closed = False
+        self._first_given: Optional[float] = None  # when the source gave its first bytes, on the monotonic clock
         # Since when the source has given nothing; `None` while its thread waits for room in the feed.
         self._silent_since: Optional[float] = None
         self._is_in_source = False  # its thread is in the source's code
@@ -249,8 +253,13 @@ class LiveAudio(Live):
                 raise AudioError(f"{self.name} was closed while it was being sent")
             if not ended and self._silence() > self._source_timeout:
                 raise AudioError(
-                    f"{self.name} gave nothing for {self._source_timeout:g} s (source_timeout); "
+                    f"{self.name} gave nothing for {self._source_timeout:g} s ({self.timeout_option}); "
                     "check what it is fed by, or end it where the speech ends"
+                )
+            if not ended and self._time_for_audio() <= 0.0:
+                raise AudioError(
+                    f"{self.name} gave bytes for {self._longest_prelude:g} s, but no audio in them: check what it is "
+                    "fed by"
                 )
             if packet is not None:
                 self._room.put(None)
@@ -260,7 +269,7 @@ class LiveAudio(Live):
                     raise AudioError(f"{self.name} ended without audio; check what it is fed by")
                 return
             else:
-                until = min(self._source_timeout - self._silence(), self._feed.time_left())
+                until = min(self._source_timeout - self._silence(), self._feed.time_left(), self._time_for_audio())
                 with contextlib.suppress(queue.Empty):
                     self._arrival.get(max(min(until, PATIENCE), 0.0))
 
@@ -287,6 +296,17 @@ class LiveAudio(Live):
     def _silence(self) -> float:
         since = self._silent_since
         return 0.0 if since is None else time.monotonic() - since
+
+    @property
+    def _longest_prelude(self) -> float:
+        """Seconds for which a source may give bytes before the first audio; endless headers must not go on for ever."""
+        return max(self.max_seconds, self._source_timeout)
+
+    def _time_for_audio(self) -> float:
+        """Returns the seconds that are left of `_longest_prelude`."""
+        if self._first_given is None or self._feed.began is not None:
+            return math.inf
+        return self._first_given + self._longest_prelude - time.monotonic()
 
     # In the source's thread.
 
@@ -334,7 +354,7 @@ class LiveAudio(Live):
         if isinstance(error, AudioError):
             failure = error
         else:
-            failure = AudioError(f"{self.name} failed ({type(error).__name__}: {error})"[:300])
+            failure = AudioError(f"{self.name} failed ({_describe(error)})")
             failure.__cause__ = error
         with self._turn:
             if self._feed.ended_by is None:
@@ -349,4 +369,14 @@ class LiveAudio(Live):
         self._is_in_source = False
         if size:
             self._silent_since = time.monotonic()
+            self._first_given = self._first_given or self._silent_since
         return not self._closed and self._feed.ended_by is None
+
+
+def _describe(error: BaseException) -> str:
+    """Returns the kind of a foreign exception, and what it says."""
+    try:
+        text = str(error)
+    except Exception:  # noqa: BLE001 - a defect of its class must not hide that it was raised
+        text = ""
+    return cut(f"{type(error).__name__}: {text}" if text else type(error).__name__)

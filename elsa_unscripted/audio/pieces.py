@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import inspect
 import io
 import os
 from typing import Any, Iterator, Protocol
@@ -109,7 +110,7 @@ def plain_bytes(piece: object, giver: str) -> bytes:
     try:
         with memoryview(piece) as view:  # type: ignore[arg-type]
             kind, data = view.format[-1:], bytes(view)
-    except TypeError as error:
+    except (TypeError, ValueError) as error:  # a `ValueError`: a `memoryview` that was released, a closed `mmap`
         raise AudioError(f"{giver} of a live source gave {type(piece).__name__} in place of bytes") from error
     if kind in ("e", "f", "d", "g"):
         raise AudioError(f"{giver} of a live source gave floating point numbers: convert them to 16 bit integers")
@@ -132,10 +133,10 @@ def check_source(source: Any) -> None:
         )
     if isinstance(source, io.TextIOBase):
         raise ConfigError("the live source is in text mode: open it with 'rb', or give its .buffer")
-    if callable(getattr(source, "read", None)) or callable(getattr(source, "read1", None)):
-        return
-    if hasattr(source, "__aiter__"):
+    reads = [read for read in (getattr(source, "read1", None), getattr(source, "read", None)) if callable(read)]
+    is_iterable = hasattr(type(source), "__iter__") or hasattr(type(source), "__getitem__")
+    if any(map(inspect.iscoroutinefunction, reads)) or (hasattr(source, "__aiter__") and not reads and not is_iterable):
         raise ConfigError("the live source is asynchronous: use Client.open_stream(), with asyncio.to_thread()")
-    if not hasattr(type(source), "__iter__") and not hasattr(type(source), "__getitem__"):
+    if not reads and not is_iterable:
         kind = type(source).__name__
         raise ConfigError(f"a live source is an iterable of bytes, or an object with read(n), not {kind}")

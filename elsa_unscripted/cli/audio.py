@@ -98,5 +98,5 @@ def _as_it_comes(
     if layout is not None:
         raw = {"sample_rate": layout.sample_rate, "channels": layout.channels, "sample_width": layout.width}
     audio = LiveAudio(inflow, **raw, max_seconds=limit, source_timeout=patience)
-    audio.name = inflow.name
+    audio.name, audio.timeout_option = inflow.name, "--source-timeout"
     return audio

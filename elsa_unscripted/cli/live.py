@@ -6,7 +6,7 @@ import argparse
 import contextlib
 import os
 import sys
-from typing import Iterator, Union
+from typing import Iterator, Optional, Union
 
 from ..audio.microphone import Microphone
 from ..exceptions import AudioError, ConfigError, ElsaError
@@ -32,8 +32,7 @@ def run(options: argparse.Namespace) -> int:
                 check_output(options.output, options.save, options.token_file, options.ca_bundle)
             if options.save:
                 check_output(options.save, options.token_file, options.ca_bundle, option="--save")
-            if options.save and options.output and os.path.abspath(options.save) == os.path.abspath(options.output):
-                raise ConfigError("--save and -o name the same file; give another -o")
+            _check_save(options.save, options.output, options.token_file, options.ca_bundle)
             config = exchange(options)
             microphone = Microphone(
                 _device(options.device),
@@ -62,6 +61,15 @@ def run(options: argparse.Namespace) -> int:
         if not on_terminal or result.ended_by == "source":
             say(_end(result, meter))
     return deliver(result, options)
+
+
+def _check_save(path: Optional[str], *others: Optional[str]) -> None:
+    """Refuses a `--save` that would overwrite another file of the command line."""
+    for other in others:
+        if path and other and os.path.realpath(path) == os.path.realpath(other):
+            raise ConfigError(
+                f"{other!r} is needed for something else, and --save would overwrite it; give another one"
+            )
 
 
 def _device(text: Union[str, None]) -> Union[int, str, None]:
