@@ -59,15 +59,15 @@ def say(mic: VirtualMicrophone, sandbox: Sandbox, packets: int) -> bytes:
     return said
 
 
-@pytest.mark.parametrize("columns", [80, 40])
-def test_from_the_first_word_to_the_verdict(mic: VirtualMicrophone, sandbox: Sandbox, columns: int) -> None:
-    """It says to whom it listens and what ends that, shows level and clock, ends on Enter, and prints the verdict and
-    what has ended the speech. What the server hears is what was said, to the bit. The meter leaves nothing behind."""
+@pytest.mark.parametrize(("columns", "key"), [(80, b"\n"), (40, b"\n"), (80, b"\x04")])
+def test_from_the_first_word_to_the_verdict(mic: VirtualMicrophone, sandbox: Sandbox, columns: int, key: bytes) -> None:
+    """It says to whom it listens and what ends that, shows level and clock, ends on Enter, or Ctrl-D, and prints the
+    verdict and what has ended the speech. What the server hears is what was said, to the bit. The meter leaves nothing behind."""
     with Terminal(*LIVE, columns=columns, **variables(mic, sandbox)) as terminal:
         terminal.wait_for("150 s are over")
         said = say(mic, sandbox, 3)
         terminal.wait_for("0:01 |")
-        terminal.press(b"\n")
+        terminal.press(key)
         assert terminal.end() == 0
     assert sandbox.exchanges[-1].pcm == said
     assert "listening to 'default', until you press Enter, the server hears the end or" in terminal.written
@@ -76,6 +76,7 @@ def test_from_the_first_word_to_the_verdict(mic: VirtualMicrophone, sandbox: San
     assert "the speech was ended by Enter, after 1.5 s" in terminal.written
     assert "Sandbox" in terminal.written
     left = screen(terminal.written, columns)
+    assert " the end or 150 s are over" in left
     assert not [line for line in left if "dB" in line or "waiting" in line]
     for part in re.split(r"[\r\n]", terminal.written):
         if "dB" in part:
