@@ -62,7 +62,8 @@ def say(mic: VirtualMicrophone, sandbox: Sandbox, packets: int) -> bytes:
 @pytest.mark.parametrize(("columns", "key"), [(80, b"\n"), (40, b"\n"), (80, b"\x04")])
 def test_from_the_first_word_to_the_verdict(mic: VirtualMicrophone, sandbox: Sandbox, columns: int, key: bytes) -> None:
     """It says to whom it listens and what ends that, shows level and clock, ends on Enter, or Ctrl-D, and prints the
-    verdict and what has ended the speech. What the server hears is what was said, to the bit. The meter leaves nothing behind."""
+    verdict and what has ended the speech. What the server hears is what was said, to the bit. The meter leaves nothing
+    behind."""
     with Terminal(*LIVE, columns=columns, **variables(mic, sandbox)) as terminal:
         terminal.wait_for("150 s are over")
         said = say(mic, sandbox, 3)

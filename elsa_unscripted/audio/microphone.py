@@ -100,6 +100,8 @@ class Microphone(LiveAudio):
         device: The name of the device, while and after it is recorded from; `None` before.
     """
 
+    name = "the microphone"
+
     def __init__(
         self,
         device: Union[int, str, None] = None,
@@ -174,6 +176,8 @@ class Microphone(LiveAudio):
         super().start(chunk_seconds, sample_rate)
         until = Deadline(OPEN_SECONDS)
         while self.device is None and self._failure is None:
+            if self._closed:
+                raise AudioError(f"{self.name} was closed before it recorded: call score() within its `with` block")
             try:
                 self._arrival.get(until.remaining())
             except queue.Empty:
@@ -465,7 +469,7 @@ def _find(sounddevice: Any, device: Union[int, str, None]) -> Any:
     """
     try:
         return sounddevice.query_devices(device, "input")
-    except (sounddevice.PortAudioError, ValueError) as error:
+    except (sounddevice.PortAudioError, ValueError, OverflowError) as error:
         several = str(error).startswith("Multiple")
         cause = error
     devices = _list_devices(sounddevice)
