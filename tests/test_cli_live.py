@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import io
 import json
 import os
 import re
 import subprocess
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -18,6 +20,7 @@ from microphones import (
     SECOND,
     SoundDevice,
     VirtualMicrophone,
+    device,
     pretend,
     until,
     virtual_microphone,
@@ -214,6 +217,15 @@ def test_no_devices(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixtu
     out, err = capsys.readouterr()
     assert (out, err.count("\n")) == ("", 1)
     assert "there is no microphone" in err
+
+
+def test_names_of_devices_in_any_locale(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A device's name that standard output can't spell is spelt out."""
+    pretend(monkeypatch, SoundDevice(devices=[device("Größe")]))
+    out = io.TextIOWrapper(io.BytesIO(), encoding="ascii")
+    monkeypatch.setattr(sys, "stdout", out)
+    assert main(["live", "--list-devices"]) == 0
+    assert b"0  Gr\\xf6\\xdfe, Sound" in out.buffer.getvalue()
 
 
 def test_quiet(mic: VirtualMicrophone, sandbox: Sandbox) -> None:
