@@ -186,6 +186,7 @@ class SoundDevice:
         if device is None:
             device = next((number for number, each in enumerate(self.devices) if each["max_input_channels"]), -1)
         if isinstance(device, int):
+            device.to_bytes(4, "big", signed=True)  # an `OverflowError` as from cffi
             if not 0 <= device < len(self.devices):
                 raise PortAudioError(f"Error querying device {device}")
             found = [device]

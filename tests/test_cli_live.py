@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import io
 import json
 import os
 import re
 import subprocess
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -19,6 +21,7 @@ from microphones import (
     SoundDevice,
     VirtualMicrophone,
     is_heard,
+    device,
     pretend,
     until,
     virtual_microphone,
@@ -60,15 +63,16 @@ def say(mic: VirtualMicrophone, sandbox: Sandbox, packets: int) -> bytes:
     return said
 
 
-@pytest.mark.parametrize("columns", [80, 40])
-def test_from_the_first_word_to_the_verdict(mic: VirtualMicrophone, sandbox: Sandbox, columns: int) -> None:
-    """It says to whom it listens and what ends that, shows level and clock, ends on Enter, and prints the verdict and
-    what has ended the speech. What the server hears is what was said, to the bit. The meter leaves nothing behind."""
+@pytest.mark.parametrize(("columns", "key"), [(80, b"\n"), (40, b"\n"), (80, b"\x04")])
+def test_from_the_first_word_to_the_verdict(mic: VirtualMicrophone, sandbox: Sandbox, columns: int, key: bytes) -> None:
+    """It says to whom it listens and what ends that, shows level and clock, ends on Enter, or Ctrl-D, and prints the
+    verdict and what has ended the speech. What the server hears is what was said, to the bit. The meter leaves nothing
+    behind."""
     with Terminal(*LIVE, columns=columns, **variables(mic, sandbox)) as terminal:
         terminal.wait_for("150 s are over")
         said = say(mic, sandbox, 3)
         terminal.wait_for("0:01 |")
-        terminal.press(b"\n")
+        terminal.press(key)
         assert terminal.end() == 0
     assert is_heard(said, sandbox.exchanges[-1].pcm)
     assert "listening to 'default', until you press Enter, the server hears the end or" in terminal.written
@@ -77,6 +81,7 @@ def test_from_the_first_word_to_the_verdict(mic: VirtualMicrophone, sandbox: San
     assert re.search(r"the speech was ended by Enter, after 1\.[5-8] s", terminal.written)
     assert "Sandbox" in terminal.written
     left = screen(terminal.written, columns)
+    assert " the end or 150 s are over" in left
     assert not [line for line in left if "dB" in line or "waiting" in line]
     for part in re.split(r"[\r\n]", terminal.written):
         if "dB" in part:
@@ -215,6 +220,15 @@ def test_no_devices(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixtu
     out, err = capsys.readouterr()
     assert (out, err.count("\n")) == ("", 1)
     assert "there is no microphone" in err
+
+
+def test_names_of_devices_in_any_locale(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A device's name that standard output can't spell is spelt out."""
+    pretend(monkeypatch, SoundDevice(devices=[device("Größe")]))
+    out = io.TextIOWrapper(io.BytesIO(), encoding="ascii")
+    monkeypatch.setattr(sys, "stdout", out)
+    assert main(["live", "--list-devices"]) == 0
+    assert b"0  Gr\\xf6\\xdfe, Sound" in out.buffer.getvalue()
 
 
 def test_quiet(mic: VirtualMicrophone, sandbox: Sandbox) -> None:

@@ -303,6 +303,23 @@ def test_decoding_as_it_comes_is_decoding_the_whole(kind: str, sizes: list[int])
     assert found == list(load(data).packets(0.5))
 
 
+@pytest.mark.parametrize("pcm", [SPEECH[: 10 * SECOND], bytes(10 * SECOND)])
+def test_raw_pcm_without_its_sample_rate(pcm: bytes) -> None:
+    """Who forgets `sample_rate` is told so after some 2 s of speech, not when it has ended."""
+    pytest.importorskip("av")
+    given = 0
+
+    def source() -> Iterator[bytes]:
+        nonlocal given
+        for at in range(0, len(pcm), PIECE):
+            given += PIECE
+            yield pcm[at : at + PIECE]
+
+    error = failed(AudioError, LiveAudio(source()), _patient)
+    assert "if it is raw PCM, give its sample_rate" in str(error)
+    assert given < 3 * SECOND
+
+
 def _float_wav() -> bytes:
     samples = array.array("f", [value / 32768 for value in array.array("h", SPEECH[:SECOND])])
     return wav(samples.tobytes(), bits=32, form=layout(3, 1, 16000, 32))

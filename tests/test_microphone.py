@@ -549,6 +549,7 @@ def test_level(use: Any) -> None:
         ({"devices": []}, "mic", "there is no microphone: plug one in"),
         ({}, "camera", "there is no microphone 'camera'; there are 0 'mic, Sound'"),
         ({}, 7, "there is no microphone 7; there are 0 'mic, Sound'"),
+        ({}, 2**31, "there is no microphone 2147483648; there are 0 'mic, Sound'"),
         ({"devices": [device("speaker", 0), device("mic")]}, 0, "there is no microphone 0; there are 1 'mic, Sound'"),
         ({"devices": [device("mic a"), device("mic b")]}, "mic", "several.*0 'mic a, Sound', 1 'mic b, Sound'"),
     ],
@@ -570,6 +571,19 @@ def test_list_of_devices(use: Any) -> None:
         InputDevice(1, "mic", "Sound", 2, 44100, True),
         InputDevice(2, "headset", "Sound", 1, 16000, False),
     ]
+
+
+def test_closed_before_it_recorded(use: Any) -> None:
+    """A microphone that was left behind by its `with` block is told at once, before a connection is made."""
+    use(SoundDevice(lambda stream: stream.give(SPEECH[:BLOCK])))
+    with Microphone() as microphone:
+        pass
+    began = time.monotonic()
+    with RawServer(lambda connection: None) as server:
+        with pytest.raises(AudioError, match="the microphone was closed before"):
+            score(microphone, TOKEN, url=server.url)
+        assert server.connections == []
+    assert time.monotonic() - began < SLACK
 
 
 def test_serves_once(use: Any) -> None:

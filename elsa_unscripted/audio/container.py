@@ -39,6 +39,10 @@ _PYAV_OPTIONS = {
 
 _CODEC_DELAY = 0.2  # s; the length in a header may include padding at both ends, which decoders remove
 
+# Bytes of a file as it comes, in which a format must show itself. If it is raw PCM, who forgot to say so is told after
+# 2 s of it; by default, FFmpeg takes 1 MiB, which is half a minute.
+_ENOUGH_BYTES = 2**16
+
 # Bytes. A program that writes AIFF or AU to a pipe can't fill in the length later, and claims this length or more.
 _UNKNOWN_SIZE = 0x7EFE_0000
 
@@ -115,6 +119,8 @@ class Decoder:
             if self._kind is not None:
                 options["format"] = self._kind
                 probe = {"probesize": "32", "analyzeduration": "0"}
+            else:
+                probe = {"formatprobesize": str(_ENOUGH_BYTES)}
         try:
             with self._av.open(self._file, options={**_PYAV_OPTIONS, **probe}, **options) as opened:
                 self._keeps_time = opened.format.name.split(",")[0] in KEEPS_TIME

@@ -250,7 +250,7 @@ class LiveAudio(Live):
                 finally:
                     del failure  # its traceback refers to this frame; a circle would keep the audio
             if self._closed:
-                raise AudioError(f"{self.name} was closed while it was being sent")
+                raise AudioError(f"{self.name} was closed before the speech had ended")
             if not ended and self._silence() > self._source_timeout:
                 raise AudioError(
                     f"{self.name} gave nothing for {self._source_timeout:g} s ({self.timeout_option}); "

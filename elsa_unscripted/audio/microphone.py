@@ -54,6 +54,8 @@ class Microphone(LiveAudio):
         device: The name of the device, while and after it is recorded from; `None` before.
     """
 
+    name = "the microphone"
+
     def __init__(
         self,
         device: Union[int, str, None] = None,
@@ -128,6 +130,8 @@ class Microphone(LiveAudio):
         super().start(chunk_seconds, sample_rate)
         until = Deadline(OPEN_SECONDS)
         while self.device is None and self._failure is None:
+            if self._closed:
+                raise AudioError(f"{self.name} was closed before it recorded: call score() within its `with` block")
             try:
                 self._arrival.get(until.remaining())
             except queue.Empty:

@@ -188,7 +188,7 @@ def list_devices(sounddevice: Any) -> List[InputDevice]:
 def _default(sounddevice: Any) -> Optional[int]:
     try:
         return int(sounddevice.query_devices(None, "input")["index"])
-    except (sounddevice.PortAudioError, ValueError) as error:
+    except (sounddevice.PortAudioError, ValueError, OverflowError) as error:
         if raised_by_handler(error):
             raise
         return None
@@ -202,7 +202,7 @@ def _find(sounddevice: Any, device: Union[int, str, None]) -> Any:
     """
     try:
         return sounddevice.query_devices(device, "input")
-    except (sounddevice.PortAudioError, ValueError) as error:
+    except (sounddevice.PortAudioError, ValueError, OverflowError) as error:
         several = str(error).startswith("Multiple")
         cause = error
     devices = list_devices(sounddevice)

@@ -173,6 +173,8 @@ def _decoded(
         if kind == "mov":
             advice = "score one with its index at its end as a recording, or write it in fragments"
             raise AudioError(f"{error}. An mp4 or m4a can't always be decoded as it comes: {advice}") from error
+        if kind is None:
+            raise AudioError(f"{error}; if it is raw PCM, give its sample_rate") from error.__cause__
         raise
     if pipe.failure is not None:
         raise pipe.failure

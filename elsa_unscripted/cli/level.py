@@ -93,7 +93,8 @@ class LevelMeter:
                 self._warn()
                 self._draw()
                 if self._enter.wait(DRAW_SECONDS) and not self._over:
-                    self._go_back()
+                    if self._enter.is_watched:  # else it was Ctrl-D, which goes to no other line
+                        self._go_back()
                     self.stop("Enter")
             if self._bar is not None:
                 self._wipe()

@@ -99,7 +99,9 @@ def _list_devices() -> int:
     for device in devices:
         mark = "*" if device.is_default else " "
         facts = f"{device.channels} channels, {device.sample_rate} Hz"
-        print(printable(f"{mark} {device.number:2}  {device.name}, {device.system} ({facts})"))
+        line = printable(f"{mark} {device.number:2}  {device.name}, {device.system} ({facts})")
+        encoding = getattr(sys.stdout, "encoding", None) or "ascii"
+        print(line.encode(encoding, "backslashreplace").decode(encoding))
     return 0
 
 
