@@ -64,7 +64,8 @@ class Inputs:
 
     Attributes:
         columns: The names of the list's columns beside `path`.
-        passed_over: How many files of folders were passed over so far, by what they are: an extension, or words.
+        passed_over: How many files in folders were passed over so far, by kind: their extension, or a word such as
+            "hidden".
         named: The list as it is called in errors.
 
     Raises:
@@ -87,7 +88,7 @@ class Inputs:
             )
         if paths and list_file is None and not any(map(os.path.exists, paths)):
             hint = "; folders are searched with --glob" if any(mark in paths[0] for mark in "*?[") else ""
-            raise ConfigError(f"{paths[0]!r} doesn't exist{hint}")
+            raise ConfigError(f"{paths[0]!r} doesn't exist{hint or '; check the path'}")
         self._paths = paths
         self._globs = globs
         self._list_file = list_file
@@ -228,7 +229,7 @@ class Inputs:
         return os.path.splitext(name)[1].lower() in EXTENSIONS
 
     def _open(self) -> IO[str]:
-        # So that a name that isn't UTF-8 comes through unharmed: see `_file_name()`.
+        # "surrogateescape" keeps the bytes of a name that isn't UTF-8: `_file_name()` needs them.
         how = {"encoding": "utf-8-sig", "errors": "surrogateescape", "newline": ""}
         try:
             if self._list_file == "-":

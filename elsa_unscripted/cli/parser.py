@@ -33,7 +33,7 @@ examples:
 
 LIVE_EPILOG = """\
 Enter ends the speech. So does the server, when it hears that you have finished.
-Ctrl-C ends it, too; once more, and nothing waits for the assessment.
+Ctrl-C ends it, too; a second Ctrl-C doesn't wait for the assessment.
 
 examples:
   elsa-unscripted live --token-file token.txt
@@ -61,12 +61,12 @@ A folder is searched for audio files, folders in it too. A list has one path on
 each line; or it is a CSV whose first line names a column "path", and --csv has
 its other columns as well.
 
-The journal, -o, gets a line for each recording. The same command goes on from
-it: what has its result there is not sent again, nor what failed, unless you
-say --retry-failed.
+The journal, -o, gets a line for each recording. When the same command runs
+again, a recording with a result there isn't sent again. One that failed is sent
+again only with --retry-failed.
 
-Ctrl-C, SIGTERM, or a terminal that closes: those in flight finish. A second
-Ctrl-C: stop now.
+After Ctrl-C, SIGTERM, or when the terminal closes, the recordings in flight
+finish. A second Ctrl-C stops them at once.
 
 examples:
   elsa-unscripted batch answers/ --token-file token.txt --csv scores.csv
@@ -174,9 +174,9 @@ def _add_as_it_comes(parser: argparse.ArgumentParser) -> None:
     audio.add_argument(
         "--pcm",
         metavar="FORMAT",
-        help="it is raw little-endian PCM, of RATE[:CHANNELS[:BITS]]: 16000 is 16 kHz, mono, 16 bit",
+        help="the audio is raw little-endian PCM; RATE[:CHANNELS[:BITS]], so 16000 is 16 kHz, mono, 16 bit",
     )
-    audio.add_argument("--max-seconds", metavar="S", help="of a pipe, send no more than that; default: no limit")
+    audio.add_argument("--max-seconds", metavar="S", help="the most seconds to send of a pipe; default: no limit")
     audio.add_argument(
         "--source-timeout", metavar="S", help="seconds without audio after which a pipe has failed; default: 10"
     )
@@ -187,18 +187,20 @@ def _add_live(commands: argparse._SubParsersAction[_Parser]) -> None:
         "live",
         usage=f"{PROGRAM} live [options]",
         help="score what is said into a microphone",
-        description="Send what is said into a microphone as it is said, and print its assessment (extra 'microphone').",
+        description="Send speech from a microphone as it is spoken, and print its assessment\n(extra 'microphone').",
         epilog=TOKEN_EPILOG + LIVE_EPILOG + EXIT_STATUSES,
         formatter_class=_LAYOUT,
     )
     parser.set_defaults(run=_live)
     source = parser.add_argument_group("the microphone")
-    source.add_argument("--device", metavar="D", help="its number, or its name or a part of it; default: the system's")
+    source.add_argument(
+        "--device", metavar="D", help="its number, its name or a part of the name; default: the system's"
+    )
     source.add_argument("--list-devices", action="store_true", help="list the microphones and exit")
     source.add_argument(
-        "--max-seconds", metavar="S", default="150", help="the most that is listened to; default: %(default)s"
+        "--max-seconds", metavar="S", default="150", help="the most seconds to listen; default: %(default)s"
     )
-    source.add_argument("--save", metavar="FILE", help="write what was sent there, as a WAV")
+    source.add_argument("--save", metavar="FILE", help="write the audio that was sent to this WAV file")
     _add_shared(parser)
     _add_output(parser)
 
@@ -208,7 +210,7 @@ def _add_batch(commands: argparse._SubParsersAction[_Parser]) -> None:
         "batch",
         usage=f"{PROGRAM} batch [PATH ...] [options]",
         help="score many recordings, and go on where it stopped",
-        description="Score many recordings at once. Interrupted, the same command goes on.",
+        description="Score many recordings at once. After an interruption, the same command\ngoes on.",
         epilog=TOKEN_EPILOG + BATCH_EPILOG,
         formatter_class=_LAYOUT,
     )
@@ -226,10 +228,12 @@ def _add_batch(commands: argparse._SubParsersAction[_Parser]) -> None:
     work.add_argument("--jobs", metavar="N", default="16", help="recordings at a time, at most; default: %(default)s")
     work.add_argument("--retry-failed", action="store_true", help="try again what failed, by the journal")
     work.add_argument(
-        "--max-audio-seconds", metavar="N", help="begin no recording that would take the sum of this run beyond N"
+        "--max-audio-seconds",
+        metavar="N",
+        help="seconds of audio that this run may send; other recordings aren't begun",
     )
     work.add_argument(
-        "--dask", metavar="ADDRESS", help="let the workers of this Dask scheduler do it, such as tcp://host:8786"
+        "--dask", metavar="ADDRESS", help="let the workers of this Dask scheduler score, such as tcp://host:8786"
     )
     _add_shared(parser)
     output = parser.add_argument_group("the output")
@@ -284,7 +288,7 @@ def _add_shared(parser: argparse.ArgumentParser) -> None:
     )
     exchange.add_argument("--url", metavar="U", help="default: $ELSA_UNSCRIPTED_URL, else the vendor's")
     exchange.add_argument(
-        "--proxy", metavar="URL", help="http://[user:password@]host:port; default: $https_proxy, $no_proxy"
+        "--proxy", metavar="URL", help="http://[user:password@]host:port; default: $https_proxy, else $all_proxy"
     )
     exchange.add_argument("--ca-bundle", metavar="FILE", help="certificates to trust in place of the system's")
     exchange.add_argument(
@@ -312,7 +316,7 @@ def _add_report(commands: argparse._SubParsersAction[_Parser]) -> None:
         "report",
         usage=f"{PROGRAM} report RESULT.json|JOURNAL.jsonl [options]",
         help="make an HTML page of a saved result, or of a batch",
-        description="Make an HTML page of a saved result, or of the journal of a batch (extra 'report').",
+        description="Make an HTML page of a saved result, or of the journal of a batch\n(extra 'report').",
         epilog=REPORT_EPILOG,
         formatter_class=_LAYOUT,
     )

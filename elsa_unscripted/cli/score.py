@@ -51,7 +51,7 @@ def run(options: argparse.Namespace) -> int:
     return deliver(result, options)
 
 
-# The end; also for `live`.
+# How a command ends; `live` calls these functions, too.
 
 
 def fail(error: ElsaError, options: argparse.Namespace) -> int:
@@ -81,7 +81,7 @@ def deliver(result: ScoreResult, options: argparse.Namespace) -> int:
 
 
 class _Shown(NamedTuple):
-    """What shows how far an exchange is.
+    """How the progress of an exchange is shown.
 
     Attributes:
         tell: Shows a few words on what is being waited for.
