@@ -85,7 +85,8 @@ def score(
         sample_rate: `None` sends a WAV as recorded; a number resamples any input to mono 16 bit at that many
             Hz (extra `formats`).
         ca_bundle: A file with the certificates to trust in place of the system's.
-        proxy: `http://[user:password@]host:port`; `None` takes `$https_proxy` and `$no_proxy`.
+        proxy: `http://[user:password@]host:port`; `None` takes `$https_proxy`, else `$all_proxy`, but neither for the
+            hosts in `$no_proxy`.
         max_message_bytes: The longest message that is taken from the server.
         ping_interval: Seconds between WebSocket pings, for load balancers that cut connections on which the client is
             silent; `None` sends none.

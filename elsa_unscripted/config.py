@@ -68,7 +68,8 @@ def hide(value: Any) -> Any:
 class Options(TypedDict, total=False):
     """The options of `Client` and `score_many()`, for type checkers: the fields of `Config` without the token.
 
-    Who wraps one of the two annotates with it: `def score_all(paths: list[str], **options: Unpack[Options])`.
+    A function that passes options on to one of the two can be annotated with it:
+    `def score_all(paths: list[str], **options: Unpack[Options])`.
     """
 
     api_plan: str
@@ -110,7 +111,8 @@ class Config:
         connect_retries: Attempts to connect after the first. A stream that has begun is never retried.
         sample_rate: `None` sends a WAV as recorded; a number resamples to mono 16 bit at that many Hz.
         ca_bundle: A file with the certificates to trust in place of the system's.
-        proxy: `http://[user:password@]host:port`; `None` takes `$https_proxy` and `$no_proxy`, as usual.
+        proxy: `http://[user:password@]host:port`; `None` takes `$https_proxy`, else `$all_proxy`, but neither for the
+            hosts in `$no_proxy`.
         max_message_bytes: The longest message that is accepted from the server.
         ping_interval: Seconds between WebSocket pings, for load balancers that cut connections on which the client is
             silent; `None` sends none, as the reference client.

@@ -63,13 +63,13 @@ class ElsaError(Exception):
         audio_seconds_sent: Seconds of audio that were sent before the error.
         possibly_billed: Whether an audio packet may have been sent, at least in part: the server may meter the stream.
         statuses: The server's messages that carry a `status`, in order of arrival.
-        last_message: The beginning of what the server said last, but for words that it is at work; `None` if it said
-            nothing else. Untrusted text.
+        last_message: The beginning of the server's last message, not counting greeting, `processing` and `accepted`,
+            which explain no failure; `None` if there was no other. Untrusted text.
         retryable: Whether the same call can succeed later, without a change of the recording, the options or the
             token. If `possibly_billed` is set as well, a stream that is sent again is metered again.
     """
 
-    _can_pass = False  # whether what errors of this kind tell of may pass by itself
+    _can_pass = False  # whether the cause of errors of this kind may go away by itself
 
     def __init__(self, message: str = "") -> None:
         super().__init__(message)
@@ -211,7 +211,7 @@ class ScoreCancelledError(ElsaError):
 class BudgetError(ElsaError):
     """The recording was not started: the batch would have sent more than `max_audio_seconds`."""
 
-    _can_pass = True  # the budget is that of a run
+    _can_pass = True  # the next run has a budget of its own
 
 
 class JournalError(ElsaError):
@@ -219,7 +219,7 @@ class JournalError(ElsaError):
 
     @property
     def retryable(self) -> bool:
-        # The other one comes from Windows.
+        # A locked journal raises `BlockingIOError` on POSIX, and `PermissionError` on Windows.
         in_use = isinstance(self.__cause__, (BlockingIOError, PermissionError)) and "in use" in str(self)
         return in_use or is_out_of_files(self)
 
@@ -227,7 +227,7 @@ class JournalError(ElsaError):
 def _is_lasting(cause: Optional[BaseException]) -> bool:
     # By name: to import `ssl` and `websocket` here would make `import elsa_unscripted` slow.
     names = {kind.__name__ for kind in type(cause).__mro__}
-    exact = type(cause).__name__ in ("SSLError", "SSLCertVerificationError")  # others are connections that were cut
+    exact = type(cause).__name__ in ("SSLError", "SSLCertVerificationError")  # subclasses tell of cut connections
     return exact or bool(names & {"WebSocketException", "ImportError", "ValueError", "LookupError"})
 
 

@@ -25,7 +25,7 @@ __all__ = [
 
 OUT_OF_FILES = "too many files and sockets are open; use fewer at once, or raise the limit (ulimit -n)"
 _ERRNOS = (errno.EMFILE, errno.ENFILE)  # of the process, of the system
-_NO_SYNC = (errno.EINVAL, errno.ENOSYS, errno.ENOTSUP)  # what file systems say that can't sync
+_NO_SYNC = (errno.EINVAL, errno.ENOSYS, errno.ENOTSUP)  # the errors of file systems that can't sync
 LONGEST_TEXT = 512 * 2**20  # bytes: a result holds a few messages of at most 64 MiB
 _OPEN_ALREADY = ("/dev/fd/", "/dev/std", "/proc/")  # somebody has opened these, and may write to them, too
 HEAD_SIZE = 4096  # bytes: every recording has a zero in them, or a byte that isn't UTF-8
@@ -37,7 +37,7 @@ def replacing(path: Union[str, os.PathLike[str]]) -> Iterator[BinaryIO]:
 
     Whatever goes wrong before that, a full disk or Ctrl-C, the older file stays as it was. The new one gets the older
     one's permissions. A link stays a link: the file that it leads to is replaced. What is no regular file, such as a
-    pipe or a device, is written to directly, and so is a file whose folder takes no other one.
+    pipe or a device, is written to directly, and so is a file in whose folder no other file can be made.
 
     Raises:
         OSError: The file can't be written.
@@ -49,11 +49,12 @@ def replacing(path: Union[str, os.PathLike[str]]) -> Iterator[BinaryIO]:
         return
     target = os.path.realpath(path)
     if mode is not None:
-        open(target, "r+b").close()  # fails if it is read-only: to rename another file to its name would not
-    # Short, whatever the target's name, which may be as long as names can be.
+        open(target, "r+b").close()  # fails if it is read-only; replacing it by a rename would not fail
+    # A short name, and not the target's with an ending: the target's may be as long as names can be.
     beside = os.path.join(os.path.dirname(target), f".elsa-{os.urandom(8).hex()}.tmp")
     try:
-        # Not `tempfile`, whose files are for their owner alone: the umask can't be read without changing it.
+        # Not `tempfile`: only the owner may read its files, and the umask that would give others their rights can't be
+        # read without changing it for all threads.
         fd = os.open(beside, os.O_WRONLY | os.O_CREAT | os.O_EXCL | getattr(os, "O_BINARY", 0), 0o666)
     except PermissionError as error:
         if mode is None or raised_by_handler(error):

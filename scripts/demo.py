@@ -1,6 +1,6 @@
-"""Shows the whole of it: streams real speech in real time, to a local sandbox or to ELSA's service; writes a page.
+"""Streams real speech in real time to a local sandbox, or to ELSA's service; prints the result, and writes its page.
 
-Needs only Python, and PyPI the first time, when it makes .venv.
+Needs only Python. The first time, it makes .venv, and needs access to PyPI.
 """
 
 from __future__ import annotations
@@ -105,7 +105,7 @@ def demo(options: argparse.Namespace) -> int:
 
 
 def show(recording: str, token: str, url: str | None, *, open_page: bool) -> None:
-    """Streams a recording, and shows all that comes of it.
+    """Streams a recording; shows its progress, statuses and result, and writes its page.
 
     Raises:
         ElsaError: There is no result.

@@ -143,7 +143,7 @@ def test_a_folder_that_can_not_be_searched_is_an_error_of_its_own(tmp_path: Path
 
 def test_a_path_that_does_not_exist_is_told_at_once(tmp_path: Path) -> None:
     """A wrong path is an error before anything is sent; for a pattern that no shell has expanded there is a hint."""
-    with pytest.raises(ConfigError, match=r"missing\.wav' doesn't exist$"):
+    with pytest.raises(ConfigError, match=r"missing\.wav' doesn't exist; check the path$"):
         found(tmp_path / "missing.wav")
     make(tmp_path, "speech.wav", "Ivan Petrov.wav")
     with pytest.raises(ConfigError, match=r"batch .* --glob '\*\.wav'"):

@@ -44,7 +44,7 @@ _FOUND_BY_FFMPEG = (
     b"\0\0\1\xba",  # mpeg
     b"G\x40",  # mpegts: a packet that begins a table
 )
-# Formats that it decodes better, or only, if it has all of the file: some have an index at their end.
+# Formats that FFmpeg decodes better, or only, when it has the whole file: some have an index at their end.
 _ONLY_WHOLE = (b"wvpk", b"MAC ", b"caff")
 
 _BOXES = (b"ftyp", b"moov", b"moof", b"mdat", b"wide", b"free", b"skip", b"pnot", b"styp")  # begin an mp4 or a mov

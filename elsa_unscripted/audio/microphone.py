@@ -196,7 +196,7 @@ class Microphone(LiveAudio):
         try:
             super()._run(sample_rate)
         finally:
-            # Only now, when others have been told of the end, or of the failure: it may take a minute.
+            # Last, after other threads have been told of the end or of the failure: closing may take a minute.
             stream, self._stream = self._stream, None
             if stream is not None:
                 stream.close()

@@ -16,8 +16,8 @@ from .libraries import import_sounddevice
 
 __all__ = ["BLOCK_SECONDS", "Block", "Gone", "InputDevice", "Stream", "list_devices", "load", "skip_last_call"]
 
-BLOCK_SECONDS = 0.1  # s of audio that PortAudio gives at once; without a number, it may give a frame at a time
-MOST_LAG = 0.5  # s; no device is believed that it is later than that
+BLOCK_SECONDS = 0.1  # s of audio that PortAudio gives at once; if not told, it may give one frame at a time
+MOST_LAG = 0.5  # s; if a device reports a longer delay, it is not believed
 
 _MOST_NAMED = 20  # devices in a message
 

@@ -134,7 +134,7 @@ class Batch(Iterator[Outcome]):
         handler raise an exception.
         """
         if self._end.alive:
-            cut = [job for job in self._flying if job.fate is None]  # the others are booked already
+            cut = [job for job in self._flying if job.fate is None]  # the bill already has the others
             self._end()
             for job in cut:
                 if not isinstance(job.ticket.lost, CancelledError) and (not job.error or job.error.possibly_billed):
@@ -159,7 +159,7 @@ class Batch(Iterator[Outcome]):
     def billable_seconds(self) -> float:
         """An estimate of what is billed for this run: the started units of every stream that may be metered.
 
-        After `close()`, those that it has cut off are in it.
+        After `close()`, it includes the streams that `close()` cut off.
         """
         return self._budget.billable_seconds
 

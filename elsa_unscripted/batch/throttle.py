@@ -78,7 +78,9 @@ class Throttle:
             logger.info(
                 "turned away (HTTP 429): %d at once from now on, after %.1f s", self.concurrency, self.waiting()
             )
-        elif self._resume_at - before > LONGEST_BACKOFF:  # once for all that were turned away together
+        elif (
+            self._resume_at - before > LONGEST_BACKOFF
+        ):  # one warning for all recordings that were turned away together
             logger.warning(
                 "turned away (HTTP 429): the server asks to wait %.0f s; the batch goes on in %.0f s, with %d at once",
                 wait,

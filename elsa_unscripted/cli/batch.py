@@ -184,7 +184,8 @@ class _Run:
 
     def _on_signal(self, number: int, _frame: Optional[FrameType]) -> None:
         self._presses += 1
-        # When a terminal closes, several SIGHUPs may come, and a SIGTERM: nobody asks for a cut with these.
+        # When a terminal closes, several SIGHUPs and a SIGTERM may come. Nobody has asked twice then, so these must not
+        # cut off what is in flight.
         self._hang_ups += number == HANG_UP
         if self._presses - self._hang_ups > 1:
             # In a burst, one is enough: the next ones would hit what the first has begun.

@@ -93,7 +93,7 @@ class Narrator:
     def conclude(self) -> None:
         """Logs the lines that follow a verdict `success` or `failed`."""
         logging.info("Stream time: %5.2f sec", self._decided - self._opened)
-        # The vendor's script notices only when the next packet is due, after all else.
+        # Last, because the vendor's script notices the verdict only when its next packet is due.
         if self._stream_id and not self._all_sent:
             logging.info("Stopping sending audio packets")
 

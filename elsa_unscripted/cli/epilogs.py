@@ -19,7 +19,7 @@ examples:
 
 LIVE_EPILOG = """\
 Enter ends the speech. So does the server, when it hears that you have finished.
-Ctrl-C ends it, too; once more, and nothing waits for the assessment.
+Ctrl-C ends it, too; a second Ctrl-C doesn't wait for the assessment.
 
 examples:
   elsa-unscripted live --token-file token.txt

@@ -2,7 +2,7 @@
 
 A thread that waits in `sys.stdin.buffer.read()` holds the lock of that object, and Python aborts at its end (status
 134). So this reads the descriptor itself, which has no lock. On POSIX it first waits until there is something to read,
-or until `close()`: so the thread that reads can be ended at any time, and a descriptor that doesn't block will do.
+or until `close()`: so the thread that reads can be ended at any time, and a descriptor in non-blocking mode works, too.
 Windows can't wait so for a pipe: there, a read blocks until the writer writes or ends. The thread of `LiveAudio` is
 left behind in it, which does no harm; but the wait for the first audio has no bound.
 """
@@ -126,7 +126,7 @@ class Inflow:
         """Waits for the first byte.
 
         Raises:
-            AudioError: None came.
+            AudioError: No byte came in time, or the pipe ended.
         """
         if not self._head:
             self._look_further()

@@ -68,7 +68,8 @@ class Inputs:
 
     Attributes:
         columns: The names of the list's columns beside `path`.
-        passed_over: How many files of folders were passed over so far, by what they are: an extension, or words.
+        passed_over: How many files in folders were passed over so far, by kind: their extension, or a word such as
+            "hidden".
         named: The list as it is called in errors.
 
     Raises:
@@ -233,7 +234,7 @@ class Inputs:
         return os.path.splitext(name)[1].lower() in EXTENSIONS
 
     def _open(self) -> IO[str]:
-        # So that a name that isn't UTF-8 comes through unharmed: see `file_name()`.
+        # "surrogateescape" keeps the bytes of a name that isn't UTF-8: `file_name()` needs them.
         how = {"encoding": "utf-8-sig", "errors": "surrogateescape", "newline": ""}
         try:
             if self._list_file == "-":

@@ -32,7 +32,7 @@ LEAVE_SECONDS = 2.0  # s for the thread to end: for a terminal that takes no mor
 
 
 class LevelMeter:
-    """Tells to whom it listens and what ends that, shows level and clock, and stops the microphone on Enter.
+    """Tells which device is listened to and what ends that; shows level and clock; on Enter, stops the microphone.
 
     Attributes:
         stopped_by: `"Enter"` or `"Ctrl-C"`, if one of them has ended the speech; else `None`.

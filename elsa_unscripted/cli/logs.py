@@ -29,7 +29,7 @@ def everything() -> Iterator[None]:
 
 @contextlib.contextmanager
 def warnings(tell: Callable[[str], None]) -> Iterator[None]:
-    """Tells the warnings about a journal or a list, but not those of each exchange of a batch."""
+    """Tells the warnings about a journal or a list, but not the warnings of a batch's single exchanges."""
     with _added(_Told(tell)):
         yield
 

@@ -12,9 +12,10 @@ OUR_PAGE = b'<meta name="generator" content="elsa_unscripted'  # what every page
 
 
 def check_output(path: str, *inputs: Optional[str], option: str = "-o", page: bool = False) -> None:
-    """Refuses a file that can't be written, one of the command's own inputs, and what isn't there to be overwritten.
+    """Refuses a path that can't be written, and one whose file must not be overwritten.
 
-    That is everything but text, such as another recording; and the journal of a batch, which was paid for.
+    Not overwritten are the command's own inputs; whatever isn't text, such as a recording; and the journal of a batch,
+    which was paid for.
 
     Args:
         path: The file to write.
@@ -36,7 +37,7 @@ def check_output(path: str, *inputs: Optional[str], option: str = "-o", page: bo
     if not os.access(path, os.W_OK):
         raise ConfigError(f"can't write {path!r}: it is read-only; {advice}")
     if any(each is not None and os.path.exists(each) and os.path.samefile(path, each) for each in inputs):
-        raise ConfigError(f"{path!r} is what is to be read, and would be overwritten; {advice}")
+        raise ConfigError(f"{path!r} is an input of this command, and would be overwritten; {advice}")
     try:
         lost = _what_is_lost(path, page)
     except OSError as error:

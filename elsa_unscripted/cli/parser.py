@@ -10,10 +10,89 @@ import functools
 from typing import NoReturn
 
 from ..results.bands import THRESHOLDS
+<<<<<<< HEAD
 from .epilogs import BATCH_EPILOG, LIVE_EPILOG, REPORT_EPILOG, SANDBOX_EPILOG, SCORE_EPILOG, SHOW_EPILOG, TOKEN_EPILOG
 from .statuses import EXIT_STATUSES
 from .terminal import PROGRAM
 from .usage import ALL_FAILED, One, Parser
+=======
+from .statuses import EXIT_STATUSES, USAGE
+from .terminal import PROGRAM, say
+
+TOKEN_EPILOG = """\
+The token is taken from --token-file or --token, else from $ELSA_API_TOKEN.
+What stands on a command line, everybody on this machine can read with ps:
+prefer a file or the variable.
+
+"""
+
+SCORE_EPILOG = """\
+examples:
+  elsa-unscripted score speech.wav --token-file token.txt
+  elsa-unscripted score speech.wav --plan premium --format json | jq .
+  elsa-unscripted score - --token-file token.txt -o result.txt < speech.wav
+  ffmpeg -i film.mkv -t 60 -f wav - | elsa-unscripted score -
+  arecord -d 30 -f S16_LE -r 16000 -t raw | elsa-unscripted score - --pcm 16000
+
+"""
+
+LIVE_EPILOG = """\
+Enter ends the speech. So does the server, when it hears that you have finished.
+Ctrl-C ends it, too; a second Ctrl-C doesn't wait for the assessment.
+
+examples:
+  elsa-unscripted live --token-file token.txt
+  elsa-unscripted live --list-devices
+  elsa-unscripted live --device 2 --save speech.wav --format json -o result.json
+
+"""
+
+SHOW_EPILOG = """\
+examples:
+  elsa-unscripted score speech.wav --format json -o result.json
+  elsa-unscripted show result.json
+"""
+
+REPORT_EPILOG = """\
+The page is one file that needs nothing else: no network, no other file.
+
+examples:
+  elsa-unscripted report result.json --audio speech.wav
+  elsa-unscripted report scores.jsonl -o class.html --title "Class 4b"
+"""
+
+BATCH_EPILOG = """\
+A folder is searched for audio files, folders in it too. A list has one path on
+each line; or it is a CSV whose first line names a column "path", and --csv has
+its other columns as well.
+
+The journal, -o, gets a line for each recording. When the same command runs
+again, a recording with a result there isn't sent again. One that failed is sent
+again only with --retry-failed.
+
+After Ctrl-C, SIGTERM, or when the terminal closes, the recordings in flight
+finish. A second Ctrl-C stops them at once.
+
+examples:
+  elsa-unscripted batch answers/ --token-file token.txt --csv scores.csv
+  find . -name '*.mp3' | elsa-unscripted batch --from-file - --jobs 50
+  elsa-unscripted batch --from-file pupils.csv --max-audio-seconds 3600
+
+exit status:
+  0    every recording has its result
+  2    wrong usage, a bad option, no recordings, or a file that can't be
+       written: the journal is in use, for example
+  3    some recordings have no result
+  4    the token was refused, or no connection could be made
+  130  interrupted by Ctrl-C, SIGTERM or SIGHUP
+"""
+
+SANDBOX_EPILOG = """\
+Any token is accepted. The token sandbox:NAME[=VALUE] chooses a scenario for
+one exchange, whatever --scenario says; sandbox:greeting-off=NAME[=VALUE] does
+so without the greeting.
+"""
+>>>>>>> stranger
 
 
 def make_parser() -> argparse.ArgumentParser:
@@ -97,9 +176,9 @@ def _add_as_it_comes(parser: argparse.ArgumentParser) -> None:
     audio.add_argument(
         "--pcm",
         metavar="FORMAT",
-        help="it is raw little-endian PCM, of RATE[:CHANNELS[:BITS]]: 16000 is 16 kHz, mono, 16 bit",
+        help="the audio is raw little-endian PCM; RATE[:CHANNELS[:BITS]], so 16000 is 16 kHz, mono, 16 bit",
     )
-    audio.add_argument("--max-seconds", metavar="S", help="of a pipe, send no more than that; default: no limit")
+    audio.add_argument("--max-seconds", metavar="S", help="the most seconds to send of a pipe; default: no limit")
     audio.add_argument(
         "--source-timeout", metavar="S", help="seconds without audio after which a pipe has failed; default: 10"
     )
@@ -110,18 +189,20 @@ def _add_live(commands: argparse._SubParsersAction[Parser]) -> None:
         "live",
         usage=f"{PROGRAM} live [options]",
         help="score what is said into a microphone",
-        description="Send what is said into a microphone as it is said, and print its assessment (extra 'microphone').",
+        description="Send speech from a microphone as it is spoken, and print its assessment\n(extra 'microphone').",
         epilog=TOKEN_EPILOG + LIVE_EPILOG + EXIT_STATUSES,
         formatter_class=_LAYOUT,
     )
     parser.set_defaults(run=_live)
     source = parser.add_argument_group("the microphone")
-    source.add_argument("--device", metavar="D", help="its number, or its name or a part of it; default: the system's")
+    source.add_argument(
+        "--device", metavar="D", help="its number, its name or a part of the name; default: the system's"
+    )
     source.add_argument("--list-devices", action="store_true", help="list the microphones and exit")
     source.add_argument(
-        "--max-seconds", metavar="S", default="150", help="the most that is listened to; default: %(default)s"
+        "--max-seconds", metavar="S", default="150", help="the most seconds to listen; default: %(default)s"
     )
-    source.add_argument("--save", metavar="FILE", help="write what was sent there, as a WAV")
+    source.add_argument("--save", metavar="FILE", help="write the audio that was sent to this WAV file")
     _add_shared(parser)
     _add_output(parser)
 
@@ -131,7 +212,7 @@ def _add_batch(commands: argparse._SubParsersAction[Parser]) -> None:
         "batch",
         usage=f"{PROGRAM} batch [PATH ...] [options]",
         help="score many recordings, and go on where it stopped",
-        description="Score many recordings at once. Interrupted, the same command goes on.",
+        description="Score many recordings at once. After an interruption, the same command\ngoes on.",
         epilog=TOKEN_EPILOG + BATCH_EPILOG,
         formatter_class=_LAYOUT,
     )
@@ -157,10 +238,12 @@ def _add_batch(commands: argparse._SubParsersAction[Parser]) -> None:
     # a path behind it would be taken for one.
     work.add_argument(ALL_FAILED, dest="retry_failed", action="store_const", const="all", help=argparse.SUPPRESS)
     work.add_argument(
-        "--max-audio-seconds", metavar="N", help="begin no recording that would take the sum of this run beyond N"
+        "--max-audio-seconds",
+        metavar="N",
+        help="seconds of audio that this run may send; other recordings aren't begun",
     )
     work.add_argument(
-        "--dask", metavar="ADDRESS", help="let the workers of this Dask scheduler do it, such as tcp://host:8786"
+        "--dask", metavar="ADDRESS", help="let the workers of this Dask scheduler score, such as tcp://host:8786"
     )
     _add_shared(parser)
     output = parser.add_argument_group("the output")
@@ -224,7 +307,7 @@ def _add_shared(parser: argparse.ArgumentParser) -> None:
     )
     exchange.add_argument("--url", metavar="U", help="default: $ELSA_UNSCRIPTED_URL, else the vendor's")
     exchange.add_argument(
-        "--proxy", metavar="URL", help="http://[user:password@]host:port; default: $https_proxy, $no_proxy"
+        "--proxy", metavar="URL", help="http://[user:password@]host:port; default: $https_proxy, else $all_proxy"
     )
     exchange.add_argument("--ca-bundle", metavar="FILE", help="certificates to trust in place of the system's")
     exchange.add_argument(
@@ -259,7 +342,11 @@ def _add_report(commands: argparse._SubParsersAction[Parser]) -> None:
         "report",
         usage=f"{PROGRAM} report RESULT.json|JOURNAL.jsonl [options]",
         help="make an HTML page of a saved result, or of a batch",
+<<<<<<< HEAD
         description="Make an HTML page of a saved result, or of a batch (extra 'report').",
+=======
+        description="Make an HTML page of a saved result, or of the journal of a batch\n(extra 'report').",
+>>>>>>> stranger
         epilog=REPORT_EPILOG,
         formatter_class=_LAYOUT,
     )

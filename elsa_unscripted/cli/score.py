@@ -68,7 +68,7 @@ def _check_path(path: str) -> None:
             raise AudioError(f"no such file: {path!r}{near}", missing=True)
 
 
-# The end; also for `live`.
+# How a command ends; `live` calls these functions, too.
 
 
 def fail(error: ElsaError, options: argparse.Namespace) -> int:
@@ -112,7 +112,7 @@ def _write(result: ScoreResult, options: argparse.Namespace) -> int:
 
 
 class _Shown(NamedTuple):
-    """What shows how far an exchange is.
+    """How the progress of an exchange is shown.
 
     Attributes:
         tell: Shows a few words on what is being waited for.

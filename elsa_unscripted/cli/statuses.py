@@ -17,7 +17,7 @@ NOT_CONNECTED = 4
 BAD_AUDIO = 5
 INTERRUPTED = 130
 
-MAX_STREAM_ID = 100  # characters; the server's
+MAX_STREAM_ID = 100  # characters that are shown; the server chooses how long it is
 
 EXIT_STATUSES = """\
 exit status:
@@ -26,7 +26,7 @@ exit status:
   2    wrong usage, a bad option, or a file that could not be read or written
   3    the server's verdict was failed or bad_quality
   4    could not connect, refused, or cut off
-  5    the audio is missing, unreadable or empty
+  5    the audio is missing, unreadable or empty, or a pipe or microphone failed
   130  interrupted
 """
 

@@ -40,7 +40,7 @@ class Table:
         carried: Names of the list's columns, which come behind `COLUMNS`.
 
     Raises:
-        ConfigError: The file can't be written, or holds what is no such table.
+        ConfigError: The file can't be written, or holds something else than such a table.
     """
 
     def __init__(self, path: str, carried: Sequence[str] = ()) -> None:

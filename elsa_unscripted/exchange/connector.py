@@ -25,7 +25,8 @@ from ..wire.transport import Transport
 from .protocol import Cancelled, Event, SenderEvent
 from .retry import wait_before_retry
 
-# In the mailbox; if there are more, the transport's thread waits. Memory holds several times the characters.
+# Of events that wait in the mailbox. At these bounds, the transport's thread waits for room. A waiting message takes
+# several times as much memory as it has characters.
 MAX_WAITING_EVENTS = 1000
 MAX_WAITING_CHARACTERS = 2 * 2**20
 SHORTEST_IDLING = 1.0  # s; a server that closes an unused connection sooner than this refuses it
@@ -72,7 +73,7 @@ class Connection:
     def _hear(self, event: ConnectionEvent) -> None:
         """Puts an event of the transport into the mailbox, in the transport's thread.
 
-        Waits while the mailbox is full because the caller's thread is in a slow callback: so the mailbox is bounded.
+        While the mailbox is full, because the caller's thread is in a slow callback, this waits: so memory is bounded.
         Once the connection is being shut down, only a verdict matters.
         """
         if self.ending and isinstance(event, (Status, Info)) and not (isinstance(event, Status) and event.is_verdict):

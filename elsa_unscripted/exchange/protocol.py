@@ -177,7 +177,7 @@ class Protocol:
         phase: How far the exchange has come: its state, or the last one before BROKEN and DONE.
         stream_id: The server's name for the stream; `None` before it gives one.
         statuses: The server's messages that carry a `status`, so far; at most `MAX_STATUSES`.
-        last_message: The beginning of the server's last message, but for those that it is at work.
+        last_message: The beginning of the server's last message; messages that only say that it is at work don't count.
     """
 
     def __init__(self, log: Log = logger) -> None:
@@ -262,7 +262,7 @@ class Protocol:
                 reason=event.reason,
             )
         elif isinstance(event, SendFailed) and self._held is None:
-            self._held = StreamClosedError()  # `_known_error()` gives it its message
+            self._held = StreamClosedError()  # its message follows in `_known_error()`
             self._held.__cause__ = event.error
         return self._wait_on()
 
@@ -276,7 +276,7 @@ class Protocol:
         return f" (the server's last message: {quoted(self.last_message)})" if self.last_message else ""
 
     def _why(self, verdict: Status) -> str:
-        """Quotes a verdict's reason; if it has none, whatever else it holds."""
+        """Quotes a verdict's reason; if it has none, the message itself, if that says more than the status."""
         return _because(verdict.reason) if verdict.reason or len(verdict) == 1 else self._said()
 
     def _again(self, code: int = 1006) -> str:
@@ -374,9 +374,9 @@ class Protocol:
 
 # How much of the server's messages is kept: a server that never stops sending must not fill the memory.
 MAX_STATUSES = 10_000
-MAX_STATUS_CHARACTERS = 4 * 2**20  # memory holds several times as much
+MAX_STATUS_CHARACTERS = 4 * 2**20  # of all statuses; in memory they take several times as much
 MAX_LAST_MESSAGE = 1000  # characters
-SHORTEST_SILENCE = 0.9  # s; a shorter silence is no reason to cut a connection
+SHORTEST_SILENCE = 0.9  # s; an error tells of a longer silence before the cut, as a possible cause of it
 GREETING = "ELSA:wsConnect"  # D: the `type` of a message that may come first
 KNOWN_STATUSES = frozenset({"processing", "accepted", "paused", "success", "failed", "bad_quality"})
 
@@ -390,7 +390,7 @@ def _kind(event: Event) -> str:
 
 
 def _says_at_work(event: Union[Status, Info]) -> bool:
-    """Returns whether a message says no more than that all is well: that tells nothing about a failure after it."""
+    """Returns whether a message says only that all is well, which explains no failure that comes after it."""
     if isinstance(event, Info):
         return event.type == GREETING
     return event.status in ("processing", "accepted")

@@ -32,8 +32,8 @@ from .protocol import SendFailed
 if TYPE_CHECKING:
     from types import TracebackType
 
-SHORT_WHILE = 0.1  # s between two looks at the clocks: a look takes as long as all else that most pieces need
-LONGEST_LOCK = 60.0  # s that cancel() waits for another thread in a method; that mostly notices at once, and returns
+SHORT_WHILE = 0.1  # s between two looks at the clocks: for most pieces, a look takes as long as everything else
+LONGEST_LOCK = 60.0  # s that cancel() waits for a thread in another method, which mostly notices at once and returns
 
 
 class LiveStream:
@@ -192,13 +192,13 @@ class LiveStream:
         return self._result
 
     def _cancel(self) -> None:
-        if not self._depth:  # else the method that called back takes the cancellation as the next event
+        if not self._depth:  # else the method that called back handles the cancellation as its next event
             with self._acting():
                 self._go_on()
                 self._end()
 
     def _leave_block(self) -> None:
-        self._depth = 0  # after Ctrl-C, a method of this thread may have left it at 1
+        self._depth = 0  # if Ctrl-C interrupted a method of this thread, it may still be 1
         self._cancel()
 
     def _push(self, wait: bool) -> bool:

@@ -380,9 +380,9 @@ def _lines(file: BinaryIO, name: str) -> Iterator[Tuple[int, bytes]]:
 
 
 def _could_be_ours(line: bytes) -> bool:
-    """Returns whether a line begins as ours do, however early it was torn, or with one byte damaged.
+    """Returns whether a line begins as ours do; it may be torn early, or have one damaged byte.
 
-    A power cut can leave zeros in its place.
+    A line of zeros counts, too: a power cut can leave zeros in the place of a line.
     """
     rest = line[: -len(_TORN_MARK)] if line.endswith(_TORN_MARK) else line
     damaged = sum(here != ours for here, ours in zip(rest, HEAD))

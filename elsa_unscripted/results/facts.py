@@ -55,7 +55,7 @@ NO_ASSESSMENT = (
 )
 NO_SPEAKER = "The server found no speaker."
 NO_SCORE = "The server gave no score."
-SANDBOX = 'The sandbox made this result, not ELSA. Only what is under "measured" was measured; any score is made up.'
+SANDBOX = "The sandbox made this result, not ELSA. Any score in it is made up."
 SANDBOX_SCORES = 'The sandbox can\'t assess speech; its scenario "example" has scores, made up.'
 MAX_MEASURED = 20  # values that the sandbox measured
 

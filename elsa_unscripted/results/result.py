@@ -247,7 +247,8 @@ class ScoreResult(Mapping[str, Any]):
             timeout: Seconds for the whole download: name look-ups, proxy, redirects and all.
             max_bytes: The longest answer that is taken, unpacked.
             ca_bundle: A file with the certificates to trust in place of the system's.
-            proxy: `http://[user:password@]host:port`; `None` takes `$https_proxy` and `$no_proxy`.
+            proxy: `http://[user:password@]host:port`; `None` takes `$https_proxy` (`$http_proxy` for a link to
+                `http://`), else `$all_proxy`, but none for the hosts in `$no_proxy`.
 
         Returns:
             A result that has the assessment: this one if it had it already.

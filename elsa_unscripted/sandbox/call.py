@@ -27,8 +27,8 @@ class Call:
     Attributes:
         exchange: What has been received so far.
         links: What the links of a verdict begin with: `http://`, and the host and port by which the client came.
-        greeting: Whether the server greets. If not, it takes what the vendor's script sends, for which it was met
-            without a greeting: any plan, and half frames.
+        greeting: Whether the server greets. If not, it also takes what only the vendor's script sends, which hangs up
+            on a greeting: any plan, and half frames.
         assess: Returns the assessment that each success gets; `None` leaves it to the scenario.
     """
 

@@ -16,7 +16,7 @@ from .exchange import Exchange
 MAX_MESSAGE_BYTES = 64 * 2**20  # of a client's message; a packet of half a second has some hundred thousand
 MAX_FRAGMENTS = 10_000  # of a message
 REQUEST_SECONDS = 10.0  # s: for the whole HTTP request to come
-REFUSAL_SECONDS = 2.0  # s: for a client to answer the close frame that refuses its message
+REFUSAL_SECONDS = 2.0  # s: for a client to answer the close frame after a message that was too long
 SMALL_BUFFER_BYTES = 4096  # so small that a sender is soon held up when nobody reads
 
 
@@ -37,7 +37,7 @@ class Connection(ServerConnection):
         self.exchange: Exchange | None = None
         self._connections = connections
         self._fragments = 0  # of the message that is coming
-        self._cuts: list[asyncio.TimerHandle] = []  # that are to come, if the connection lasts so long
+        self._cuts: list[asyncio.TimerHandle] = []  # each cuts the connection, if it lasts so long
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         super().connection_made(transport)

@@ -1,8 +1,8 @@
 """Makes up an assessment from a recording's bytes: what each recording of the scenario `example` gets, for `scenarios`.
 
 The same bytes give the same assessment, on every machine: all chance comes from their hash. So thirty recordings look
-like a class. The words lie where something is to be heard, and fill that; what they are, nobody knows. Only the
-recording of the project's demo keeps the words that are said in it, and their true times.
+like a class. The words fill the stretches that aren't silent, but they are not the words that were said. Only the
+recording of the project's demo gets the words that are said in it, with their true times.
 """
 
 from __future__ import annotations

@@ -54,8 +54,8 @@ class Sandbox:
         scenario: What to do, as `NAME` or `NAME=VALUE`; `SCENARIOS` has the names.
         host: Where to listen; loopback unless told otherwise.
         port: Where to listen; 0 takes a free one.
-        greeting: Whether to send a greeting first, as ELSA's service was seen to do. The vendor's own script hangs up
-            on it. Without it, the sandbox takes all that this script sends: any plan, and half a frame at the end.
+        greeting: Whether to send a greeting first, as ELSA's documentation shows. The vendor's own script hangs up on
+            it. Without it, the sandbox takes all that this script sends: any plan, and half a frame at the end.
         assessment: What each success gives as its assessment, whatever the scenario: an object for JSON; or a callable
             that gets the `Exchange`, in a thread of its own, and returns such an object, or `None` for the scenario's.
         on_exchange: Called with each exchange that has ended, in the sandbox's thread.

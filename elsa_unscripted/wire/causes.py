@@ -89,7 +89,10 @@ def _about_certificate(error: ssl.SSLCertVerificationError, place: str, ca_bundl
 
 
 def _missing_certificates() -> str:
-    """Says, if so, why no certificates are trusted at all: OpenSSL passes over a file that isn't there."""
+    """Returns why no certificate is trusted at all, and what to do; `""` if some are.
+
+    OpenSSL itself gives no error when the file of trusted certificates is missing.
+    """
     paths = ssl.get_default_verify_paths()
     file, folder = (os.environ.get(name) for name in (paths.openssl_cafile_env, paths.openssl_capath_env))
     if file is not None and not _holds_certificates(file):

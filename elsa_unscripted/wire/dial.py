@@ -89,8 +89,8 @@ class Socket:
             ca_bundle: What `tls` trusts, if it was given; for the error.
 
         Raises:
-            ConnectError: DNS, TCP, TLS or the proxy failed, or the deadline has passed; its cause is an `OSError`, but
-                if the proxy has refused.
+            ConnectError: DNS, TCP, TLS or the proxy failed, or the deadline has passed. Its cause is an `OSError`;
+                it has none if the proxy refused.
         """
         place, through = f"{host}:{port}", ""
         try:
@@ -264,8 +264,8 @@ def find_proxy(url: str, proxy: Optional[str] = None) -> Optional[SplitResult]:
 
     Args:
         url: With the scheme `ws`, `wss`, `http` or `https`.
-        proxy: The caller's choice; `None` asks the environment ($https_proxy or $http_proxy, else $all_proxy; but
-            $no_proxy), and never uses a proxy for loopback.
+        proxy: The caller's choice; `None` asks the environment: $https_proxy or $http_proxy, else $all_proxy, but none
+            of them for loopback and for the hosts in $no_proxy.
 
     Raises:
         ConfigError: The proxy's address is not `http://[user:password@]host[:port]`.

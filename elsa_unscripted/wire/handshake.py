@@ -152,7 +152,7 @@ def _without_chunks(data: bytes) -> bytes:
 
 
 def _unpacked(data: bytes, packing: str) -> bytes:
-    """Unpacks the beginning of a body: some firewalls pack it unasked. What can't be read is as no body."""
+    """Unpacks the beginning of a body: some firewalls pack it unasked. Returns nothing if it can't."""
     gzipped = data.startswith(b"\x1f\x8b")
     if not gzipped and packing.strip().lower() in ("", "identity", "gzip"):
         return data

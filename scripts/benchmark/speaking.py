@@ -29,7 +29,7 @@ OPENERS = 8  # threads that open the streams, and end them, where one thread pus
 
 @dataclasses.dataclass(frozen=True)
 class Speech:
-    """What to do.
+    """What the process is to do.
 
     Attributes:
         url: Where to; each stream adds its number, as a path.
@@ -149,7 +149,7 @@ def pushed_stream(speech: Speech, name: str) -> Any:
 
 
 def no_stream(speech: Speech, name: str) -> None:
-    """`score()` opens it."""
+    """Opens nothing, since `score()` opens its stream itself."""
 
 
 def by_one_thread(speech: Speech, open_stream: Callable[[Speech, str], Any], told: Told) -> None:
@@ -236,7 +236,7 @@ def in_threads(speech: Speech, talk: Callable[[str], None], told: Told) -> None:
 
 
 def noting(told: Told, call: Callable[..., object], *arguments: str) -> None:
-    """Calls it, and notes its error."""
+    """Calls a function, and notes the error that it raises."""
     try:
         call(*arguments)
     except Exception as error:  # noqa: BLE001 - whatever it is, it is reported
