@@ -50,13 +50,13 @@ each line; or it is a CSV whose first line names a column "path", and table and
 page have its other columns as well: who is named "name" and has no recording
 has handed in nothing.
 
-The journal, -o, gets a line for each recording. The same command goes on from
-it: what has its result there is not sent again, nor what failed. With
---retry-failed, what failed is sent again if it may succeed without a change;
-with --retry-failed=all, an unchanged bad recording as well, and is paid again.
+The journal, -o, gets a line for each recording. When the same command runs
+again, a recording with a result there isn't sent again, nor one that failed.
+With --retry-failed, one that failed is sent again if it may succeed without a
+change; with --retry-failed=all, every one, and each is paid for again.
 
-Ctrl-C, SIGTERM, or a terminal that closes: those in flight finish. A second
-Ctrl-C: stop now.
+After Ctrl-C, SIGTERM, or when the terminal closes, the recordings in flight
+finish. A second Ctrl-C stops them at once.
 
 examples:
   elsa-unscripted batch answers/ --token-file token.txt --csv scores.csv

@@ -10,89 +10,10 @@ import functools
 from typing import NoReturn
 
 from ..results.bands import THRESHOLDS
-<<<<<<< HEAD
 from .epilogs import BATCH_EPILOG, LIVE_EPILOG, REPORT_EPILOG, SANDBOX_EPILOG, SCORE_EPILOG, SHOW_EPILOG, TOKEN_EPILOG
 from .statuses import EXIT_STATUSES
 from .terminal import PROGRAM
 from .usage import ALL_FAILED, One, Parser
-=======
-from .statuses import EXIT_STATUSES, USAGE
-from .terminal import PROGRAM, say
-
-TOKEN_EPILOG = """\
-The token is taken from --token-file or --token, else from $ELSA_API_TOKEN.
-What stands on a command line, everybody on this machine can read with ps:
-prefer a file or the variable.
-
-"""
-
-SCORE_EPILOG = """\
-examples:
-  elsa-unscripted score speech.wav --token-file token.txt
-  elsa-unscripted score speech.wav --plan premium --format json | jq .
-  elsa-unscripted score - --token-file token.txt -o result.txt < speech.wav
-  ffmpeg -i film.mkv -t 60 -f wav - | elsa-unscripted score -
-  arecord -d 30 -f S16_LE -r 16000 -t raw | elsa-unscripted score - --pcm 16000
-
-"""
-
-LIVE_EPILOG = """\
-Enter ends the speech. So does the server, when it hears that you have finished.
-Ctrl-C ends it, too; a second Ctrl-C doesn't wait for the assessment.
-
-examples:
-  elsa-unscripted live --token-file token.txt
-  elsa-unscripted live --list-devices
-  elsa-unscripted live --device 2 --save speech.wav --format json -o result.json
-
-"""
-
-SHOW_EPILOG = """\
-examples:
-  elsa-unscripted score speech.wav --format json -o result.json
-  elsa-unscripted show result.json
-"""
-
-REPORT_EPILOG = """\
-The page is one file that needs nothing else: no network, no other file.
-
-examples:
-  elsa-unscripted report result.json --audio speech.wav
-  elsa-unscripted report scores.jsonl -o class.html --title "Class 4b"
-"""
-
-BATCH_EPILOG = """\
-A folder is searched for audio files, folders in it too. A list has one path on
-each line; or it is a CSV whose first line names a column "path", and --csv has
-its other columns as well.
-
-The journal, -o, gets a line for each recording. When the same command runs
-again, a recording with a result there isn't sent again. One that failed is sent
-again only with --retry-failed.
-
-After Ctrl-C, SIGTERM, or when the terminal closes, the recordings in flight
-finish. A second Ctrl-C stops them at once.
-
-examples:
-  elsa-unscripted batch answers/ --token-file token.txt --csv scores.csv
-  find . -name '*.mp3' | elsa-unscripted batch --from-file - --jobs 50
-  elsa-unscripted batch --from-file pupils.csv --max-audio-seconds 3600
-
-exit status:
-  0    every recording has its result
-  2    wrong usage, a bad option, no recordings, or a file that can't be
-       written: the journal is in use, for example
-  3    some recordings have no result
-  4    the token was refused, or no connection could be made
-  130  interrupted by Ctrl-C, SIGTERM or SIGHUP
-"""
-
-SANDBOX_EPILOG = """\
-Any token is accepted. The token sandbox:NAME[=VALUE] chooses a scenario for
-one exchange, whatever --scenario says; sandbox:greeting-off=NAME[=VALUE] does
-so without the greeting.
-"""
->>>>>>> stranger
 
 
 def make_parser() -> argparse.ArgumentParser:
@@ -342,11 +263,7 @@ def _add_report(commands: argparse._SubParsersAction[Parser]) -> None:
         "report",
         usage=f"{PROGRAM} report RESULT.json|JOURNAL.jsonl [options]",
         help="make an HTML page of a saved result, or of a batch",
-<<<<<<< HEAD
-        description="Make an HTML page of a saved result, or of a batch (extra 'report').",
-=======
         description="Make an HTML page of a saved result, or of the journal of a batch\n(extra 'report').",
->>>>>>> stranger
         epilog=REPORT_EPILOG,
         formatter_class=_LAYOUT,
     )
