@@ -80,9 +80,13 @@ class ElsaError(Exception):
         self.possibly_billed: bool = False
         self.statuses: Tuple[Mapping[str, Any], ...] = ()
         self.last_message: Optional[str] = None
+        self._was_retryable: Optional[bool] = None  # set by the journal, which doesn't keep the cause
 
     @property
     def retryable(self) -> bool:
+        return self._is_retryable() if self._was_retryable is None else self._was_retryable
+
+    def _is_retryable(self) -> bool:
         return self._can_pass or is_out_of_files(self)
 
     def __str__(self) -> str:
@@ -127,8 +131,7 @@ class ConnectError(ElsaError):
         self.retry_after = retry_after
         self.body = body
 
-    @property
-    def retryable(self) -> bool:
+    def _is_retryable(self) -> bool:
         if self.status_code is not None:
             return self.status_code in PASSING_STATUS_CODES or self.status_code >= 500
         # Refused, cut, no route, timed out, no thread: this may pass. A certificate that isn't trusted stays, and so
@@ -139,8 +142,7 @@ class ConnectError(ElsaError):
 class AuthenticationError(ConnectError):
     """The server refused the token: HTTP 401, or 403 without a page. Trying again with the same token won't help."""
 
-    @property
-    def retryable(self) -> bool:
+    def _is_retryable(self) -> bool:
         return False
 
 
@@ -162,8 +164,7 @@ class StreamClosedError(ElsaError):
         self.code = code
         self.reason = reason
 
-    @property
-    def retryable(self) -> bool:
+    def _is_retryable(self) -> bool:
         return self.code not in LASTING_CLOSE_CODES
 
 
@@ -210,8 +211,7 @@ class BudgetError(ElsaError):
 class JournalError(ElsaError):
     """The journal of a batch is in use, isn't a journal, or can't be read or written; the message says which."""
 
-    @property
-    def retryable(self) -> bool:
+    def _is_retryable(self) -> bool:
         # The other one comes from Windows.
         in_use = isinstance(self.__cause__, (BlockingIOError, PermissionError)) and "in use" in str(self)
         return in_use or is_out_of_files(self)

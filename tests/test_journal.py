@@ -5,6 +5,8 @@ from __future__ import annotations
 import json
 import logging
 import os
+import pickle
+import ssl
 import subprocess
 import sys
 import tracemalloc
@@ -165,8 +167,22 @@ def test_an_error_comes_back_whole(kind: type[ElsaError], path: Path) -> None:
     (entry,) = read(path)
     assert type(entry.error) is kind
     assert str(entry.error) == "do this next"
-    assert vars(entry.error) == vars(error)
+    assert vars(entry.error) == {**vars(error), "_was_retryable": error.retryable}
     assert (entry.outcome, entry.result, entry.audio_seconds) == ("error", None, None)
+
+
+def test_what_can_pass_comes_back(path: Path) -> None:
+    """`retryable` is that of the error that was written, although its cause isn't in the journal."""
+    for cause, passes in ((ssl.SSLCertVerificationError("expired"), False), (ConnectionRefusedError(), True)):
+        failure = exceptions.ConnectError("no")
+        failure.__cause__ = cause
+        assert failure.retryable is passes
+        path.unlink(missing_ok=True)
+        written(path, to_raw("2.wav", digest(2), OPTIONS, failure, attempts=1, seconds=1.0))
+        (entry,) = read(path)
+        assert entry.error is not None
+        assert entry.error.retryable is passes
+        assert pickle.loads(pickle.dumps(entry.error)).retryable is passes
 
 
 def test_an_error_of_a_later_version_is_still_an_error(path: Path) -> None:
@@ -366,7 +382,7 @@ STRANGE: list[tuple[str, Any]] = [
 STRANGE_OF_ERROR: list[tuple[str, Any]] = [
     *[("reason", 5), ("reason", ["x"]), ("type", {}), ("message", 5), ("phase", 1), ("stream_id", 2)],
     *[("audio_seconds", "x"), ("audio_seconds_sent", "x"), ("code", "x"), ("status_code", 1e400), ("retry_after", "x")],
-    *[("possibly_billed", "no"), ("statuses", {"a": 1})],
+    *[("possibly_billed", "no"), ("statuses", {"a": 1}), ("last_message", 5), ("body", []), ("retryable", "no")],
 ]
 
 

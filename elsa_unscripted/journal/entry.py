@@ -181,10 +181,10 @@ _FACTS: Mapping[str, Callable[[Any], bool]] = {
 _FACTS_OF_ERROR: Mapping[str, Callable[[Any], bool]] = {
     **_as_saved("audio_seconds_sent", "stream_id", "statuses"),
     **dict.fromkeys(("type", "message"), _is_text),
-    **dict.fromkeys(("phase", "reason"), _or_none(_is_text)),
+    **dict.fromkeys(("phase", "reason", "last_message", "body"), _or_none(_is_text)),
     **dict.fromkeys(("audio_seconds", "retry_after"), _or_none(is_seconds)),
     **dict.fromkeys(("code", "status_code"), _or_none(is_count)),
-    "possibly_billed": lambda value: isinstance(value, bool),
+    **dict.fromkeys(("possibly_billed", "retryable"), lambda value: isinstance(value, bool)),
 }
 
 
@@ -219,7 +219,8 @@ def _facts(result: ScoreResult) -> Dict[str, Any]:
 def _facts_of_error(error: ElsaError) -> Dict[str, Any]:
     facts = {name: value for name, value in vars(error).items() if value is not None and not name.startswith("_")}
     statuses = [dict(status) for status in error.statuses]
-    return {"type": type(error).__name__, "message": str(error), **facts, "statuses": statuses}
+    told = {"type": type(error).__name__, "message": str(error), "retryable": error.retryable}
+    return {**told, **facts, "statuses": statuses}
 
 
 def _result(raw: Mapping[str, Any]) -> ScoreResult:
@@ -246,4 +247,5 @@ def _error(facts: Mapping[str, Any]) -> ElsaError:
     error: ElsaError = (getattr(exceptions, str(kind)) if known else ElsaError)(facts.get("message", ""))
     vars(error).update({name: facts[name] for name in vars(error) if name in facts})
     error.statuses = tuple(facts.get("statuses", ()))
+    error._was_retryable = facts.get("retryable")
     return error
