@@ -123,6 +123,13 @@ def test_a_hint_that_fits_the_status(status: int, hint: str, short: Path) -> Non
     assert error.retryable is (status == 425)
 
 
+def test_the_wait_that_a_server_asks_for_is_told(short: Path) -> None:
+    """Whatever the status, a Retry-After is told, as it is for 429."""
+    for status in (429, 503, 520):
+        error = failed(refusing(status, b"{}", "text/plain\r\nRetry-After: 7200"), short)
+        assert str(error).endswith("try again in 7200 s")
+
+
 def test_a_blank_reason_is_none() -> None:
     """A reason of spaces doesn't hide the message that stands beside it."""
     assert Status({"status": "failed", "reason": " ", "message": "noise"}).reason == "noise"

@@ -212,6 +212,8 @@ def refusal(answer: Answer, body: str) -> ConnectError:
             hint = "check the url; a network that wants a login answers like this, too"
         else:
             hint = _HINTS.get(status, "the service has a problem: try later" if status >= 500 else "check the url")
+            if wait is not None:
+                hint = hint.replace("try later", f"try again in {wait:.0f} s")
         error = ConnectError(f"the server answered HTTP {status} in place of a WebSocket{said}; {hint}")
     error.status_code, error.retry_after, error.body = status, wait, body or None
     return error
