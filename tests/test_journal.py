@@ -37,6 +37,7 @@ def result(number: int = 0, **fields: Any) -> ScoreResult:
         timings=Timings(connect=0.1, total=2.5),
         audio_seconds=3.0,
         audio_seconds_sent=2.5,
+        ended_by="server",
         sample_rate=16000,
         channels=1,
         sample_width=2,
@@ -92,8 +93,8 @@ def test_a_line_is_as_documented(path: Path) -> None:
     assert text.count("\n") == 1
     assert list(line) == [
         *["v", "sha256", "options", "outcome", "path", "time", "audio_seconds", "audio_seconds_sent", "attempts"],
-        *["seconds", "timings", "stream_id", "warnings", "client", "sample_rate", "channels", "sample_width"],
-        *["statuses", "result"],
+        *["seconds", "timings", "stream_id", "warnings", "client", "ended_by", "sample_rate", "channels"],
+        *["sample_width", "statuses", "result"],
     ]
     assert (line["v"], line["outcome"], line["audio_seconds_sent"]) == (1, "success", 2.5)
     assert line["result"] == {"status": "success", "result_link": "https://x/0", "words": "né\n\u2028"}
@@ -377,7 +378,7 @@ STRANGE: list[tuple[str, Any]] = [
     *[("timings", 5), ("timings", {"total": "x"}), ("timings", {"total": 1e300}), ("warnings", [1]), ("warnings", 3)],
     *[("sample_width", 10**4299), ("channels", -1), ("sample_rate", "x"), ("statuses", [1]), ("stream_id", {})],
     *[("audio_seconds", []), ("audio_seconds_sent", "x"), ("attempts", "x"), ("attempts", 10**4299)],
-    *[("seconds", True), ("time", 5), ("client", [])],
+    *[("seconds", True), ("time", 5), ("client", []), ("ended_by", 5)],
 ]
 STRANGE_OF_ERROR: list[tuple[str, Any]] = [
     *[("reason", 5), ("reason", ["x"]), ("type", {}), ("message", 5), ("phase", 1), ("stream_id", 2)],

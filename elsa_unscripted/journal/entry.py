@@ -172,7 +172,7 @@ def _as_saved(*names: str) -> Dict[str, Callable[[Any], bool]]:
 # What a line may say beside what `_is_entry()` asks for.
 _FACTS: Mapping[str, Callable[[Any], bool]] = {
     **_as_saved("audio_seconds_sent", "timings", "stream_id", "warnings", "client", "statuses"),
-    **_as_saved("sample_rate", "channels", "sample_width"),
+    **_as_saved("ended_by", "sample_rate", "channels", "sample_width"),
     "time": _is_text,
     "audio_seconds": _or_none(is_seconds),
     "attempts": is_count,
@@ -208,6 +208,7 @@ def to_entry(raw: Mapping[str, Any]) -> Entry:
 
 def _facts(result: ScoreResult) -> Dict[str, Any]:
     return {
+        "ended_by": result.ended_by,
         "sample_rate": result.sample_rate,
         "channels": result.channels,
         "sample_width": result.sample_width,
@@ -232,6 +233,7 @@ def _result(raw: Mapping[str, Any]) -> ScoreResult:
         timings=Timings(**{name: timings.get(name) for name in Timings.__dataclass_fields__}),
         audio_seconds=raw.get("audio_seconds") or 0.0,
         audio_seconds_sent=raw.get("audio_seconds_sent", 0.0),
+        ended_by=raw.get("ended_by"),
         sample_rate=raw.get("sample_rate"),
         channels=raw.get("channels"),
         sample_width=raw.get("sample_width"),
