@@ -80,9 +80,13 @@ class ElsaError(Exception):
         self.possibly_billed: bool = False
         self.statuses: Tuple[Mapping[str, Any], ...] = ()
         self.last_message: Optional[str] = None
+        self._was_retryable: Optional[bool] = None  # set by the journal, which doesn't keep the cause
 
     @property
     def retryable(self) -> bool:
+        return self._is_retryable() if self._was_retryable is None else self._was_retryable
+
+    def _is_retryable(self) -> bool:
         return self._can_pass or is_out_of_files(self)
 
     def __str__(self) -> str:
@@ -134,8 +138,7 @@ class ConnectError(ElsaError):
         self.retry_after = retry_after
         self.body = body
 
-    @property
-    def retryable(self) -> bool:
+    def _is_retryable(self) -> bool:
         if isinstance(self.status_code, int):
             return self.status_code in PASSING_STATUS_CODES or self.status_code >= 500
         # Refused, cut, no route, timed out, no thread: this may pass. A certificate that isn't trusted stays, and so
@@ -146,8 +149,7 @@ class ConnectError(ElsaError):
 class AuthenticationError(ConnectError):
     """The server refused the token: HTTP 401, or 403 without a page. Trying again with the same token won't help."""
 
-    @property
-    def retryable(self) -> bool:
+    def _is_retryable(self) -> bool:
         return False
 
 
@@ -169,8 +171,7 @@ class StreamClosedError(ElsaError):
         self.code = code
         self.reason = reason
 
-    @property
-    def retryable(self) -> bool:
+    def _is_retryable(self) -> bool:
         return not isinstance(self.code, int) or self.code not in LASTING_CLOSE_CODES
 
 
@@ -217,8 +218,7 @@ class BudgetError(ElsaError):
 class JournalError(ElsaError):
     """The journal of a batch is in use, isn't a journal, or can't be read or written; the message says which."""
 
-    @property
-    def retryable(self) -> bool:
+    def _is_retryable(self) -> bool:
         # A locked journal raises `BlockingIOError` on POSIX, and `PermissionError` on Windows.
         in_use = isinstance(self.__cause__, (BlockingIOError, PermissionError)) and "in use" in str(self)
         return in_use or is_out_of_files(self)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import json
 import logging
+import operator
 import pickle
 from collections.abc import Iterator
 from typing import Any, Dict
@@ -338,3 +339,16 @@ def test_names_of_the_scripted_api() -> None:
     assert [(each.original, each.suggestion) for each in speaker.grammar_suggestions] == [("He go", "He goes")]
     (simple,) = speaker.low_level_words
     assert (simple.text, [each.text for each in simple.suggestions]) == ("good", ["great", "fine"])
+
+
+def test_a_score_calculates_as_its_number() -> None:
+    """Whole numbers serve as well as others, and each operator gives what it gives for the number itself."""
+    score = Score(80)
+    assert score > 70
+    assert repr(float(score)) == "80.0"
+    assert min(Score(81.5), score) is score
+    assert (score // 30, score % 30, score**2, 100 // score, 100 % score, 2 ** Score(3)) == (2, 20, 6400, 1, 20, 8)
+    for calculate in (operator.floordiv, operator.mod, operator.pow):
+        for pair in ((Score(), 10), (10, Score())):
+            with pytest.raises(TypeError, match="not scored"):
+                calculate(*pair)

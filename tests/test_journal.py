@@ -5,6 +5,8 @@ from __future__ import annotations
 import json
 import logging
 import os
+import pickle
+import ssl
 import subprocess
 import sys
 import tracemalloc
@@ -35,6 +37,7 @@ def result(number: int = 0, **fields: Any) -> ScoreResult:
         timings=Timings(connect=0.1, total=2.5),
         audio_seconds=3.0,
         audio_seconds_sent=2.5,
+        ended_by="server",
         sample_rate=16000,
         channels=1,
         sample_width=2,
@@ -90,8 +93,8 @@ def test_a_line_is_as_documented(path: Path) -> None:
     assert text.count("\n") == 1
     assert list(line) == [
         *["v", "sha256", "options", "outcome", "path", "time", "audio_seconds", "audio_seconds_sent", "attempts"],
-        *["seconds", "timings", "stream_id", "warnings", "client", "sample_rate", "channels", "sample_width"],
-        *["statuses", "result"],
+        *["seconds", "timings", "stream_id", "warnings", "client", "ended_by", "sample_rate", "channels"],
+        *["sample_width", "statuses", "result"],
     ]
     assert (line["v"], line["outcome"], line["audio_seconds_sent"]) == (1, "success", 2.5)
     assert line["result"] == {"status": "success", "result_link": "https://x/0", "words": "né\n\u2028"}
@@ -165,8 +168,22 @@ def test_an_error_comes_back_whole(kind: type[ElsaError], path: Path) -> None:
     (entry,) = read(path)
     assert type(entry.error) is kind
     assert str(entry.error) == "do this next"
-    assert vars(entry.error) == vars(error)
+    assert vars(entry.error) == {**vars(error), "_was_retryable": error.retryable}
     assert (entry.outcome, entry.result, entry.audio_seconds) == ("error", None, None)
+
+
+def test_what_can_pass_comes_back(path: Path) -> None:
+    """`retryable` is that of the error that was written, although its cause isn't in the journal."""
+    for cause, passes in ((ssl.SSLCertVerificationError("expired"), False), (ConnectionRefusedError(), True)):
+        failure = exceptions.ConnectError("no")
+        failure.__cause__ = cause
+        assert failure.retryable is passes
+        path.unlink(missing_ok=True)
+        written(path, to_raw("2.wav", digest(2), OPTIONS, failure, attempts=1, seconds=1.0))
+        (entry,) = read(path)
+        assert entry.error is not None
+        assert entry.error.retryable is passes
+        assert pickle.loads(pickle.dumps(entry.error)).retryable is passes
 
 
 def test_an_error_of_a_later_version_is_still_an_error(path: Path) -> None:
@@ -361,12 +378,12 @@ STRANGE: list[tuple[str, Any]] = [
     *[("timings", 5), ("timings", {"total": "x"}), ("timings", {"total": 1e300}), ("warnings", [1]), ("warnings", 3)],
     *[("sample_width", 10**4299), ("channels", -1), ("sample_rate", "x"), ("statuses", [1]), ("stream_id", {})],
     *[("audio_seconds", []), ("audio_seconds_sent", "x"), ("attempts", "x"), ("attempts", 10**4299)],
-    *[("seconds", True), ("time", 5), ("client", [])],
+    *[("seconds", True), ("time", 5), ("client", []), ("ended_by", 5)],
 ]
 STRANGE_OF_ERROR: list[tuple[str, Any]] = [
     *[("reason", 5), ("reason", ["x"]), ("type", {}), ("message", 5), ("phase", 1), ("stream_id", 2)],
     *[("audio_seconds", "x"), ("audio_seconds_sent", "x"), ("code", "x"), ("status_code", 1e400), ("retry_after", "x")],
-    *[("possibly_billed", "no"), ("statuses", {"a": 1})],
+    *[("possibly_billed", "no"), ("statuses", {"a": 1}), ("last_message", 5), ("body", []), ("retryable", "no")],
 ]
 
 

@@ -28,6 +28,9 @@ from elsa_unscripted import (
 )
 from elsa_unscripted.cli.main import main
 from elsa_unscripted.cli.statuses import explain
+from elsa_unscripted.wire.handshake import MAX_BODY_BYTES
+from elsa_unscripted.wire.messages import Status
+from elsa_unscripted.wire.secrets import Mask
 
 TOKEN = "eyJ0-a/token=that+nobody&sees"
 MANY = 2**20  # characters
@@ -106,6 +109,32 @@ def test_a_body_in_another_encoding(short: Path) -> None:
     assert failed(wide, short).body == "no: " + "*" * len(TOKEN)
 
 
+def test_half_a_token_at_the_end_of_what_is_read(short: Path) -> None:
+    """Where the reading of a long body stops amid the token, its first half is in no error."""
+    error = failed(refusing(401, (" " * (MAX_BODY_BYTES - 12) + TOKEN).encode(), "text/plain"), short)
+    assert TOKEN[:8] not in shown(error)
+
+
+@pytest.mark.parametrize(("status", "hint"), [(425, "try later"), (431, "check the token")])
+def test_a_hint_that_fits_the_status(status: int, hint: str, short: Path) -> None:
+    """What can pass is to be tried later; where the headers are too long, it is the token that is."""
+    error = failed(refusing(status, b"{}"), short)
+    assert str(error).endswith(hint)
+    assert error.retryable is (status == 425)
+
+
+def test_the_wait_that_a_server_asks_for_is_told(short: Path) -> None:
+    """Whatever the status, a Retry-After is told, as it is for 429."""
+    for status in (429, 503, 520):
+        error = failed(refusing(status, b"{}", "text/plain\r\nRetry-After: 7200"), short)
+        assert str(error).endswith("try again in 7200 s")
+
+
+def test_a_blank_reason_is_none() -> None:
+    """A reason of spaces doesn't hide the message that stands beside it."""
+    assert Status({"status": "failed", "reason": " ", "message": "noise"}).reason == "noise"
+
+
 def test_the_last_message_is_an_attribute(short: Path) -> None:
     """What the server said last is an attribute of the error; its greeting, and that it is at work, say nothing."""
     error = failed(saying({"type": "error", "code": 7}, {"status": "processing"}, then=Connection.cut), short)
@@ -147,6 +176,9 @@ MORE_SPELLINGS = {
     "hexadecimal entities": "".join(f"&#x{ord(each):X};" for each in TOKEN),
     "html": TOKEN.replace("&", "&amp;"),
     "url": TOKEN.replace("/", "%2F").replace("=", "%3d").replace("+", "%2B").replace("&", "%26"),
+    "url twice": TOKEN.replace("/", "%252F").replace("=", "%253d").replace("+", "%252B").replace("&", "%2526"),
+    "html twice": TOKEN.replace("&", "&amp;amp;"),
+    "html, as Go's JSON has it": TOKEN.replace("&", r"\u0026amp;"),
 }
 
 
@@ -192,6 +224,15 @@ def test_the_token_is_masked_however_it_is_spelled(place: str, spelling: str, sh
     assert "****" in str(error)
     text = shown(error)
     assert [part for part in (TOKEN, "token=that", "nobody", spelled) if part in text] == []
+
+
+@pytest.mark.parametrize("text", ["\\" * MANY, "&#" * MANY, "%25" * MANY, _in_json(TOKEN) * (MANY // len(TOKEN))])
+def test_the_search_for_a_token_is_quick(text: str) -> None:
+    """To look for the token takes a time that grows with the text, whatever the text is: a server can't hold us up."""
+    began = time.process_time()
+    masked = Mask(TOKEN).masked(text.encode())
+    assert time.process_time() - began < 5
+    assert len(masked) == len(text)
 
 
 def test_a_masked_message_is_still_json(short: Path) -> None:

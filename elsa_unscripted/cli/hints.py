@@ -70,4 +70,4 @@ def check_paths(paths: Sequence[str], *, alone: bool) -> None:
     if pattern is not None:
         raise ConfigError(f"{pattern!r} doesn't exist; if it is a pattern: {batch_of(pattern)}")
     if paths and alone and not any(map(os.path.exists, paths)):
-        raise ConfigError(f"{paths[0]!r} doesn't exist{near(paths[0])}")
+        raise ConfigError(f"{paths[0]!r} doesn't exist{near(paths[0]) or '; check the path'}")

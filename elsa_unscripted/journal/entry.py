@@ -254,7 +254,7 @@ def _as_saved(*names: str) -> Dict[str, Callable[[Any], bool]]:
 # What a line may say beside what `_is_entry()` asks for.
 _FACTS: Mapping[str, Callable[[Any], bool]] = {
     **_as_saved("audio_seconds_sent", "timings", "stream_id", "warnings", "client", "statuses"),
-    **_as_saved("sample_rate", "channels", "sample_width"),
+    **_as_saved("ended_by", "sample_rate", "channels", "sample_width"),
     **dict.fromkeys(("same_as", "renamed_from", "time"), _is_text),
     "columns": lambda value: isinstance(value, dict) and all(map(_is_text, value.values())),
     "audio_seconds": _or_none(is_seconds),
@@ -264,10 +264,10 @@ _FACTS: Mapping[str, Callable[[Any], bool]] = {
 _FACTS_OF_ERROR: Mapping[str, Callable[[Any], bool]] = {
     **_as_saved("audio_seconds_sent", "stream_id", "statuses"),
     **dict.fromkeys(("type", "message"), _is_text),
-    **dict.fromkeys(("phase", "reason"), _or_none(_is_text)),
+    **dict.fromkeys(("phase", "reason", "last_message", "body"), _or_none(_is_text)),
     **dict.fromkeys(("audio_seconds", "retry_after"), _or_none(is_seconds)),
     **dict.fromkeys(("code", "status_code"), _or_none(is_count)),
-    **dict.fromkeys(("possibly_billed", "missing"), lambda value: isinstance(value, bool)),
+    **dict.fromkeys(("possibly_billed", "missing", "retryable"), lambda value: isinstance(value, bool)),
 }
 
 
@@ -294,6 +294,7 @@ def to_entry(raw: Mapping[str, Any]) -> Entry:
 
 def _facts(result: ScoreResult) -> Dict[str, Any]:
     return {
+        "ended_by": result.ended_by,
         "sample_rate": result.sample_rate,
         "channels": result.channels,
         "sample_width": result.sample_width,
@@ -305,7 +306,8 @@ def _facts(result: ScoreResult) -> Dict[str, Any]:
 def _facts_of_error(error: ElsaError) -> Dict[str, Any]:
     facts = {name: value for name, value in vars(error).items() if value is not None and not name.startswith("_")}
     statuses = [dict(status) for status in error.statuses]
-    return {"type": type(error).__name__, "message": str(error), **facts, "statuses": statuses}
+    told = {"type": type(error).__name__, "message": str(error), "retryable": error.retryable}
+    return {**told, **facts, "statuses": statuses}
 
 
 def _result(raw: Mapping[str, Any]) -> ScoreResult:
@@ -317,6 +319,7 @@ def _result(raw: Mapping[str, Any]) -> ScoreResult:
         timings=Timings(**{name: timings.get(name) for name in Timings.__dataclass_fields__}),
         audio_seconds=raw.get("audio_seconds") or 0.0,
         audio_seconds_sent=raw.get("audio_seconds_sent", 0.0),
+        ended_by=raw.get("ended_by"),
         sample_rate=raw.get("sample_rate"),
         channels=raw.get("channels"),
         sample_width=raw.get("sample_width"),
@@ -332,4 +335,5 @@ def _error(facts: Mapping[str, Any]) -> ElsaError:
     error: ElsaError = (getattr(exceptions, str(kind)) if known else ElsaError)(facts.get("message", ""))
     vars(error).update({name: facts[name] for name in vars(error) if name in facts})
     error.statuses = tuple(facts.get("statuses", ()))
+    error._was_retryable = facts.get("retryable")
     return error

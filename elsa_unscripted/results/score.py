@@ -60,7 +60,7 @@ class Score:
     def __float__(self) -> float:
         if self.value is None:
             raise TypeError("not scored: this Score has no value")
-        return self.value
+        return float(self.value)
 
     def __int__(self) -> int:
         return int(float(self))
@@ -110,6 +110,24 @@ class Score:
 
     def __rtruediv__(self, other: Any) -> Any:
         return other / float(self)
+
+    def __floordiv__(self, other: Any) -> Any:
+        return float(self) // _plain(other)
+
+    def __rfloordiv__(self, other: Any) -> Any:
+        return other // float(self)
+
+    def __mod__(self, other: Any) -> Any:
+        return float(self) % _plain(other)
+
+    def __rmod__(self, other: Any) -> Any:
+        return other % float(self)
+
+    def __pow__(self, other: Any) -> Any:
+        return float(self) ** _plain(other)
+
+    def __rpow__(self, other: Any) -> Any:
+        return other ** float(self)
 
     def __neg__(self) -> float:
         return -float(self)

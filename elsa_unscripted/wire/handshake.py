@@ -138,7 +138,8 @@ def read_body(
             raise
         text = masked(whole).decode("utf-8", "replace")
     text = masked(text.encode("utf-8", "replace")).decode("utf-8")  # again: it may have been in UTF-16, for example
-    return text.lstrip("\ufeff").strip()[:MAX_BODY]
+    # Cut first: where reading has stopped, there may be half a secret, which no mask has found.
+    return text.lstrip("\ufeff")[:MAX_BODY].strip()
 
 
 def _without_chunks(data: bytes) -> bytes:
@@ -172,7 +173,9 @@ _HINTS = {
     407: "a proxy on the way wants a login: give it in proxy",
     408: "the server has waited too long for the request: try later",
     410: "the service has moved away from here: check the url",
+    425: "the server isn't ready for it yet: try later",
     426: "a proxy on the way may drop the request for a WebSocket: ask who runs the network, or check the url",
+    431: "the request's headers are too long for it: check the token",
     451: "the server refuses for legal reasons: ask ELSA's support",
     501: "there is no WebSocket at this place: check the url",
     502: "a gateway can't reach the service: try later",
@@ -209,6 +212,8 @@ def refusal(answer: Answer, body: str) -> ConnectError:
             hint = "check the url; a network that wants a login answers like this, too"
         else:
             hint = _HINTS.get(status, "the service has a problem: try later" if status >= 500 else "check the url")
+            if wait is not None:
+                hint = hint.replace("try later", f"try again in {wait:.0f} s")
         error = ConnectError(f"the server answered HTTP {status} in place of a WebSocket{said}; {hint}")
     error.status_code, error.retry_after, error.body = status, wait, body or None
     return error

@@ -65,7 +65,7 @@ class Status(Mapping[str, Any]):
         """The server's reason: for a verdict against, wherever in the object it is; an object as JSON text."""
         for key in REASONS if self.status in ("failed", "bad_quality") else REASONS[:1]:
             value = self.raw.get(key)
-            if isinstance(value, str) and value:
+            if isinstance(value, str) and value.strip():
                 return value
             if isinstance(value, (dict, list)) and value:
                 return json.dumps(value, ensure_ascii=False)

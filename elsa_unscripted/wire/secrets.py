@@ -9,6 +9,8 @@ from typing import Iterator, Pattern, Tuple
 SHORTEST_MASKED_TOKEN = 8  # characters; to mask a shorter one could mangle words in the server's text
 
 _BEGINNING = 6  # characters of a secret that are searched for first
+# One or more, from the first of them on: to try each of a million in a row as the first would take quadratic time.
+_BACKSLASHES = rb"\\(?<!\\\\)\\*"
 _ENTITIES = {"&": "amp", "<": "lt", ">": "gt", '"': "quot", "'": "apos"}
 
 
@@ -38,8 +40,10 @@ class Mask:
             if plain in data:
                 data = data.replace(plain, b"*" * len(plain))
         if b"\\" in data or b"%" in data or b"&" in data:
+            masked = bytearray(data)
             for begin, end in self._find_escaped(data):
-                data = data[:begin] + b"*" * (end - begin) + data[end:]
+                masked[begin:end] = b"*" * (end - begin)
+            data = bytes(masked)
         return data
 
     def _find_escaped(self, data: bytes) -> Iterator[Tuple[int, int]]:
@@ -70,20 +74,22 @@ def _pattern(character: str) -> Pattern[bytes]:
 def _spellings(character: str) -> bytes:
     r"""Returns a pattern for the spellings of a character: itself, `\u0041`, `\/`, `%41`, `&#65;`, `&#x41;`, `&amp;`.
 
-    Backslashes may be doubled any number of times: JSON text can be a string in other JSON text. Each alternative
-    begins with a literal: only then is the search fast.
+    Backslashes may be doubled any number of times: JSON text can be a string in other JSON text. In the same way, `%`
+    may be `%25`, and `&` may be `&amp;` or `\u0026`. Each alternative begins with a literal: only then is the search
+    fast.
     """
     code, raw = ord(character), character.encode("utf-8", "surrogateescape")
     spelled = [  # the character itself comes last: a backslash also begins escapes
-        b"".join(b"%" + _either_case(b"%02x" % byte) for byte in raw),
-        b"&#(?:0*%d|[xX]0*%s);?" % (code, _either_case(b"%x" % code)),
+        b"".join(b"%%(?:25)*%s" % _either_case(b"%02x" % byte) for byte in raw),
     ]
+    entity = b"#(?:0*%d|[xX]0*%s);?" % (code, _either_case(b"%x" % code))
     if character in _ENTITIES:
-        spelled.append(b"&%s;" % _ENTITIES[character].encode())
+        entity = b"(?:%s|%s;)" % (entity, _ENTITIES[character].encode())
+    spelled += [b"&(?:amp;)*" + entity, _BACKSLASHES + b"u0026(?:amp;)*" + entity]
     if code < 256:
-        spelled.append(rb"\\\\*(?:u00|x)" + _either_case(b"%02x" % code))
+        spelled.append(_BACKSLASHES + b"(?:u00|x)" + _either_case(b"%02x" % code))
     if character in "\"'/\\":
-        spelled.append(rb"\\\\*" + re.escape(raw))
+        spelled.append(_BACKSLASHES + re.escape(raw))
     spelled += [re.escape(raw), re.escape(character.encode("latin-1", "ignore") or raw)]
     return b"(?:%s)" % b"|".join(spelled)
 
