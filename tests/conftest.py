@@ -32,7 +32,7 @@ def pytest_configure(config: pytest.Config) -> None:
 def pytest_xdist_auto_num_workers(config: pytest.Config) -> int:
     """Returns how many processes `-n auto` is: more than cores, as tests mostly wait; 0 for a test by its name."""
     by_name = any("::" in argument for argument in config.args)
-    return 0 if by_name else (os.cpu_count() or 1) + 2
+    return 0 if by_name else 3 * (os.cpu_count() or 1)
 
 
 def pytest_collection_modifyitems(items: List[pytest.Item]) -> None:
