@@ -68,5 +68,6 @@ def watching_for(token: str) -> Iterator[Leaks]:
         yield leaks
     finally:
         websocket.enableTrace(False)
+        logging.getLogger("websocket").setLevel(logging.NOTSET)  # as it was: enableTrace() leaves a level of its own
         root.setLevel(level)
         root.removeHandler(leaks)
