@@ -62,7 +62,7 @@ class Forked:
         self._connection.settimeout(timeout)
         try:
             self._status = int(self._answers.readline())
-        except socket.timeout:  # noqa: UP041 - no TimeoutError before Python 3.10
+        except socket.timeout:  # a TimeoutError since Python 3.10 only
             self.kill()
             raise
         return self._status
@@ -114,7 +114,7 @@ def serve() -> None:
                     pass
             try:
                 connection, _ = listening.accept()
-            except socket.timeout:  # noqa: UP041 - no TimeoutError before Python 3.10
+            except socket.timeout:  # a TimeoutError since Python 3.10 only
                 continue
             if os.fork() == 0:
                 listening.close()
