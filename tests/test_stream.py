@@ -528,8 +528,8 @@ with Sandbox() as sandbox:
             sys.settrace(None)
         if place is None:
             break
-        # Its traceback refers to frames, which may refer to a stream that Ctrl-C has kept from its `with` block: that one
-        # ends when nothing refers to it any more.
+        # Its traceback refers to frames, and they to a stream that Ctrl-C has kept from its `with` block.
+        # That stream ends when nothing refers to it any more.
         if isinstance(outcome, BaseException):
             outcome = outcome.with_traceback(None)
             outcome.__context__ = None
