@@ -486,7 +486,8 @@ piece = bytes(6400)
 def trace(frame, event, argument):
     global count, place
     name = frame.f_code.co_filename
-    if not name.startswith(ROOT) or "sandbox" in name:
+    # Not `threads`: at the end of `holding()` runs no signal handler, but a trace function does. See `test_threads`.
+    if not name.startswith(ROOT) or "sandbox" in name or name.endswith("threads.py"):
         return None
     if event == "line":
         count += 1
