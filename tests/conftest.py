@@ -9,7 +9,7 @@ import sys
 import threading
 import time
 from pathlib import Path
-from typing import Iterator, List, Optional, Set
+from typing import Iterator, Optional, Set
 
 import pytest
 
@@ -17,6 +17,10 @@ DATA = Path(__file__).parent / "data"
 DESCRIPTORS = Path("/proc/self/fd")
 LEAVE_TIME = 5.0  # s; what is about to end has ended by then
 ALONE = "ELSA_TESTS_ALONE"  # set in a process that runs a single test
+
+# Bytecode is kept, whatever the shell says: else each of some thousand processes would compile all that it imports.
+sys.dont_write_bytecode = False
+os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
 
 
 def pytest_configure(config: pytest.Config) -> None:
@@ -33,11 +37,6 @@ def pytest_xdist_auto_num_workers(config: pytest.Config) -> int:
     """Returns how many processes `-n auto` is: more than cores, as tests mostly wait; 0 for a test by its name."""
     by_name = any("::" in argument for argument in config.args)
     return 0 if by_name else 3 * (os.cpu_count() or 1)
-
-
-def pytest_collection_modifyitems(items: List[pytest.Item]) -> None:
-    """Puts the slow tests first, or the last of them would run when all the others have ended."""
-    items.sort(key=lambda item: item.get_closest_marker("slow") is None)
 
 
 def pytest_make_parametrize_id(val: object, argname: str) -> Optional[str]:

@@ -7,7 +7,8 @@ from __future__ import annotations
 
 import random
 import time
-from typing import Dict, Optional
+from functools import cache, partial
+from typing import Callable, Dict, Optional
 
 from recordings import (
     ENCODINGS,
@@ -32,24 +33,38 @@ HEADER_BYTES = 256  # where most damage is done: the rest is only sound
 INTERESTING = (0, 1, 2, 0x7F, 0x80, 0xFF, 0x7FFF, 0xFFFE, 0xFFFF, 0x7FFFFFFF, 0x80000000, 0xFFFFFFFE, 0xFFFFFFFF)
 
 
-def seeds() -> Dict[str, bytes]:
-    """Returns healthy files to begin with: a second of speech in every format and every kind of WAV."""
+def _seeds() -> Dict[str, Callable[[], bytes]]:
     pcm = SPEECH[:32000]
-    found = {f"wav {bits} bit": wav(pcm[: 32000 // 12 * 12], bits=bits) for bits in (8, 16, 24, 32)}
-    found["wav stereo"] = wav(pcm, channels=2)
-    found["wav with chunks"] = wav(pcm, before=chunk(b"LIST", b"INFOx\0"), after=chunk(b"id3 ", b"y" * 9))
+    found: Dict[str, Callable[[], bytes]] = {}
+    for bits in (8, 16, 24, 32):
+        found[f"wav {bits} bit"] = partial(wav, pcm[: 32000 // 12 * 12], bits=bits)
+    found["wav stereo"] = partial(wav, pcm, channels=2)
+    found["wav with chunks"] = partial(wav, pcm, before=chunk(b"LIST", b"INFOx\0"), after=chunk(b"id3 ", b"y" * 9))
     for name, guid in (("PCM", PCM_GUID), ("float", FLOAT_GUID)):
         form = layout(0xFFFE, 1, 16000, 32) + b"\x16\0\x20\0\0\0\0\0" + guid
-        found[f"wav extensible {name}"] = wav(pcm, form=form)
-    found["wav 24 bit in 4 bytes"] = wav(pcm, form=layout(1, 1, 16000, 24, align=4))
-    found["wav that contradicts itself"] = wav(pcm, form=layout(1, 1, 16000, 16, align=4))
-    found.update((kind, encoded(kind, 1.0)) for kind in ENCODINGS)
-    found.update((f"{kind} with a pause", container(kind, steady(0.4) + steady(0.4, 0.6))) for kind in WITH_TIME)
-    found.update((f"{kind} of two tracks", tracks(kind, [0, 9000])) for kind in ("matroska", "mp4"))
+        found[f"wav extensible {name}"] = partial(wav, pcm, form=form)
+    found["wav 24 bit in 4 bytes"] = partial(wav, pcm, form=layout(1, 1, 16000, 24, align=4))
+    found["wav that contradicts itself"] = partial(wav, pcm, form=layout(1, 1, 16000, 16, align=4))
+    for kind in ENCODINGS:
+        found[kind] = partial(encoded, kind, 1.0)
+    for kind in WITH_TIME:
+        found[f"{kind} with a pause"] = partial(container, kind, steady(0.4) + steady(0.4, 0.6))
+    for kind in ("matroska", "mp4"):
+        found[f"{kind} of two tracks"] = partial(tracks, kind, [0, 9000])
     for kind, codec, gains in (("flac", "flac", (1, -1)), ("mov", "pcm_s16le", (1, -1, 0.5, 0, 0, 0))):
         shape = "stereo" if len(gains) == 2 else "5.1"
-        found[f"{kind} in {shape}"] = container(kind, steady(1), codec=codec, layout=shape, channels=gains)
+        found[f"{kind} in {shape}"] = partial(container, kind, steady(1), codec=codec, layout=shape, channels=gains)
     return found
+
+
+_SEEDS = _seeds()
+SEEDS = list(_SEEDS)  # the names of healthy files to begin with: a second of speech in every format, every kind of WAV
+
+
+@cache
+def seed(name: str) -> bytes:
+    """Returns one of the healthy files."""
+    return _SEEDS[name]()
 
 
 def mutate(rng: random.Random, data: bytes, other: bytes) -> bytes:

@@ -7,8 +7,8 @@ import datetime
 import functools
 import multiprocessing
 import os
-import shutil
 import select
+import shutil
 import signal
 import socket
 import ssl
