@@ -39,6 +39,12 @@ def pytest_xdist_auto_num_workers(config: pytest.Config) -> int:
     return 0 if by_name else 3 * (os.cpu_count() or 1)
 
 
+def pytest_collection_finish() -> None:
+    """Takes what is there before the first test, such as modules, from what a garbage collection looks through."""
+    gc.collect()
+    gc.freeze()
+
+
 def pytest_make_parametrize_id(val: object, argname: str) -> Optional[str]:
     """Names bytes and what is long by the argument: it would fill screens, and encoders don't always give the same."""
     is_long = isinstance(val, bytes) or (isinstance(val, (str, int)) and len(repr(val)) > 100)

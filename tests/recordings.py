@@ -79,6 +79,7 @@ WITH_TIME = {"webm": "libopus", "matroska": "libopus", "mp4": "aac", "mov": "pcm
 WITH_TIME["mpegts"] = "aac"
 
 
+@functools.cache
 def tone(frames: int, loud: int = 9000, first: int = 0) -> List[int]:
     return [int(loud * math.sin((first + index) / 20)) for index in range(frames)]
 

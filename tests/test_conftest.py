@@ -125,10 +125,9 @@ def test_without_anything_left_nothing_is_collected(tmp_path: Path) -> None:
     """A collection takes longer than most tests do: there is none where nothing seems to be left."""
     code = """
 collections = []
-gc.callbacks.append(lambda phase, info: collections.append(phase))
 
 def test_leaves_nothing():
-    pass
+    gc.callbacks.append(lambda phase, info: collections.append(phase))
 
 def test_next():
     assert collections == []
