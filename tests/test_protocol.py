@@ -21,27 +21,20 @@ from elsa_unscripted.exceptions import (
     StreamClosedError,
 )
 from elsa_unscripted.exchange import protocol as module
-from elsa_unscripted.exchange.protocol import (
-    AudioSent,
-    Cancelled,
+from elsa_unscripted.exchange.commands import (
     Command,
-    Event,
     Fail,
     Finish,
-    GraceOver,
-    Progress,
-    Protocol,
     Report,
     ReportProgress,
     SendConfig,
-    SendFailed,
     StartAudio,
     StartGrace,
-    State,
     StopAudio,
     StopGrace,
-    TimeOver,
 )
+from elsa_unscripted.exchange.events import AudioSent, Cancelled, Event, GraceOver, Progress, SendFailed, TimeOver
+from elsa_unscripted.exchange.protocol import Protocol, State
 from elsa_unscripted.wire.messages import Closed, Info, Malformed, Opened, Status
 
 STREAM_ID = Status({"status": "processing", "stream_id": "stream-1"})
