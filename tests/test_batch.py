@@ -275,6 +275,7 @@ def test_as_many_at_once_as_allowed(tmp_path: Path) -> None:
     assert most == 4
 
 
+@pytest.mark.slow
 def test_memory_is_flat(tmp_path: Path, journal: Path) -> None:
     """Thousands of paths take no more memory than a thousand."""
     (path,) = recordings(tmp_path, 1, seconds=0.001)

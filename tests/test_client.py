@@ -751,6 +751,7 @@ def test_no_verdict(short: Path) -> None:
     assert (error.phase, error.possibly_billed) == ("result", True)
 
 
+@pytest.mark.slow
 def test_endless_chatter(short: Path) -> None:
     """Messages without end don't keep the call from ending."""
 
@@ -853,6 +854,7 @@ def test_verdict_of_a_server_that_reads_nothing(austen: Path) -> None:
     assert result.audio_seconds_sent < result.audio_seconds
 
 
+@pytest.mark.slow
 def test_fragments_that_go_on_after_the_end(short: Path) -> None:
     """A flood that goes on after the deadline is not read on: the thread ends with the call."""
 
@@ -1152,6 +1154,7 @@ def test_elsa_error_of_a_callback_is_the_callers(then: str, speech: Path) -> Non
     assert mine.phase is None
 
 
+@pytest.mark.slow
 def test_chatter_and_a_slow_callback(short: Path) -> None:
     """A flood of messages that a slow callback can't keep up with neither fills the memory nor delays the end."""
     reported = 0

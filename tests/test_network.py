@@ -72,6 +72,7 @@ def _serve(pipe: Any) -> None:
         pipe.recv()
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(not hasattr(signal, "SIGSTOP"), reason="needs SIGSTOP")
 @pytest.mark.parametrize("phase", ["connect", "audio", "result"])
 def test_half_open_peer(phase: str, speech: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -492,6 +493,7 @@ print(interrupted > 50, score(sys.argv[1], speed=100, timeout=20).status)
 """
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(sys.platform != "linux", reason="looks for sockets in /proc")
 def test_interrupts_at_random_moments_leave_no_connection(short: Path) -> None:
     """Real signals, wherever they come: each connection is cut, and the next recording is scored all the same."""

@@ -576,7 +576,7 @@ class AnyCourse(RuleBasedStateMachine):
         assert (self.exchange.state is State.DONE) == self.over
 
 
-TestAnyCourse = AnyCourse.TestCase
+TestAnyCourse = pytest.mark.slow(AnyCourse.TestCase)
 
 
 @given(st.lists(st.sampled_from(ALL_EVENTS), max_size=12))
