@@ -73,6 +73,10 @@ def recipe(folder: Path, monkeypatch: pytest.MonkeyPatch, scenario: str = "succe
             server.shutdown()
             thread.join()
             server.server_close()
+            # The threads of simple-websocket: one whose socket Flask's server has closed sees that at its next ping.
+            for thread in threading.enumerate():
+                if "simple_websocket" in thread.name:
+                    thread.join(PATIENCE)
 
 
 @pytest.fixture(name="browser", scope="module")
