@@ -113,6 +113,16 @@ def _answers(tmp_path: Path) -> Path:
         ("batch answers --report scores.jsonl", 2, "--report would write over"),
         ("batch answers -o answers/speech.wav --report answers/a.wav", 2, "--report"),
         ("report answers/a.wav --list missing.csv", 2, "a.wav"),
+        ("batch --retry-failed all answers", 2, "are one word: --retry-failed=all; see elsa-unscripted batch --help"),
+        ("batch answers --retry-failed all", 2, "are one word: --retry-failed=all"),
+        ("--token-file secret score answers/a.wav", 2, "--token-file belongs behind the command"),
+        ("--quiet score answers/a.wav", 2, "--quiet belongs behind the command: elsa-unscripted score --quiet"),
+        ("answers/a.wav", 2, "did you mean elsa-unscripted score answers/a.wav?"),
+        ("answers", 2, "did you mean elsa-unscripted batch answers?"),
+        ("live answers/a.wav", 2, "live takes no file; for a recording: elsa-unscripted score"),
+        ("sandbox example", 2, "sandbox takes only options"),
+        ("score answers/A", 5, "did you mean answers/a.wav?"),
+        ("batch answers/speech", 2, "did you mean answers/speech.wav?"),
     ],
 )
 def test_who_has_made_a_mistake_is_told_what_was_meant(
