@@ -345,9 +345,7 @@ def _checked_extra(extra: Mapping[str, Any]) -> Mapping[str, Any]:
     if not isinstance(extra, Mapping) or not all(isinstance(key, str) for key in extra):
         raise ConfigError("extra must be a mapping of str keys to JSON values")
     if taken & set(extra):
-        raise ConfigError(
-            f"extra must not hold {' or '.join(sorted(taken & set(extra)))}: they are options of their own"
-        )
+        raise ConfigError(f"extra must not hold {sorted(taken & set(extra))[0]}: it is an option of its own")
     try:
         text = json.dumps(dict(extra), allow_nan=False)
         if len(text) > MAX_EXTRA_CHARACTERS:

@@ -164,7 +164,7 @@ def test_alone_it_prints_its_help(program: Program) -> None:
         ("--timeout 1e300", "--timeout must be from 0 to"),
         ("--connect-timeout soon", "--connect-timeout must be a number of seconds above 0"),
         ("--speed 1e-300", "--speed is too small"),
-        ("--set 'api_plan=\"premium\"'", "--set must not hold api_plan"),
+        ("--set 'api_plan=\"premium\"'", "--set must not hold api_plan: --plan tells it"),
         ("--proxy socks5://127.0.0.1", "the proxy must be"),
     ],
 )
@@ -182,6 +182,7 @@ def test_options_have_the_command_lines_names(program: Program, options: str, to
         (ConnectError("timed out; check the network, or raise connect_timeout"), "raise --connect-timeout"),
         (ConnectError("not trusted; for a private CA set ca_bundle"), "set --ca-bundle"),
         (ConnectError("the server does not speak HTTP; check the url, its port"), "check --url, its port"),
+        (ConnectError("there is no service at this place: check the url's path"), "check --url's path"),
         (ConfigError("no token: pass token=… or set $ELSA_API_TOKEN"), "pass --token-file FILE or set $ELSA_API_TOKEN"),
         (ScoringFailedError("the verdict is failed: the url of the token timed out"), "the url of the token timed out"),
     ],
@@ -201,14 +202,24 @@ def test_a_time_out_names_the_option(program: Program, sandbox: Sandbox) -> None
     assert said.status == 4
 
 
-@pytest.mark.parametrize(("path", "status"), [("/nothing/here?key=secret", "404"), ("", "404")])
-def test_a_wrong_url_is_shown(program: Program, sandbox: Sandbox, path: str, status: str) -> None:
-    """HTTP 404 shows the URL, without its query; where the path is missing, the usual one is proposed."""
+@pytest.mark.parametrize(
+    ("path", "near"),
+    [
+        ("/nothing/here?key=secret", False),
+        ("", True),
+        ("/api/v1", True),
+        ("/api/v1/ws/score_audio_plus/", True),
+        ("/api/v1/ws/score_audio", True),
+        ("/api/v2/ws/score_audio_plus?key=secret", True),
+    ],
+)
+def test_a_wrong_url_is_shown(program: Program, sandbox: Sandbox, path: str, near: bool) -> None:
+    """HTTP 404 shows the URL, without its query; where its path is nearly the usual one, that is proposed."""
     place = sandbox.url.partition("/api/")[0]
     said = program(f"score {SHORT} --url '{place}{path}'")
-    assert (said.status, status in said.err, "secret" in said.err) == (4, True, False)
+    assert (said.status, "404" in said.err, "secret" in said.err) == (4, True, False)
     assert place + path.partition("?")[0] in said.err
-    assert (f"did you mean {sandbox.url}?" in said.err) == (not path)
+    assert (f"did you mean {sandbox.url}?" in said.err) == near
 
 
 def test_an_unknown_scenario_is_told(program: Program, sandbox: Sandbox) -> None:

@@ -260,7 +260,7 @@ class _Run:
         if cut_short or (tally.left and not retry):
             what = "to go on"
         else:
-            what = "to try the others again" if retry else "when they are recorded again"
+            what = "to try again" if retry else "when they are recorded again"
         say(f"{what}{with_token}: {words}")
 
     def _write_page(self, path: str) -> int:

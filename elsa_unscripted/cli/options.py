@@ -111,6 +111,8 @@ def _setting(text: str) -> Tuple[str, Any]:
     key, equals, value = text.partition("=")
     if not equals or not key:
         raise ConfigError(f"--set must be KEY=JSON, not {text!r}")
+    if key == "api_plan":
+        raise ConfigError("--set must not hold api_plan: --plan tells it")
     try:
         return key, json.loads(value)
     except (ValueError, RecursionError):

@@ -11,6 +11,7 @@ from ..exceptions import BudgetError, ConnectError, ElsaError, ScoringFailedErro
 from ..journal import name_in
 from ..results.problems import NOT_BEGUN, PROBLEMS, Problem, counted, problem_of
 from .meter import clock
+from .statuses import with_own_options
 
 if TYPE_CHECKING:
     from ..batch import Outcome
@@ -165,5 +166,5 @@ def _detail(error: Optional[ElsaError], path: str) -> str:
     elif isinstance(error, StreamClosedError):
         detail = f"closed with {error.code}"
     else:
-        detail = str(error).replace(f"{str(path)!r} ", "", 1)
+        detail = with_own_options(str(error)).replace(f"{str(path)!r} ", "", 1)
     return detail if len(detail) <= MAX_REASON else f"{detail[: MAX_REASON - 1]}…"
