@@ -396,11 +396,15 @@ def test_each_path_has_its_line(tmp_path: Path, journal: Path) -> None:
             None,
             *[path] * 3,
         ]
+        # Given twice in a run, a path is no result of an earlier run.
+        twice = list(batch([path, path], sandbox, journal=tmp_path / "twice.jsonl"))
+        assert sorted(outcome.same_as or "" for outcome in twice) == ["", path]
+        assert len(lines(tmp_path / "twice.jsonl")) == 1
         # A later run says the same, and adds no line.
         assert {each.path: each.same_as for each in batch(given, sandbox, journal=journal)} == {
             each.path: each.same_as for each in outcomes
         }
-        assert len(sandbox.exchanges) == 1
+        assert len(sandbox.exchanges) == 2
     assert kin(journal) == {path: None, **dict.fromkeys(given[1:], path)}
     assert [line["attempts"] for line in lines(journal)] == [1, 0, 0, 0]
     assert len({json.dumps(line["result"]) for line in lines(journal)}) == 1

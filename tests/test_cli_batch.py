@@ -186,6 +186,19 @@ def test_it_goes_on_from_the_journal(sandbox: Sandbox, folder: Path) -> None:
     assert results(folder) == every(folder)
 
 
+def test_a_copy_is_no_result_of_an_earlier_run(sandbox: Sandbox, folder: Path) -> None:
+    """A path that is given twice, and a copy, are told as such on a first run, in the table too."""
+    copy, first = folder / "copy.wav", folder / "0.wav"
+    copy.write_bytes(first.read_bytes())
+    table = folder.parent / "scores.csv"
+    pupils = folder.parent / "pupils.txt"
+    pupils.write_text("\n".join(map(str, [*sorted(folder.iterdir()), first])), encoding="utf-8")
+    status, _, err = batch(sandbox, folder, "--from-file", str(pupils), "--csv", str(table))
+    assert (status, sandbox.handshakes, "earlier run" in err) == (0, RECORDINGS, False)
+    assert f"\n2 with the same content as another: {first}, {copy} (same as {first})\n" in err
+    assert sorted(pandas.read_csv(table)["same_as"].dropna()) == [str(first)] * 2
+
+
 def test_failed_ones_wait_for_the_word(folder: Path) -> None:
     """What failed is told and counted again, but sent again only with `--retry-failed`, as the last line says."""
     with Sandbox("close=1011") as sandbox:

@@ -77,7 +77,8 @@ class Tally:
         if outcome.same_as is not None:
             self.same += 1
             if len(self._copies) < SHOWN_NAMES:
-                self._copies.append(_name(outcome))
+                other = "" if str(outcome.path) == outcome.same_as else f" (same as {outcome.same_as})"
+                self._copies.append(f"{_name(outcome)}{other}")
         if problem is not None:
             self._note(outcome, problem)
         if not outcome.from_journal:
