@@ -354,6 +354,25 @@ def test_a_list_makes_a_page(sandbox: Sandbox, folder: Path) -> None:
     assert (again.status, page.read_text(encoding="utf-8")) == (0, text)
 
 
+def test_a_list_beside_its_recordings_is_told(sandbox: Sandbox, folder: Path) -> None:
+    """Paths that are in the list's folder, and not where one is, accuse nobody: one is told to go there. If nothing is
+    there, either, nobody has handed in anything."""
+    (folder / "list.csv").write_text("name,path\nAna,0.wav\nBen,missing.wav\n", encoding="utf-8")
+    status, _, err = batch(sandbox, folder, "--from-file", str(folder / "list.csv"))
+    assert (status, sandbox.handshakes, err.count("\n")) == (2, 0, 1)
+    assert f"go there first, cd {shlex.quote(str(folder))}" in err
+    (folder / "list.csv").write_text("name,path\nAna,nothing.wav\n", encoding="utf-8")
+    done = batch(sandbox, folder, "--from-file", str(folder / "list.csv"), "--no-progress")
+    assert (done.status, "1 not handed in: Ana" in done.err) == (3, True)
+
+
+def test_an_empty_list_is_told(sandbox: Sandbox, folder: Path) -> None:
+    """A list without a row is named, and no folders are."""
+    (folder / "list.csv").write_text("name,path\n", encoding="utf-8")
+    status, _, err = batch(sandbox, folder, "--from-file", str(folder / "list.csv"), "--no-progress")
+    assert (status, "list.csv' is an empty list" in err, "folders" in err) == (2, True, False)
+
+
 def test_a_list_comes_from_stdin(sandbox: Sandbox, folder: Path) -> None:
     """`--from-file -` reads paths from standard input, beside those of the command line."""
     (folder.parent / "more.wav").write_bytes(recording(RECORDINGS))

@@ -261,6 +261,10 @@ def test_show_reads_a_pipe(program: Program, result: ScoreResult, tmp_path: Path
         "elsa-unscripted: error: standard input is no result: give a file of ScoreResult.save(), or of score "
         "--format saved\n",
     )
+    for command in ("show -", "report -"):
+        said = program(command)
+        assert (said.status, said.out) == (2, "")
+        assert said.err.startswith("elsa-unscripted: error: standard input is empty")
 
 
 def test_links_are_for_who_asks(program: Program, result: ScoreResult, tmp_path: Path) -> None:
@@ -320,6 +324,7 @@ def test_a_score_can_be_required(program: Program, sandbox: Sandbox, tmp_path: P
         assert program(f"{command} {options}").status == 0
         said = program(f"{command} {options} --require-score")
         assert said.status == 3
+        assert "record again" in said.err.lower()
         assert "too short" in said.out + said.err or "not scored" in said.out
         scored = program(f"{command} {options} --require-score --set 'x=1'", ELSA_API_TOKEN="sandbox:example")
         assert scored.status == 0

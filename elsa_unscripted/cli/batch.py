@@ -7,6 +7,7 @@ import contextlib
 import errno
 import os
 import re
+import shlex
 import signal
 import time
 from concurrent.futures import BrokenExecutor, Executor
@@ -73,6 +74,11 @@ class _Run:
         if options.path_column is not None and options.from_file is None:
             raise ConfigError("--path-column says where the paths are in a list: give --from-file LIST")
         self._inputs = stack.enter_context(contextlib.closing(_inputs(options)))
+        if self._inputs.elsewhere:
+            raise ConfigError(
+                f"none of the paths in the list {self._inputs.named} is there from {os.getcwd()!r}, but they are in "
+                f"the list's own folder: go there first, cd {shlex.quote(self._inputs.elsewhere)}"
+            )
         if options.report is not None:
             check_page(options.report, options.output, options.csv, options.from_file)
         on_stdin = "the list" if options.from_file == "-" else None
@@ -220,7 +226,10 @@ class _Run:
         tally, options = self._tally, self._options
         status = INTERRUPTED if self._presses else self._status
         if status is None and not tally.total:
-            say("error: no recordings found; folders are searched for audio files, or for --glob PATTERN")
+            searched = "folders are searched for audio files, or for --glob PATTERN"
+            say(
+                f"error: no recordings found; {searched if options.paths else f'{self._inputs.named} is an empty list'}"
+            )
             if self._inputs.passed_over_words():
                 say(self._inputs.passed_over_words(), lead="")
             return USAGE
