@@ -176,6 +176,18 @@ def test_a_list_may_come_later(tmp_path: Path) -> None:
     assert "3 with a score, 2 not handed in" in page.read_text(encoding="utf-8")
 
 
+def test_nobody_gets_the_score_of_a_namesake(tmp_path: Path) -> None:
+    """A listed file that isn't there is not handed in, although another folder has a file of the same name."""
+    lines = [scored("Ana", 81.0, path="7a/answer.wav"), scored("Cem", 50.0, path="/else/where/9a/x.wav")]
+    journal = write(tmp_path / "scores.jsonl", lines)
+    listed = [("7a/answer.wav", {"name": "Ana"}), ("7b/answer.wav", {"name": "Ben"}), ("9a/x.wav", {"name": "Cem"})]
+    page = tmp_path / "class.html"
+    for rows in (listed, listed[::-1], [*listed, ("answer.wav", {"name": "Dee"})]):
+        page.write_text(class_page(journal, listed=rows), encoding="utf-8")
+        found = {each["name"]: "problem" in each for each in data(page)["recordings"]}
+        assert found == {"Ana": False, "Ben": True, "Cem": False, **({"Dee": True} if len(rows) > 3 else {})}
+
+
 def test_who_is_missing_at_last_keeps_the_score(tmp_path: Path) -> None:
     """A path that isn't there any more, or was handed in since, is no row of its own."""
     late = [missing("Ben"), scored("Ben", 50.0)]

@@ -578,10 +578,14 @@ def test_what_is_no_secret_is_repeated(sandbox: Sandbox, folder: Path) -> None:
 def test_interrupted_once_it_finishes_what_is_in_flight(folder: Path, signals: list[str]) -> None:
     """No new ones are begun, those in flight get their results; the command of the last line does the rest, once.
 
-    A terminal that closes is such an interruption, however many signals it sends.
+    A terminal that closes is such an interruption, however many signals it sends. The page has those, too, that were
+    never begun.
     """
+    page = folder.parent / "class.html"
     with Sandbox("slow=1") as sandbox:
-        with started(*command(sandbox.url, folder, "--jobs", "2"), ELSA_API_TOKEN=TOKEN) as process:
+        with started(
+            *command(sandbox.url, folder, "--jobs", "2", "--report", str(page)), ELSA_API_TOKEN=TOKEN
+        ) as process:
             wait_for(lambda: sum(exchange.heard > 0 for exchange in sandbox.exchanges) == 2)
             for name in signals:
                 process.send_signal(getattr(signal, name))
@@ -590,10 +594,13 @@ def test_interrupted_once_it_finishes_what_is_in_flight(folder: Path, signals: l
         assert f"0 with a score, 2 too short, {RECORDINGS - 2} left\n" in err.decode()
         assert "2 in flight finish; Ctrl-C again cuts them off" in err.decode()
         assert len(results(folder)) == 2
+        unfinished = f"0 with a score, 2 too short, {RECORDINGS - 2} not begun yet"
+        assert unfinished in page.read_text(encoding="utf-8")
         done = Finished(process.returncode, out, err.decode())
         assert last_line(done).startswith("elsa-unscripted: to go on: ")
         assert run(*going_on(done), ELSA_API_TOKEN=TOKEN).status == 0
         assert sandbox.handshakes == RECORDINGS
+        assert f"0 with a score, {RECORDINGS} too short" in page.read_text(encoding="utf-8")
     assert results(folder) == every(folder)
 
 

@@ -12,7 +12,7 @@ import signal
 import time
 from concurrent.futures import BrokenExecutor, Executor
 from types import FrameType
-from typing import Any, Callable, Iterator, List, Optional, Sequence, Tuple, cast
+from typing import Any, Callable, Iterator, List, Mapping, Optional, Sequence, Tuple, cast
 
 from ..api import score_many
 from ..batch import Batch, BatchProgress, ListedPath, Outcome, SlowPaths
@@ -242,7 +242,7 @@ class _Run:
         cut_short = self._status is not None or left != 0
         page = options.report if options.report is not None and tally.total else None
         if page is not None:
-            status = self._write_page(page) or status
+            status = self._write_page(page, whole=not cut_short) or status
         if not options.quiet and (tally.total or cut_short):
             for line in tally.lines(seconds, self._batch.billable_seconds, left):
                 say_wrapped(line)
@@ -272,11 +272,20 @@ class _Run:
             what = "to try again" if retry else "when they are recorded again"
         say(f"{what}{with_token}: {words}")
 
-    def _write_page(self, path: str) -> int:
-        """Writes the page of the class; returns the exit status of a failure, else 0."""
+    def _write_page(self, path: str, *, whole: bool) -> int:
+        """Writes the page of the class; returns the exit status of a failure, else 0.
+
+        Args:
+            path: Where to.
+            whole: Whether every recording has its outcome. Else the page has the others as well, which aren't begun.
+        """
         from .. import report
 
-        listed = [(str(each), each.columns) for each in self._listed]
+        listed: List[Tuple[str, Mapping[str, str]]] = [(str(each), each.columns) for each in self._listed]
+        if not whole:
+            with contextlib.suppress(ConfigError):  # a pipe can't be read again
+                columns = self._inputs.columns
+                listed = [(each.path, dict(zip(columns, each.columns))) for each in self._inputs.anew()]
         try:
             page = report.class_page(self._options.output, listed=listed)
             with replacing(path) as file:

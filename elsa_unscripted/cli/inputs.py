@@ -180,18 +180,26 @@ class Inputs:
 
     def count(self) -> Optional[int]:
         """Returns how many recordings there are; `None` if the list is a pipe, or if counting takes too long."""
+        try:
+            return sum(1 for _ in self.anew())
+        except ConfigError:
+            return None  # the batch reports an error of the list when it gets there
+
+    def anew(self) -> Iterator[Input]:
+        """Yields all recordings once more, whatever was drawn already.
+
+        Raises:
+            ConfigError: The list is a pipe, or can't be read on; or it all takes too long.
+        """
         if self._may_wait():
-            return None
-        ends, number = time.monotonic() + COUNT_SECONDS, 0
+            raise ConfigError(f"the list {self.named} can be read only once")
+        ends = time.monotonic() + COUNT_SECONDS
         with contextlib.closing(Inputs(self._paths, self._globs, self._list_file, self._path_column)) as again:
-            try:
-                for _ in again:
-                    number += 1
-                    if time.monotonic() > ends:
-                        return None
-            except ConfigError:
-                return None  # the batch reports the error when it gets there
-        return number
+            for each in again:
+                if each is not None:
+                    yield each
+                if time.monotonic() > ends:
+                    raise ConfigError("to find all recordings takes too long")
 
     def _files(self, path: str) -> Iterator[str]:
         """Yields a file itself, whatever its name, or what is in a folder: files by name, then folders by name."""
