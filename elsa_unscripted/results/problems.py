@@ -91,7 +91,7 @@ NOT_BEGUN = Problem(
     "Not begun yet",
     "not begun yet",
     "Run the batch again",
-    "These were not begun, or were cut off when the batch was interrupted. Run the batch again.",
+    "These were not begun, or the batch was interrupted before they were done. Run it again.",
 )
 NOT_INCLUDED = Problem(
     "Scores not included",
