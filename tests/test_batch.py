@@ -439,6 +439,28 @@ def test_what_was_renamed_is_still_one(tmp_path: Path, journal: Path) -> None:
     ]
 
 
+def test_a_copy_is_tried_again_with_its_twin(tmp_path: Path, journal: Path) -> None:
+    """A copy of what failed gets a line with the result when its twin is scored in a later run, in whichever run."""
+    (path,) = recordings(tmp_path, 1)
+    copies = [str(shutil.copy(path, tmp_path / f"copy {number}.wav")) for number in range(2)]
+    with Sandbox("bad-quality") as sandbox:
+        assert len(list(batch([path, *copies], sandbox, journal=journal))) == 3
+        list(batch([path, *copies], sandbox, journal=journal))
+    with Sandbox(port=sandbox.port) as sandbox:
+        successes(batch([path, copies[0]], sandbox, journal=journal, retry_failed="all"))
+        outcomes = list(batch([path, *copies], sandbox, journal=journal))
+        assert [(outcome.error, outcome.same_as) for outcome in outcomes] == [(None, None), (None, path), (None, path)]
+        assert len(sandbox.exchanges) == 1
+    told = [(line["path"], line["outcome"], line.get("same_as")) for line in lines(journal)]
+    assert told == [
+        *(
+            (each, outcome, None if each == path else path)
+            for outcome in ("error", "success")
+            for each in (path, *copies)
+        )
+    ]
+
+
 def test_only_what_can_succeed_is_tried_again(tmp_path: Path, journal: Path) -> None:
     """`retry_failed=True` sends what is retryable: a broken stream, no unchanged bad recording; `"all"` sends that."""
     broken, bad = recordings(tmp_path, 2)

@@ -134,6 +134,13 @@ def test_a_renamed_recording_is_one(tmp_path: Path) -> None:
     assert [each["name"] for each in data(made(tmp_path, lines))["recordings"]] == ["Ana2", "Ben2", "Cem2"]
 
 
+def test_what_two_made_may_be_renamed(tmp_path: Path) -> None:
+    """A recording of two people that was renamed between two runs is shown once for each of them."""
+    lines = [{**failed("pair", "StreamClosedError"), "columns": {"name": name}} for name in ("Ana", "Ben")]
+    lines += [{**line, "path": "new.wav", "renamed_from": line["path"], "attempts": 0} for line in lines]
+    assert [each["name"] for each in data(made(tmp_path, lines))["recordings"]] == ["Ana", "Ben"]
+
+
 def test_twins_name_each_other(tmp_path: Path) -> None:
     """Recordings of the same content are rows of their own, and each says which other one it is."""
     ana = scored("Ana", None)

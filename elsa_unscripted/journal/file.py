@@ -73,6 +73,7 @@ class Line:
         who: Whose recording it is about.
         text: The line as it stands in the file.
         name: What the journal is called.
+        begin: Where in the file it begins, in bytes.
     """
 
     good: bool
@@ -80,6 +81,7 @@ class Line:
     who: Who
     text: bytes
     name: str
+    begin: int
 
     def entry(self) -> Entry:
         """Returns what the line says."""
@@ -147,7 +149,7 @@ class Journal:
         if raw is None:
             self._index.remove(sha256, options)
             return None
-        return Line(place.good, place.begin >= self._begun, who(raw), text, self._name)
+        return Line(place.good, place.begin >= self._begun, who(raw), text, self._name, place.begin)
 
     def owners(self, sha256: str, options: Mapping[str, Any], line: Line) -> Sequence[Who]:
         """Returns whose recordings have a content, as far as the journal knows.
@@ -157,7 +159,7 @@ class Journal:
             options: Those that change the result.
             line: What `find()` returned for both.
         """
-        return self._index.owners(sha256, options, line.who)
+        return self._index.owners(sha256, options, line.who, line.begin)
 
     def has_told(self, raw: Mapping[str, Any]) -> bool:
         """Returns whether the journal says already of a path what a line without a hash is to say."""

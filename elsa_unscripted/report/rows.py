@@ -8,6 +8,7 @@ from __future__ import annotations
 import functools
 import os
 import re
+from collections import Counter
 from typing import Any, Dict, List, Mapping, NamedTuple, Optional, Sequence, Set, Tuple, Union
 
 from ..exceptions import ElsaError
@@ -137,7 +138,8 @@ def _newest(found: Sequence[_Found]) -> Sequence[_Found]:
     newest: List[_Found] = []
     later: Set[Tuple[str, str]] = set()  # the path and the name of each later line; and each path without a name
     known: Set[Tuple[Optional[str], str, str]] = set()
-    renamed: Set[Tuple[Optional[str], str]] = set()
+    # Content and path → how many later lines say that a recording had that path before. Two people may share it.
+    renamed: Counter[Tuple[Optional[str], str]] = Counter()
     for each in reversed(found):
         who = (each.path, each.name)
         if each.row.problem is None:
@@ -148,12 +150,13 @@ def _newest(found: Sequence[_Found]) -> Sequence[_Found]:
             replaced = who in later or each.path in with_score
         else:
             replaced = who in later or each.sha256 in scored
-        if not replaced and (each.sha256, each.path) not in renamed:
+        if not replaced and renamed[each.sha256, each.path]:
+            renamed[each.sha256, each.path] -= 1
+        elif not replaced:
             newest.append(each)
         later.update((who, (each.path, "")))
-        renamed.discard((each.sha256, each.path))
         if each.renamed_from is not None:
-            renamed.add((each.sha256, each.renamed_from))
+            renamed[each.sha256, each.renamed_from] += 1
     return newest[::-1]
 
 
