@@ -461,6 +461,19 @@ def test_a_copy_is_tried_again_with_its_twin(tmp_path: Path, journal: Path) -> N
     ]
 
 
+def test_a_copy_may_be_renamed_and_tried_again(tmp_path: Path, journal: Path) -> None:
+    """A copy that was renamed is known as such also in a run that tries its twin again first."""
+    (path,) = recordings(tmp_path, 1)
+    copy, renamed = str(shutil.copy(path, tmp_path / "copy.wav")), str(tmp_path / "renamed.wav")
+    with Sandbox("bad-quality") as sandbox:
+        list(batch([path, copy], sandbox, journal=journal))
+        os.rename(copy, renamed)
+        list(batch([path, renamed], sandbox, journal=journal, retry_failed="all"))
+        assert len(sandbox.exchanges) == 2
+    told = [(line["path"], line.get("renamed_from"), line.get("same_as")) for line in lines(journal)]
+    assert told == [(path, None, None), (copy, None, path), (path, None, None), (renamed, copy, None)]
+
+
 def test_only_what_can_succeed_is_tried_again(tmp_path: Path, journal: Path) -> None:
     """`retry_failed=True` sends what is retryable: a broken stream, no unchanged bad recording; `"all"` sends that."""
     broken, bad = recordings(tmp_path, 2)

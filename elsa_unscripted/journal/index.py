@@ -7,7 +7,7 @@ before `result` or `error`, the last key of a line. So a line that begins as we 
 from __future__ import annotations
 
 import json
-from typing import Any, Dict, Mapping, NamedTuple, Optional, Sequence, Set, Tuple
+from typing import Any, Dict, Mapping, NamedTuple, Optional, Set, Tuple
 
 from .entry import DIGITS, SUCCESS, Who, who
 
@@ -115,21 +115,22 @@ class Index:
                 return Place(begin, end, good)
         return None
 
-    def owners(self, sha256: str, options: Mapping[str, Any], first: Who, begin: int) -> Sequence[Who]:
-        """Returns whose a content is now, in the order of the journal.
-
-        Left out are those whose path was renamed, and those whose line is older than the newest exchange: it tells
-        that the content failed, for example, while another recording of it was scored since.
+    def owners(self, sha256: str, options: Mapping[str, Any], first: Who, begin: int) -> Mapping[Who, int]:
+        """Returns whose a content is or was, but for those whose path was renamed; each with where its line begins.
 
         Args:
             sha256: Of the content.
             options: Those that change the result.
-            first: Whose the line is that `find()` has found.
+            first: Whose the line is that `find()` has found; it comes first, the others in the order of the journal.
             begin: Where that line begins.
         """
         kin = self._kin.get((_canonical(options), bytes.fromhex(sha256)), _Kin({}, set()))
-        known = [first, *(each for each, place in kin.owners.items() if each != first and place > begin)]
-        return [each for each in known if each not in kin.gone]
+        known = {first: begin, **kin.owners}
+        return {
+            owner: max(place, begin) if owner == first else place
+            for owner, place in known.items()
+            if owner not in kin.gone
+        }
 
     def remove(self, sha256: str, options: Mapping[str, Any]) -> None:
         """Forgets all lines for this content and these options."""
