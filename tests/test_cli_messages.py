@@ -143,6 +143,15 @@ def test_alone_it_prints_its_help(program: Program) -> None:
     assert all(f"\n    {command} " in said.out for command in ("score", "live", "batch", "show", "report", "sandbox"))
 
 
+@pytest.mark.parametrize(
+    ("command", "word"), [("score", "$ELSA_UNSCRIPTED_URL"), ("batch", "http://[user:password@]host")]
+)
+def test_help_cuts_no_word(program: Program, command: str, word: str) -> None:
+    """On 40 columns, help is wrapped, and what is to be copied stands there whole."""
+    said = program(f"{command} --help", COLUMNS="40")
+    assert (said.status, word in said.out) == (0, True)
+
+
 # The command line's own words.
 
 
