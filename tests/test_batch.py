@@ -397,11 +397,15 @@ def test_each_path_has_its_line(tmp_path: Path, journal: Path) -> None:
             None,
             *[path] * 3,
         ]
+        # Given twice in a run, a path is no result of an earlier run.
+        twice = list(batch([path, path], sandbox, journal=tmp_path / "twice.jsonl"))
+        assert sorted(outcome.same_as or "" for outcome in twice) == ["", path]
+        assert len(lines(tmp_path / "twice.jsonl")) == 1
         # A later run says the same, and adds no line.
         assert {each.path: each.same_as for each in batch(given, sandbox, journal=journal)} == {
             each.path: each.same_as for each in outcomes
         }
-        assert len(sandbox.exchanges) == 1
+        assert len(sandbox.exchanges) == 2
     assert kin(journal) == {path: None, **dict.fromkeys(given[1:], path)}
     assert [line["attempts"] for line in lines(journal)] == [1, 0, 0, 0]
     assert len({json.dumps(line["result"]) for line in lines(journal)}) == 1
@@ -434,6 +438,41 @@ def test_what_was_renamed_is_still_one(tmp_path: Path, journal: Path) -> None:
         (names[1].replace("third", "./third"), names[1], None),
         (path, names[2], None),
     ]
+
+
+def test_a_copy_is_tried_again_with_its_twin(tmp_path: Path, journal: Path) -> None:
+    """A copy of what failed gets a line with the result when its twin is scored in a later run, in whichever run."""
+    (path,) = recordings(tmp_path, 1)
+    copies = [str(shutil.copy(path, tmp_path / f"copy {number}.wav")) for number in range(2)]
+    with Sandbox("bad-quality") as sandbox:
+        assert len(list(batch([path, *copies], sandbox, journal=journal))) == 3
+        list(batch([path, *copies], sandbox, journal=journal))
+    with Sandbox(port=sandbox.port) as sandbox:
+        successes(batch([path, copies[0]], sandbox, journal=journal, retry_failed="all"))
+        outcomes = list(batch([path, *copies], sandbox, journal=journal))
+        assert [(outcome.error, outcome.same_as) for outcome in outcomes] == [(None, None), (None, path), (None, path)]
+        assert len(sandbox.exchanges) == 1
+    told = [(line["path"], line["outcome"], line.get("same_as")) for line in lines(journal)]
+    assert told == [
+        *(
+            (each, outcome, None if each == path else path)
+            for outcome in ("error", "success")
+            for each in (path, *copies)
+        )
+    ]
+
+
+def test_a_copy_may_be_renamed_and_tried_again(tmp_path: Path, journal: Path) -> None:
+    """A copy that was renamed is known as such also in a run that tries its twin again first."""
+    (path,) = recordings(tmp_path, 1)
+    copy, renamed = str(shutil.copy(path, tmp_path / "copy.wav")), str(tmp_path / "renamed.wav")
+    with Sandbox("bad-quality") as sandbox:
+        list(batch([path, copy], sandbox, journal=journal))
+        os.rename(copy, renamed)
+        list(batch([path, renamed], sandbox, journal=journal, retry_failed="all"))
+        assert len(sandbox.exchanges) == 2
+    told = [(line["path"], line.get("renamed_from"), line.get("same_as")) for line in lines(journal)]
+    assert told == [(path, None, None), (copy, None, path), (path, None, None), (renamed, copy, None)]
 
 
 def test_only_what_can_succeed_is_tried_again(tmp_path: Path, journal: Path) -> None:

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import argparse
 import functools
-from typing import NoReturn
+from typing import List, NoReturn
 
 from ..results.bands import THRESHOLDS
 from .epilogs import BATCH_EPILOG, LIVE_EPILOG, REPORT_EPILOG, SANDBOX_EPILOG, SCORE_EPILOG, SHOW_EPILOG, TOKEN_EPILOG
@@ -36,8 +36,17 @@ def make_parser() -> argparse.ArgumentParser:
     return parser
 
 
+class _Help(argparse.RawDescriptionHelpFormatter):
+    """Lays out help without cutting words: a variable or an option that is cut in two can't be copied."""
+
+    def _split_lines(self, text: str, width: int) -> List[str]:
+        import textwrap  # late: only help needs it
+
+        return textwrap.wrap(" ".join(text.split()), width, break_long_words=False, break_on_hyphens=False)
+
+
 # Wide enough for an option and its explanation to stand on one line.
-_LAYOUT = functools.partial(argparse.RawDescriptionHelpFormatter, max_help_position=26)
+_LAYOUT = functools.partial(_Help, max_help_position=26)
 
 
 class _Version(argparse.Action):

@@ -24,6 +24,7 @@ import enum
 from typing import Callable, Dict, List, Optional, Tuple, Union
 
 from ..exceptions import (
+    REFUSING_CLOSE_CODES,
     BadQualityError,
     ElsaError,
     ProtocolError,
@@ -172,7 +173,7 @@ class Protocol:
         return _because(verdict.reason) if verdict.reason or len(verdict) == 1 else self._said()
 
     def _again(self, code: int = 1006) -> str:
-        if code == 1008:  # RFC 6455, 7.4.1: a message has violated the server's policy
+        if code in REFUSING_CLOSE_CODES:
             return "check the token, the plan and the options, or ask ELSA's support"
         if self.stream_id is None:
             return "nothing was sent that could be billed: try again"
