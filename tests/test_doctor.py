@@ -8,6 +8,7 @@ from __future__ import annotations
 import configparser
 import json
 import re
+import signal
 import stat
 import sys
 from collections.abc import Mapping
@@ -16,6 +17,7 @@ from typing import Any
 
 import pytest
 from commands import COMMAND, ROOT, Finished, environment, on_terminal, posix, run
+from microphones import needs_microphone, virtual_microphone
 
 from elsa_unscripted.cli.doctor import dialling, machine, network
 from elsa_unscripted.cli.doctor.packages import EXTRAS, RUNTIME, check_package, fits
@@ -111,6 +113,15 @@ def test_a_pipe_and_a_c_locale() -> None:
     assert done.out.isascii()
     assert b"\x1b" not in done.out
     assert re.search(rb"^ +> check the network.*export https_proxy=http://HOST:PORT$", done.out, re.MULTILINE)
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="needs a device that is full")
+def test_a_full_disk() -> None:
+    """A report that can't be written is told, in one line."""
+    with open("/dev/full", "wb") as full:
+        done = doctor("--url", NOWHERE, stdout=full, PYTHONUNBUFFERED="1")
+    assert done.status == 2
+    assert done.err.splitlines() == ["elsa-unscripted: error: can't write to standard output (No space left on device)"]
 
 
 @posix
@@ -267,6 +278,23 @@ def test_ffmpeg(script: str | None, status: str, said: str, tmp_path: Path, monk
         program.chmod(program.stat().st_mode | stat.S_IXUSR)
     check = machine.check_ffmpeg()
     assert (check.status, said in check.detail) == (status, True)
+
+
+@needs_microphone
+def test_a_microphone(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The microphone that would be recorded from is named; a sound server that hangs is a warning, in bounded time."""
+    with virtual_microphone() as microphone:
+        monkeypatch.setenv("PULSE_SERVER", microphone.server)
+        monkeypatch.setattr(machine, "MICROPHONE_SECONDS", 60.0)
+        check = machine.check_microphone()
+        assert (check.status, "Hz)" in check.detail, len(check.more) > 0) == ("ok", True, True)
+        monkeypatch.setattr(machine, "MICROPHONE_SECONDS", 1.5)
+        microphone.process.send_signal(signal.SIGSTOP)
+        try:
+            check = machine.check_microphone()
+        finally:
+            microphone.process.send_signal(signal.SIGCONT)
+        assert (check.status, "has not answered" in check.detail) == ("warning", True)
 
 
 # The token.

@@ -276,7 +276,10 @@ def _balancer(idle: float, server: str) -> Callable[[Connection], None]:
     def script(connection: Connection) -> None:
         address = urlsplit(server)
         with socket.create_connection((str(address.hostname), int(address.port or 0))) as onward:
-            ends = {connection.sock: onward.sendall, onward: connection.send_raw}
+            ends: Dict[socket.socket, Callable[[bytes], object]] = {
+                connection.sock: onward.sendall,
+                onward: connection.send_raw,
+            }
             last = time.monotonic()
             with contextlib.suppress(OSError):
                 while (left := last + idle - time.monotonic()) > 0:

@@ -16,8 +16,8 @@ from ...strict_json import dumps
 from ..options import number
 from ..result import READABLE_WIDTH, encoding_of
 from ..sheet import BAD, DIM, FINE, MIDDLING, PLAIN, TIE, Sheet, wrap
-from ..statuses import exit_status
-from ..terminal import say
+from ..statuses import USAGE, exit_status
+from ..terminal import give_up, say
 from . import machine, network
 from .check import ERROR, OK, SKIPPED, WARNING, Check
 from .token import Token
@@ -45,7 +45,7 @@ def run(options: argparse.Namespace) -> int:
             shown.add(check)
     is_ok = all(check.status != ERROR for check in found)
     if options.json:
-        print(dumps({"ok": is_ok, "checks": list(map(_as_json, found))}, indent=2))
+        _write(dumps({"ok": is_ok, "checks": list(map(_as_json, found))}, indent=2))
     else:
         shown.end(_verdict(found, online=options.online))
     return 0 if is_ok else FAILED
@@ -116,4 +116,15 @@ class _Report:
 
     def _print(self, line: str) -> None:
         text = self._sheet.finish(line, color=self._color).rstrip()
-        print(text.encode(self._encoding, "backslashreplace").decode(self._encoding))
+        _write(text.encode(self._encoding, "backslashreplace").decode(self._encoding))
+
+
+def _write(text: str) -> None:
+    try:
+        print(text)
+    except BrokenPipeError:
+        raise
+    except OSError as error:
+        say(f"error: can't write to standard output ({error.strerror})")
+        give_up(sys.stdout)
+        sys.exit(USAGE)

@@ -44,7 +44,7 @@ def checks(jobs: int) -> Iterator[Check]:
     yield _check_locale()
     yield _check_terminal()
     yield check_files(jobs)
-    yield _check_microphone()
+    yield check_microphone()
     yield _check_exchange()
 
 
@@ -109,7 +109,7 @@ def check_files(jobs: int) -> Check:
     return Check("open files", WARNING, detail, f"ulimit -n {needed}")
 
 
-def _check_microphone() -> Check:
+def check_microphone() -> Check:
     import importlib.util
 
     if importlib.util.find_spec("sounddevice") is None or not sys.executable:

@@ -27,7 +27,6 @@ from ...config import (
 )
 from ...deadline import Deadline
 from ...exceptions import ConfigError, ConnectError, ElsaError
-from ...files import OUT_OF_FILES, is_out_of_files
 from ...wire.causes import explain
 from ...wire.dial import Address, find_proxy, most_telling, port_of, tls_context
 from ..statuses import explain as explain_error
@@ -86,8 +85,10 @@ def _steps(options: argparse.Namespace, token: Optional[Secret]) -> Iterator[Che
         check_ca_bundle(options.ca_bundle)
         context = tls_context(options.ca_bundle) if parts.scheme == "wss" else None
     except ElsaError as error:
-        hint = OUT_OF_FILES if is_out_of_files(error) else "give --ca-bundle a file of PEM certificates"
-        yield Check("certificates", ERROR, explain_error(error), hint)
+        if "; " in str(error):
+            yield failed("certificates", error)
+        else:
+            yield Check("certificates", ERROR, explain_error(error), "give --ca-bundle a file of PEM certificates")
         return
     way = Way(url, str(parts.hostname), port_of(parts), proxy, options.ca_bundle, context)
     yield check_certificates(way)
