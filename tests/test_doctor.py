@@ -241,6 +241,16 @@ def test_a_version_that_does_not_fit(tmp_path: Path, monkeypatch: pytest.MonkeyP
     assert check.hint == "pip install 'websocket-client>=1.8.0,<2,!=1.9.1'"
 
 
+def test_a_module_that_raises() -> None:
+    """A module of a package's name that raises anything when it is imported is an error, and no traceback."""
+
+    def load() -> None:
+        raise ZeroDivisionError("mine")
+
+    check = check_package(RUNTIME[0]._replace(load=load))
+    assert (check.status, check.detail, check.hint) == ("error", "ZeroDivisionError: mine", RUNTIME[0].mend)
+
+
 LIMITED = """
 import resource, sys
 from elsa_unscripted.cli.doctor.machine import check_files
@@ -353,6 +363,7 @@ def test_what_a_token_can_not_be(text: str, status: str, said: str) -> None:
 
 
 def test_a_token_file_that_is_not_there(tmp_path: Path) -> None:
-    """A file that can't be read is an error."""
+    """A file that can't be read is an error; it isn't named, as it may be the token itself."""
     check = the_token("--token-file", str(tmp_path / "none")).check(NOWHERE)
     assert (check.status, "can't read the token" in check.detail, check.hint) == ("error", True, "check --token-file")
+    assert TOKEN not in str(the_token("--token-file", TOKEN).check(NOWHERE))

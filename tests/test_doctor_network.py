@@ -239,6 +239,7 @@ def test_certificate_out_of_time(fault: str, authority: trustme.CA, bundle: str)
     assert (error.name, fault in error.detail) == ("tls", True)
     assert f"valid from {begins:%Y-%m-%d %H:%M} to {ends:%Y-%m-%d %H:%M} UTC" in words(error)
     assert f"this machine's clock says {now:%Y-%m-%d}" in words(error)
+    assert "clock" in error.hint
     assert "timedatectl" in error.hint or "sntp" in error.hint or "w32tm" in error.hint
     assert ("must renew it" in error.hint) == (fault == "expired")
 
@@ -452,17 +453,22 @@ def test_online_that_is_refused(answer: bytes, said: str) -> None:
     assert (error.name, said in error.detail, TOKEN in str(found)) == ("handshake", True, False)
 
 
-def test_online_that_is_closed_at_once() -> None:
-    """A server that takes the handshake and then closes has refused the token, too."""
+@pytest.mark.parametrize("how", ["closed", "failed"])
+def test_online_that_is_refused_at_once(how: str) -> None:
+    """A server that takes the handshake, and then closes or says that it failed, has refused the token, too."""
 
     def script(connection: Connection) -> None:
         connection.handshake()
-        connection.send_close(1008, "no such key")
+        if how == "closed":
+            connection.send_close(1008, f"no such key as {TOKEN}")
+        else:
+            connection.send({"status": "failed", "reason": f"no such key as {TOKEN}"})
         connection.read_until_closed()
 
     with RawServer(script) as server:
-        error = the_error(look("--url", server.url, "--online", token=TOKEN))
-    assert (error.name, "1008" in error.detail, "no such key" in error.detail) == ("handshake", True, True)
+        found = look("--url", server.url, "--online", token=TOKEN)
+    error = the_error(found)
+    assert (error.name, "no such key" in error.detail, TOKEN in str(found)) == ("handshake", True, False)
 
 
 @pytest.mark.usefixtures("hurried")

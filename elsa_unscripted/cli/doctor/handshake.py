@@ -11,11 +11,13 @@ from typing import Optional
 from ...config import Config
 from ...exceptions import ElsaError
 from ...exchange.connector import Connector
-from ...wire.messages import Closed, Opened
+from ...quoting import quoted
+from ...wire.messages import Closed, Opened, Status
 from .check import ERROR, OK, Check, failed
 
 LISTEN = 0.5  # s after the handshake: a server may refuse a token only then
 CLOSE_SECONDS = 1.0  # s for the closing handshake
+HINT = "check that the token is whole, valid and of this plan"
 
 
 def shake_hands(config: Config, tls: Optional[ssl.SSLContext]) -> Check:
@@ -35,12 +37,17 @@ def shake_hands(config: Config, tls: Optional[ssl.SSLContext]) -> Check:
         if connector.connection is not None:
             connector.connection.ending = True
             connector.connection.transport.close(CLOSE_SECONDS, listen=False)
+    if isinstance(event, Status) and event.status == "failed":
+        detail = (
+            f"the server has opened the WebSocket, and says {event.status!r} at once ({quoted(event.reason or '')})"
+        )
+        return Check("handshake", ERROR, detail, HINT)
     if not isinstance(event, Closed):
         detail = f"the server has taken the token, in {took * 1000:.0f} ms; closed before the config"
         return Check("handshake", OK, detail)
     if isinstance(event.error, ElsaError):
         silent = "connect_timeout" in str(event.error)
         return failed("handshake", event.error, hint="try later, or ask who runs the server" if silent else "")
-    said = f", {event.reason!r}" if event.reason else ""
+    said = f", {quoted(event.reason)}" if event.reason else ""
     detail = f"the server has opened the WebSocket, and closed it at once (code {event.code}{said})"
-    return Check("handshake", ERROR, detail, "check that the token is whole, valid and of this plan")
+    return Check("handshake", ERROR, detail, HINT)

@@ -13,6 +13,7 @@ from typing import Callable, Dict, List, NamedTuple, Optional, Tuple
 
 from ...audio.libraries import import_audio_segment, import_pyav, import_sounddevice
 from ...exceptions import ElsaError
+from ...signals import raised_by_handler
 from ...wire.transport import REPAIR, Transport
 from ..terminal import make_bar
 from .check import ERROR, OK, SKIPPED, WARNING, Check
@@ -85,8 +86,10 @@ def check_extra(package: Package) -> Check:
 def _check(package: Package, name: str) -> Check:
     try:
         package.load()
-    except (ElsaError, ImportError) as error:
-        text = str(error)
+    except Exception as error:  # a module of the same name may raise anything
+        if raised_by_handler(error):
+            raise
+        text = str(error) if isinstance(error, (ElsaError, ImportError)) else f"{type(error).__name__}: {error}"
         if "PortAudio" in text:  # a library of the system that is absent, and as optional as the extra
             return Check(name, SKIPPED, text)
         detail, rename, advice = text.partition(": rename it")

@@ -53,7 +53,7 @@ def _explain_tls(way: Way, error: Exception, budget: Deadline) -> Check:
     if cause.verify_code in (_NOT_YET_VALID, _EXPIRED):
         more.append(f"this machine's clock says {datetime.now(timezone.utc):%Y-%m-%d %H:%M} UTC")
         clock = _set_clock()
-        hint = clock
+        hint = f"set this machine's clock: {clock}"
         if cause.verify_code == _EXPIRED:
             hint = f"whoever runs the server must renew it; if the clock is wrong: {clock}"
     return failed("tls", as_ours(error, way), *more, hint=hint)

@@ -45,7 +45,12 @@ class Token:
         if self._error is not None:
             missing = str(self._error).startswith("no token")
             hint = f"export {TOKEN_VARIABLE}=…, or give --token-file FILE" if missing else ""
-            return failed(NAME, self._error, hint=hint)
+            found = failed(NAME, self._error, hint=hint)
+            path = self._options.token_file
+            if path is None or os.path.exists(path):
+                return found
+            # Who mistakes --token-file for --token has put the token there.
+            return found._replace(detail=found.detail.replace(repr(path), "that file"))
         where, more = self._source()
         problem = "" if _is_local(url or os.environ.get(URL_VARIABLE) or "") else _problem(self.value.value)
         detail = f"{_shape(self.value.value)}, from {where}"
