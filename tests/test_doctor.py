@@ -19,7 +19,8 @@ import pytest
 from commands import COMMAND, ROOT, Finished, environment, on_terminal, posix, run
 from microphones import needs_microphone, virtual_microphone
 
-from elsa_unscripted.cli.doctor import dialling, machine, network
+from elsa_unscripted.cli.doctor import dialling, machine, microphone, network
+from elsa_unscripted.cli.doctor.check import Check
 from elsa_unscripted.cli.doctor.packages import EXTRAS, RUNTIME, check_package, fits
 from elsa_unscripted.cli.doctor.token import Token
 from elsa_unscripted.cli.parser import make_parser
@@ -45,6 +46,12 @@ def by_name(finished: Finished) -> dict[str, Any]:
     return {check["name"]: check for check in json.loads(finished.out)["checks"]}
 
 
+def is_slow(lines: list[str]) -> bool:
+    """Returns whether these lines have at most the warnings that a busy machine may bring: a program was too slow."""
+    names = {line[9:27].strip() for line in lines if not line.startswith(" ")}
+    return names <= {"ffmpeg", "own exchange", "microphone"}
+
+
 # The report.
 
 
@@ -53,8 +60,8 @@ def test_a_machine_that_is_well(url: str) -> None:
     done = doctor("--online", ELSA_UNSCRIPTED_URL=url)
     assert (done.status, done.err) == (0, "")
     *lines, empty, last = done.out.decode().splitlines()
-    assert [line for line in lines if line.split()[0] not in ("ok", "skipped")] == []
-    assert (empty, last) == ("", "Ready: no problems.")
+    wrong = [line for line in lines if not line.startswith(("ok ", "skipped "))]
+    assert (is_slow(wrong), empty, last.startswith("Ready: ")) == (True, "", True)
     assert len(lines) > 20
 
 
@@ -83,13 +90,13 @@ def test_an_error_is_told_with_what_mends_it() -> None:
     lines = text.splitlines()
     assert lines[-1] == "Not ready: 2 errors."
     names = [line[9:27].strip() for line in lines if line.startswith(STATUSES)]
-    assert names[-len(network.STEPS) - 1 :] == ["token", *network.STEPS]
+    assert names[-len(network.STEPS) - 2 :] == ["token", *network.STEPS, "microphone"]
 
 
 def test_details_come_with_verbose(url: str) -> None:
     """What is well has one line; with -v, all that is known of it."""
     few, all_ = (doctor("--url", url, *more).out.decode().splitlines() for more in ((), ("-v",)))
-    assert [line for line in few[:-2] if line.startswith(" ")] == []
+    assert is_slow([line for line in few[:-2] if line.startswith((" ", "warning"))])
     assert any(line.strip() == str(Path(sys.executable)) for line in all_)
     assert "Whether the token is valid" in few[-1]
 
@@ -163,8 +170,8 @@ def test_a_number_of_jobs_that_can_not_be() -> None:
 
 def test_the_time_is_bounded() -> None:
     """All that may hang, added up, takes less than 15 s."""
-    steps = network.ALL_SECONDS + 3 * dialling.LATE
-    assert steps + machine.FFMPEG_SECONDS + machine.MICROPHONE_SECONDS < 16
+    steps = network.ALL_SECONDS + 3 * dialling.LATE + machine.FFMPEG_SECONDS
+    assert max(steps, microphone.SECONDS) < 15
 
 
 # This machine.
@@ -290,21 +297,50 @@ def test_ffmpeg(script: str | None, status: str, said: str, tmp_path: Path, monk
     assert (check.status, said in check.detail) == (status, True)
 
 
+def the_microphone(monkeypatch: pytest.MonkeyPatch, seconds: float) -> Check:
+    monkeypatch.setattr(microphone, "SECONDS", seconds)
+    with microphone.looking() as look:
+        return look()
+
+
 @needs_microphone
 def test_a_microphone(monkeypatch: pytest.MonkeyPatch) -> None:
     """The microphone that would be recorded from is named; a sound server that hangs is a warning, in bounded time."""
-    with virtual_microphone() as microphone:
-        monkeypatch.setenv("PULSE_SERVER", microphone.server)
-        monkeypatch.setattr(machine, "MICROPHONE_SECONDS", 60.0)
-        check = machine.check_microphone()
+    with virtual_microphone() as virtual:
+        monkeypatch.setenv("PULSE_SERVER", virtual.server)
+        check = the_microphone(monkeypatch, 60.0)
         assert (check.status, "Hz)" in check.detail, len(check.more) > 0) == ("ok", True, True)
-        monkeypatch.setattr(machine, "MICROPHONE_SECONDS", 1.5)
-        microphone.process.send_signal(signal.SIGSTOP)
+        virtual.process.send_signal(signal.SIGSTOP)
         try:
-            check = machine.check_microphone()
+            check = the_microphone(monkeypatch, 1.5)
         finally:
-            microphone.process.send_signal(signal.SIGCONT)
+            virtual.process.send_signal(signal.SIGCONT)
         assert (check.status, "has not answered" in check.detail) == ("warning", True)
+
+
+BROKEN = """
+class PortAudioError(Exception): pass
+RawInputStream = None
+def query_devices(*_): raise PortAudioError("no such host API")
+"""
+SOUNDS = {
+    "no PortAudio": ("raise OSError('PortAudio library not found')", "skipped", "apt install libportaudio2", ""),
+    "another module": ("mine = True", "error", "is called sounddevice", "rename it"),
+    "broken": (BROKEN, "warning", "no such host API", "sound server"),
+    "hangs": ("import time; time.sleep(60)", "warning", "has not answered", "sound server"),
+}
+
+
+@pytest.mark.parametrize("fault", SOUNDS)
+def test_a_sound_system_that_fails(fault: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Without PortAudio, nothing is wrong; a module that hides sounddevice, or a system that hangs, is told."""
+    code, status, said, hint = SOUNDS[fault]
+    (tmp_path / "sounddevice.py").write_text(code)
+    monkeypatch.syspath_prepend(str(tmp_path))
+    monkeypatch.delitem(sys.modules, "sounddevice", raising=False)
+    check = the_microphone(monkeypatch, 1.0 if fault == "hangs" else 60.0)
+    assert (check.status, said in check.detail, hint in check.hint) == (status, True, True)
+    assert "sounddevice" not in sys.modules
 
 
 # The token.

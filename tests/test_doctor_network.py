@@ -27,6 +27,7 @@ from elsa_unscripted.sandbox import Sandbox
 TOKEN = "a-token/that=nobody-may-see"
 PASSWORD = "s3cret-of-the-proxy"
 DAY = datetime.timedelta(days=1)
+HURRY = 2.0  # s
 GUARD = 20.0  # s beyond what is promised, for a busy machine
 HEALTHY = "url ok, proxy ok, certificates ok, dns ok, tcp ok, tunnel skipped, tls ok, handshake skipped"
 
@@ -55,9 +56,9 @@ def _bundle(authority: trustme.CA, tmp_path_factory: pytest.TempPathFactory) -> 
 
 @pytest.fixture(name="hurried")
 def _hurried(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Waits less for what never comes."""
-    monkeypatch.setattr(dialling, "STEP_SECONDS", 0.5)
-    monkeypatch.setattr(network, "TCP_SECONDS", 0.5)
+    """Waits less for what never comes; but so long that a busy machine does in this time what does come."""
+    monkeypatch.setattr(dialling, "STEP_SECONDS", HURRY)
+    monkeypatch.setattr(network, "TCP_SECONDS", HURRY)
 
 
 def look(*arguments: str, token: str | None = None) -> dict[str, Check]:
@@ -119,7 +120,7 @@ def test_name_servers_that_do_not_answer(monkeypatch: pytest.MonkeyPatch) -> Non
     monkeypatch.setattr(socket, "getaddrinfo", lambda *_: over.wait(60) or [])
     began = time.monotonic()
     error = the_error(look("--url", "wss://api.example/api"))
-    assert time.monotonic() - began < 0.5 + GUARD
+    assert time.monotonic() - began < HURRY + GUARD
     over.set()
     assert (error.name, "no name server" in error.detail) == ("dns", True)
 
@@ -150,7 +151,7 @@ def test_black_hole() -> None:
     with black_hole() as port:
         began = time.monotonic()
         error = the_error(look("--url", f"wss://127.0.0.1:{port}/api"))
-        assert time.monotonic() - began < 0.5 + GUARD
+        assert time.monotonic() - began < HURRY + GUARD
     assert (error.name, "timed out" in error.detail) == ("tcp", True)
     assert "firewall" in error.hint
     assert "export https_proxy=" in error.hint
@@ -250,7 +251,7 @@ def test_tls_that_is_never_answered() -> None:
     with RawServer(quiet) as server:
         began = time.monotonic()
         error = the_error(look("--url", f"wss://127.0.0.1:{server.port}/api"))
-        assert time.monotonic() - began < 0.5 + GUARD
+        assert time.monotonic() - began < HURRY + GUARD
     assert (error.name, "doesn't answer TLS" in error.detail) == ("tls", True)
 
 
@@ -391,7 +392,7 @@ def test_proxy_that_hangs() -> None:
     with RawServer(quiet) as proxy:
         began = time.monotonic()
         error = the_error(look("--url", "wss://api.example/api", "--proxy", f"127.0.0.1:{proxy.port}"))
-        assert time.monotonic() - began < 0.5 + GUARD
+        assert time.monotonic() - began < HURRY + GUARD
     assert (error.name, "doesn't answer" in error.detail, "proxy" in error.hint) == ("tunnel", True, True)
 
 
@@ -477,7 +478,7 @@ def test_online_that_is_never_answered() -> None:
     with RawServer(quiet) as server:
         began = time.monotonic()
         error = the_error(look("--url", server.url, "--online", token=TOKEN))
-        assert time.monotonic() - began < 0.5 + GUARD
+        assert time.monotonic() - began < HURRY + GUARD
     assert (error.name, "timed out" in error.detail, "timeout" in words(error)) == ("handshake", True, False)
 
 

@@ -18,7 +18,7 @@ from ..result import READABLE_WIDTH, encoding_of
 from ..sheet import BAD, DIM, FINE, MIDDLING, PLAIN, TIE, Sheet, wrap
 from ..statuses import USAGE, exit_status
 from ..terminal import give_up, say
-from . import machine, network
+from . import machine, microphone, network
 from .check import ERROR, OK, SKIPPED, WARNING, Check
 from .token import Token
 
@@ -52,10 +52,12 @@ def run(options: argparse.Namespace) -> int:
 
 
 def _checks(options: argparse.Namespace, jobs: int) -> Iterator[Check]:
-    yield from machine.checks(jobs)
-    token = Token(options)
-    yield token.check(options.url)
-    yield from network.checks(options, token.value if token.is_usable else None)
+    with microphone.looking() as look:
+        yield from machine.checks(jobs)
+        token = Token(options)
+        yield token.check(options.url)
+        yield from network.checks(options, token.value if token.is_usable else None)
+        yield look()
 
 
 def _as_json(check: Check) -> object:

@@ -1,4 +1,4 @@
-"""What is on this machine: Python, packages, programs, the terminal, limits, a microphone; and an exchange at home."""
+"""What is on this machine: Python, packages, programs, the terminal, limits; and an exchange at home."""
 
 from __future__ import annotations
 
@@ -19,15 +19,11 @@ from .packages import EXTRAS, RUNTIME, check_extra, check_package
 
 TESTED = (3, 15)  # the newest Python that the tests run on
 FFMPEG_SECONDS = 2.0  # s; it answers in a tenth
-MICROPHONE_SECONDS = 3.0  # s to list the microphones; a sound server that hangs takes half a minute
 SANDBOX_SECONDS = 4.0  # s to connect, and as many for the verdict; an exchange at home takes a tenth of one
 NARROWEST = 40  # columns: what the summary needs
 
 # Descriptors of a batch: while it connects, a recording has a socket for each of two addresses.
 PER_JOB, BESIDE_JOBS = 2, 64
-
-# Runs `live --list-devices` with the modules of this process. In a process of its own, since that can be ended.
-_LIST_DEVICES = "import sys; sys.path[:] = {!r}; from elsa_unscripted.cli import main; sys.exit(main({!r}))"
 
 
 def checks(jobs: int) -> Iterator[Check]:
@@ -44,7 +40,6 @@ def checks(jobs: int) -> Iterator[Check]:
     yield _check_locale()
     yield _check_terminal()
     yield check_files(jobs)
-    yield check_microphone()
     yield _check_exchange()
 
 
@@ -107,38 +102,6 @@ def check_files(jobs: int) -> Check:
     if hard != resource.RLIM_INFINITY and hard < needed:
         return Check("open files", WARNING, detail, f"--jobs {max(1, (hard - BESIDE_JOBS) // PER_JOB)}")
     return Check("open files", WARNING, detail, f"ulimit -n {needed}")
-
-
-def check_microphone() -> Check:
-    import importlib.util
-
-    if importlib.util.find_spec("sounddevice") is None or not sys.executable:
-        return Check("microphone", SKIPPED, "not looked for without the extra microphone")
-    code = _LIST_DEVICES.format(sys.path, ["live", "--list-devices"])
-    try:
-        done = subprocess.run(
-            [sys.executable, "-c", code],
-            stdin=subprocess.DEVNULL,
-            capture_output=True,
-            timeout=MICROPHONE_SECONDS,
-            check=False,
-            env={**os.environ, "PYTHONIOENCODING": "utf-8"},
-        )
-    except subprocess.TimeoutExpired:
-        detail = f"the sound system has not answered within {MICROPHONE_SECONDS:g} s"
-        return Check("microphone", WARNING, detail, "start the sound server again")
-    except OSError as error:
-        return Check("microphone", SKIPPED, f"not looked for: {sys.executable} can't be started ({error.strerror})")
-    devices = done.stdout.decode("utf-8", "replace").splitlines()
-    if done.returncode != 0 or not devices:
-        said = done.stderr.decode("utf-8", "replace").splitlines()
-        return Check("microphone", SKIPPED, said[-1].partition("error: ")[2] if said else "there is none")
-    chosen = next((device for device in devices if device.startswith("*")), None)
-    if chosen is None:
-        return Check(
-            "microphone", OK, f"{len(devices)}, none the default: choose with live --device", "", tuple(devices)
-        )
-    return Check("microphone", OK, " ".join(chosen[1:].split()), "", tuple(devices))
 
 
 def _check_exchange() -> Check:

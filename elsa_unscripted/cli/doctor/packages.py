@@ -1,6 +1,6 @@
 """The packages that this one needs, and those of its extras: their versions, and whether they are the right ones.
 
-Each is imported in the same way as when it is used, which tells of another module that hides it.
+Most are imported in the same way as when they are used, which tells of another module that hides one.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ import re
 from importlib import metadata
 from typing import Callable, Dict, List, NamedTuple, Optional, Tuple
 
-from ...audio.libraries import import_audio_segment, import_pyav, import_sounddevice
+from ...audio.libraries import import_audio_segment, import_pyav
 from ...exceptions import ElsaError
 from ...signals import raised_by_handler
 from ...wire.transport import REPAIR, Transport
@@ -61,7 +61,8 @@ RUNTIME = (
 )
 EXTRAS = (
     _extra("formats", "av", "av", import_pyav, "mp3, flac, m4a, ogg, webm"),
-    _extra("microphone", "sounddevice", "sounddevice", import_sounddevice, "speech as it is spoken"),
+    # Not imported: that asks the sound server, which may hang. The check of the microphone does so, in another process.
+    _extra("microphone", "sounddevice", "sounddevice", lambda: None, "speech as it is spoken"),
     _extra("report", "Jinja2", "jinja2", _load_report, "pages of results"),
     _extra("sandbox", "websockets", "websockets", _load_sandbox, "a local server for tests"),
     # Not imported: that takes a second.
@@ -90,8 +91,6 @@ def _check(package: Package, name: str) -> Check:
         if raised_by_handler(error):
             raise
         text = str(error) if isinstance(error, (ElsaError, ImportError)) else f"{type(error).__name__}: {error}"
-        if "PortAudio" in text:  # a library of the system that is absent, and as optional as the extra
-            return Check(name, SKIPPED, text)
         detail, rename, advice = text.partition(": rename it")
         return Check(name, ERROR, detail, f"rename it{advice}" if rename else package.mend)
     version = _version(package.distribution)
