@@ -23,6 +23,7 @@ from elsa_unscripted.cli.doctor import dialling, machine, microphone, network
 from elsa_unscripted.cli.doctor.check import Check
 from elsa_unscripted.cli.doctor.packages import EXTRAS, RUNTIME, check_package, fits
 from elsa_unscripted.cli.doctor.token import Token
+from elsa_unscripted.cli.main import main
 from elsa_unscripted.cli.parser import make_parser
 from elsa_unscripted.sandbox import Sandbox
 
@@ -65,6 +66,7 @@ def test_a_machine_that_is_well(url: str) -> None:
     assert len(lines) > 20
 
 
+@pytest.mark.slow
 def test_json_is_the_same_report(url: str) -> None:
     """--json has the same checks in the same order, each with four strings, and the same exit status."""
     for address, status in ((url, 0), (NOWHERE, 1)):
@@ -93,6 +95,7 @@ def test_an_error_is_told_with_what_mends_it() -> None:
     assert names[-len(network.STEPS) - 2 :] == ["token", *network.STEPS, "microphone"]
 
 
+@pytest.mark.slow
 def test_details_come_with_verbose(url: str) -> None:
     """What is well has one line; with -v, all that is known of it."""
     few, all_ = (doctor("--url", url, *more).out.decode().splitlines() for more in ((), ("-v",)))
@@ -101,6 +104,7 @@ def test_details_come_with_verbose(url: str) -> None:
     assert "Whether the token is valid" in few[-1]
 
 
+@pytest.mark.slow
 @posix
 @pytest.mark.parametrize(("columns", "colours"), [(80, {}), (44, {"NO_COLOR": "1"})])
 def test_it_fits_the_terminal(columns: int, colours: dict[str, Any]) -> None:
@@ -113,6 +117,7 @@ def test_it_fits_the_terminal(columns: int, colours: dict[str, Any]) -> None:
     assert any(line.strip() == "export https_proxy=http://HOST:PORT" for line in plain)
 
 
+@pytest.mark.slow
 def test_a_pipe_and_a_c_locale() -> None:
     """In a pipe there is no colour, and no line is wrapped; in a C locale all is ASCII."""
     done = doctor("--url", NOWHERE, LC_ALL="C", PYTHONUTF8="")
@@ -122,6 +127,7 @@ def test_a_pipe_and_a_c_locale() -> None:
     assert re.search(rb"^ +> check the network.*export https_proxy=http://HOST:PORT$", done.out, re.MULTILINE)
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(not Path("/dev/full").exists(), reason="needs a device that is full")
 def test_a_full_disk() -> None:
     """A report that can't be written is told, in one line."""
@@ -131,6 +137,7 @@ def test_a_full_disk() -> None:
     assert done.err.splitlines() == ["elsa-unscripted: error: can't write to standard output (No space left on device)"]
 
 
+@pytest.mark.slow
 @posix
 def test_nobody_reads_it(url: str) -> None:
     """A reader that leaves early, as `head` does, is no traceback."""
@@ -140,6 +147,7 @@ def test_nobody_reads_it(url: str) -> None:
     assert done.out.startswith(b"ok       elsa-unscripted")
 
 
+@pytest.mark.slow
 def test_no_secret_is_printed(tmp_path: Path) -> None:
     """Neither the token nor a proxy's password is in any output, wherever they come from and whatever fails."""
     path = tmp_path / "token.txt"
@@ -168,6 +176,13 @@ def test_a_number_of_jobs_that_can_not_be() -> None:
     assert "--jobs must be a whole number above 0" in done.err
 
 
+def test_a_path_is_no_option(capsys: pytest.CaptureFixture[str]) -> None:
+    """A path that is given is refused: the command takes none."""
+    with pytest.raises(SystemExit) as caught:
+        main(["doctor", "speech.wav"])
+    assert (caught.value.code, "doctor takes only options" in capsys.readouterr().err) == (2, True)
+
+
 def test_the_time_is_bounded() -> None:
     """All that may hang, added up, takes less than 15 s."""
     steps = network.ALL_SECONDS + 3 * dialling.LATE + machine.FFMPEG_SECONDS
@@ -186,6 +201,7 @@ def test_every_package_and_every_extra_is_looked_at() -> None:
     assert {package.distribution for package in RUNTIME} | {"audioop-lts"} == set(needed)
 
 
+@pytest.mark.slow
 def test_other_modules_of_the_same_names(tmp_path: Path) -> None:
     """A module that hides a package is named, with what to do; without --online and a network it is seen, too."""
     for name in ("websocket", "av", "pydub"):
@@ -213,6 +229,7 @@ sys.exit(main(["doctor", "--json", "--token", "any-token-of-mine", "--url", "wss
 """
 
 
+@pytest.mark.slow
 def test_what_is_optional_is_never_wrong() -> None:
     """Extras that are absent are skipped, with what each would bring, and how to install it; so is what needs them."""
     found = by_name(run(sys.executable, "-c", WITHOUT, PATH="/nowhere"))
@@ -303,6 +320,7 @@ def the_microphone(monkeypatch: pytest.MonkeyPatch, seconds: float) -> Check:
         return look()
 
 
+@pytest.mark.slow
 @needs_microphone
 def test_a_microphone(monkeypatch: pytest.MonkeyPatch) -> None:
     """The microphone that would be recorded from is named; a sound server that hangs is a warning, in bounded time."""

@@ -113,6 +113,7 @@ def test_no_such_name() -> None:
     assert "export https_proxy=" in error.hint
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("hurried")
 def test_name_servers_that_do_not_answer(monkeypatch: pytest.MonkeyPatch) -> None:
     """A look-up that hangs, which nothing can end, costs a step and no more."""
@@ -125,6 +126,7 @@ def test_name_servers_that_do_not_answer(monkeypatch: pytest.MonkeyPatch) -> Non
     assert (error.name, "no name server" in error.detail) == ("dns", True)
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("hurried")
 def test_one_family_that_hangs(monkeypatch: pytest.MonkeyPatch) -> None:
     """A name server that never answers for IPv6 is a warning: every connection waits for it."""
@@ -145,6 +147,7 @@ def test_one_family_that_hangs(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @needs_black_holes
+@pytest.mark.slow
 @pytest.mark.usefixtures("hurried")
 def test_black_hole() -> None:
     """An address that swallows packets is told within a step, as what a firewall does."""
@@ -167,6 +170,7 @@ def test_refused() -> None:
 
 
 @needs_black_holes
+@pytest.mark.slow
 @pytest.mark.usefixtures("hurried")
 def test_every_address_is_tried(monkeypatch: pytest.MonkeyPatch) -> None:
     """Each address has its own fact, and the step is wrong only if none answers."""
@@ -245,6 +249,7 @@ def test_certificate_out_of_time(fault: str, authority: trustme.CA, bundle: str)
     assert ("must renew it" in error.hint) == (fault == "expired")
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("hurried")
 def test_tls_that_is_never_answered() -> None:
     """A server that accepts and never shakes hands is told within a step."""
@@ -386,6 +391,7 @@ def test_proxy_that_wants_another_login() -> None:
     assert (error.name, "cntlm" in error.hint) == ("tunnel", True)
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("hurried")
 def test_proxy_that_hangs() -> None:
     """A proxy that accepts and says nothing is told within a step."""
@@ -472,6 +478,7 @@ def test_online_that_is_refused_at_once(how: str) -> None:
     assert (error.name, "no such key" in error.detail, TOKEN in str(found)) == ("handshake", True, False)
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("hurried")
 def test_online_that_is_never_answered() -> None:
     """A server that never answers the request costs a step."""

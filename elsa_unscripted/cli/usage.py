@@ -58,6 +58,8 @@ class Parser(argparse.ArgumentParser):
             option = stray[1].split()[0].partition("=")[0]
             known = [each for each in parser._option_string_actions if each != ALL_FAILED]
             return f"unknown option {option}{did_you_mean(option, known)}"
+        if all(action.option_strings for action in parser._actions):
+            return f"{message}; {parser.prog.rpartition(' ')[2]} takes only options"
         more = "paths stand together, before the options or behind them"
         return f"{message}; {more}" if parser.prog.endswith(" batch") else f"{message}; {_several(parser.prog, ())}"
 
