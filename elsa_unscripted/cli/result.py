@@ -131,16 +131,17 @@ def _write(stream: Any, result: ScoreResult, form: str, verbose: bool, has_page:
     if stream is None:
         raise OSError(errno.EBADF, os.strerror(errno.EBADF))
     stream.flush()
-    stream.buffer.write(formatted(result, form, stream.isatty(), _encoding(stream), verbose, has_page))
+    stream.buffer.write(formatted(result, form, stream.isatty(), encoding_of(stream), verbose, has_page))
     stream.buffer.flush()
 
 
-def _encoding(stream: Any) -> str:
+def encoding_of(stream: Any) -> str:
+    """Returns the encoding in which to write text for people to a stream; standard output may be missing."""
     # With LC_ALL=C Python still prints UTF-8, unless told otherwise: people who set it want ASCII.
     asked_for = os.environ.get("PYTHONUTF8") or os.environ.get("PYTHONIOENCODING")
     if os.environ.get("LC_ALL") in ("C", "POSIX") and not asked_for:
         return "ascii"
-    return stream.encoding or "ascii"
+    return getattr(stream, "encoding", None) or "ascii"
 
 
 def _for_terminal(text: str) -> str:

@@ -69,6 +69,8 @@ class Parser(argparse.ArgumentParser):
             if option in known:
                 return f"{option} belongs behind the command: {parser.prog} {option}"
             return f"unknown option {option}{did_you_mean(option, known)}"
+        if all(action.option_strings for action in parser._actions):
+            return f"{message}; {parser.prog.rpartition(' ')[2]} takes only options"
         more = "paths stand together, before the options or behind them"
         return f"{message}; {more}" if parser.prog.endswith(" batch") else f"{message}; {_several(parser.prog, ())}"
 
