@@ -571,6 +571,7 @@ def test_what_is_no_secret_is_repeated(sandbox: Sandbox, folder: Path) -> None:
 # Ctrl-C.
 
 
+@pytest.mark.slow
 @posix
 @pytest.mark.parametrize(
     "signals", [["SIGINT"], ["SIGTERM"], ["SIGHUP"], ["SIGHUP", "SIGHUP", "SIGTERM"]], ids="-".join

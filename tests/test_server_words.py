@@ -271,6 +271,7 @@ def test_an_unreadable_message_is_quoted(short: Path) -> None:
     assert str(error).isprintable()
 
 
+@pytest.mark.slow
 def test_the_bytes_that_wait_are_bounded(short: Path) -> None:
     """While the caller's callback takes its time, the server's large messages wait on the network, not in memory."""
     sent: List[float] = []

@@ -452,6 +452,7 @@ def test_speech_that_begins_late() -> None:
         assert stream.finish().audio_seconds_sent == 0.4
 
 
+@pytest.mark.slow
 @pytest.mark.forks
 @pytest.mark.parametrize("how", ["cancel", "drop"])
 @pytest.mark.filterwarnings("ignore:.*multi-threaded, use of fork:DeprecationWarning")

@@ -11,7 +11,7 @@ from typing import Any, Callable, Dict, Iterator, NamedTuple, Optional
 
 from ..exceptions import AudioError, ElsaError
 from ..exchange.client import Client
-from ..exchange.protocol import AudioSent
+from ..exchange.events import AudioSent
 from ..files import replacing
 from ..quoting import cut
 from ..results.problems import problem_of

@@ -22,7 +22,7 @@ from ..threads import NoThreadError
 from ..wire.dial import KnownAddresses
 from ..wire.messages import Closed, ConnectionEvent, Info, Status
 from ..wire.transport import Transport
-from .protocol import Cancelled, Event, SenderEvent
+from .events import Cancelled, Event, SenderEvent
 from .retry import wait_before_retry
 
 # Of events that wait in the mailbox. At these bounds, the transport's thread waits for room. A waiting message takes

@@ -27,7 +27,7 @@ from ..wire.messages import Status
 from .account import Account
 from .connector import Connector
 from .conversation import SHORT_CLOSE_TIMEOUT, CallbackFailed, Conversation
-from .protocol import SendFailed
+from .events import SendFailed
 
 if TYPE_CHECKING:
     from types import TracebackType
