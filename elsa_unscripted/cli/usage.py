@@ -69,8 +69,6 @@ class Parser(argparse.ArgumentParser):
             if option in known:
                 return f"{option} belongs behind the command: {parser.prog} {option}"
             return f"unknown option {option}{did_you_mean(option, known)}"
-        if all(action.option_strings for action in parser._actions):
-            return f"{message}; {parser.prog.rpartition(' ')[2]} takes only options"
         more = "paths stand together, before the options or behind them"
         return f"{message}; {more}" if parser.prog.endswith(" batch") else f"{message}; {_several(parser.prog, ())}"
 
@@ -98,4 +96,4 @@ def _several(program: str, paths: Sequence[str]) -> str:
         return f"score takes one recording; for several: {command('batch', *(paths or ['PATH', '...']))}"
     if name == "live":
         return f"live takes no file; for a recording: {command('score', 'AUDIO')}"
-    return "sandbox takes only options" if name == "sandbox" else f"{name} takes one file"
+    return f"{name} takes only options" if name in ("sandbox", "doctor") else f"{name} takes one file"
