@@ -86,7 +86,8 @@ def _page(options: argparse.Namespace, source: str, output: str) -> str:
         if options.list is not None:
             raise ConfigError(f"{source!r} is a single result: --list goes with the journal of a batch")
         result = load_result(source)
-        return report.result_page(result, audio=options.audio, thresholds=thresholds, title=options.title)
+        title = options.title or report.titled(options.audio or options.source)
+        return report.result_page(result, audio=options.audio, thresholds=thresholds, title=title)
     if options.audio is not None:
         raise ConfigError(f"{source!r} is a journal of many recordings: --audio goes with a single result")
     listed = [] if options.list is None else _listed(options.list, options.path_column)
