@@ -22,9 +22,10 @@ import pytest
 if TYPE_CHECKING:
     from playwright.sync_api import Browser, Page, Playwright
 
-__all__ = ["PHONE", "WIDE", "_axe", "_browser", "_playwright", "broken_layout", "opened", "violations"]
+__all__ = ["PHONE", "TABLET", "WIDE", "_axe", "_browser", "_playwright", "broken_layout", "opened", "violations"]
 
 WIDE = {"width": 1120, "height": 900}
+TABLET = {"width": 768, "height": 1024}
 PHONE = {"width": 390, "height": 844}
 
 # The first is made to run without a screen, and takes half the processor time.

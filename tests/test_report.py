@@ -202,6 +202,8 @@ def test_another_recording_is_noticed() -> None:
     result = ScoreResult(VERDICT, audio_seconds=24.73)
     assert "may not be the same" in result.to_html(audio=SHORT)
     assert "may not be the same" not in result.to_html(audio=AUSTEN)
+    assert "s: they may not be the same" in ScoreResult(VERDICT).to_html(audio=SHORT)
+    assert "may not be the same" not in ScoreResult(VERDICT).to_html(audio=AUSTEN)
 
 
 # The page.
@@ -464,13 +466,30 @@ def test_report_without_room_for_the_name(saved: Path) -> None:
     assert saved.with_suffix(".html").exists()
 
 
-def test_report_takes_audio_only_with_a_result(tmp_path: Path) -> None:
-    """A journal has many recordings: one of them can't be its audio."""
-    journal = tmp_path / "scores.jsonl"
-    journal.write_text(json.dumps({"v": 1, "sha256": "0" * 64}) + "\n")
-    status, _, err = report(journal, "--audio", SHORT)
-    assert status == 2
-    assert "is a journal" in err
+def test_report_of_journals(saved: Path, tmp_path: Path) -> None:
+    """A journal's audio is a folder of recordings. Several journals make one page; a result is none of them."""
+    journal, later = tmp_path / "scores.jsonl", tmp_path / "later.jsonl"
+    for path in (journal, later):
+        path.write_text(json.dumps({"v": 1, "sha256": "0" * 64}) + "\n")
+    for arguments, words in (
+        ([journal, "--audio", SHORT], "--audio must be the folder"),
+        ([journal, saved], "is no journal"),
+        ([journal, "-"], "save it to a file first"),
+    ):
+        status, _, err = report(*arguments)
+        assert status == 2
+        assert words in err
+    status, out, err = report(journal, later, "--audio", tmp_path)
+    assert (status, out) == (0, f"{journal.with_suffix('.html')}\n".encode())
+
+
+def test_another_length_is_told(saved: Path) -> None:
+    """Who gives another recording than was scored reads so in the terminal, too."""
+    status, _, err = report(saved, "--audio", SHORT)
+    assert status == 0
+    assert re.search(
+        r"lasts \d\.\d s, the one that was scored 24\.7 s: they may not be the same", " ".join(err.split())
+    )
 
 
 def test_missing_extra_is_named(saved: Path, tmp_path: Path) -> None:

@@ -13,7 +13,7 @@ from ..results.bands import THRESHOLDS
 from .epilogs import BATCH_EPILOG, LIVE_EPILOG, REPORT_EPILOG, SANDBOX_EPILOG, SCORE_EPILOG, SHOW_EPILOG, TOKEN_EPILOG
 from .statuses import EXIT_STATUSES
 from .terminal import PROGRAM
-from .usage import ALL_FAILED, One, Parser
+from .usage import ALL_FAILED, One, Parser, Some
 
 
 def make_parser() -> argparse.ArgumentParser:
@@ -261,7 +261,7 @@ def _add_show(commands: argparse._SubParsersAction[Parser]) -> None:
 def _add_report(commands: argparse._SubParsersAction[Parser]) -> None:
     parser = commands.add_parser(
         "report",
-        usage=f"{PROGRAM} report RESULT.json|JOURNAL.jsonl [options]",
+        usage=f"{PROGRAM} report RESULT.json|JOURNAL.jsonl... [options]",
         help="make an HTML page of a saved result, or of a batch",
         description="Make an HTML page of a saved result, or of the journal of a batch\n(extra 'report').",
         epilog=REPORT_EPILOG,
@@ -272,11 +272,15 @@ def _add_report(commands: argparse._SubParsersAction[Parser]) -> None:
         "source",
         metavar="FILE",
         nargs="+",
-        action=One,
+        action=Some,
         help="a file of ScoreResult.save(), or of score --format saved or json, or the journal of a batch; - reads "
-        "standard input",
+        "standard input. Several journals, one a term, show how each pupil did over time",
     )
-    parser.add_argument("--audio", metavar="A.wav", help="the recording, to be seen and heard in the page of a result")
+    parser.add_argument(
+        "--audio",
+        metavar="A.wav|FOLDER",
+        help="the recording, to be seen and heard in the page of a result; of a journal, the folder that has them",
+    )
     parser.add_argument("-o", "--output", metavar="PAGE.html", help="default: the name of FILE, with .html")
     parser.add_argument(
         "--thresholds",

@@ -79,6 +79,16 @@ class One(argparse.Action):
         setattr(options, self.dest, values[0])
 
 
+class Some(argparse.Action):
+    """Takes several paths, and tells who gave one whose spaces weren't quoted."""
+
+    def __call__(self, parser: argparse.ArgumentParser, options: argparse.Namespace, values: Any, *_: object) -> None:
+        cut = unquoted(values)
+        if cut is not None:
+            options.surplus = quote(cut)
+        setattr(options, self.dest, values)
+
+
 def _several(program: str, paths: Sequence[str]) -> str:
     if program.endswith(" score"):
         return f"score takes one recording; for several: {command('batch', *(paths or ['PATH', '...']))}"

@@ -7,6 +7,7 @@ import os
 import time
 from typing import Any, List, Mapping, NamedTuple, Optional, Sequence, Tuple
 
+from ..log import logger
 from ..results import facts
 from ..results.assessment import Speaker, Word
 from ..results.bands import THRESHOLDS, Thresholds, band, check_thresholds
@@ -88,6 +89,8 @@ def result_page(
     """
     limits = check_thresholds(thresholds)
     recording = None if audio is None else sound.read(audio)
+    for sentence in notes.difference(result, recording) if recording else ():
+        logger.warning("%s", sentence)
     assessment = result.assessment
     speakers = () if assessment is None else assessment.speakers[:MAX_SPEAKERS]
     alone = assessment.transcript if assessment is not None and len(speakers) == 1 else None
@@ -95,7 +98,7 @@ def result_page(
     parts = [_part(result, speaker, alone, words, limits) for speaker in speakers]
     return render.page(
         "page.html",
-        styles=["page.css"],
+        styles=["person.css", "page.css"],
         scripts=["page.js"],
         title=cut(title or titled(audio), MAX_TEXT) or DEFAULT_TITLE,
         limits=limits,

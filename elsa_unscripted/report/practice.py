@@ -74,7 +74,8 @@ def sound_row(found: SoundError) -> SoundRow:
     meant = sound(cut(phoneme, MAX_SYMBOL)) if phoneme else None
     heard = sound(cut(error.error_phoneme, MAX_SYMBOL)) if error.error_phoneme else None
     same = bool(meant and heard and meant.letters == heard.letters)
-    examples = [cut_at(cut(each.text, MAX_WORD), phoneme) for each in error.examples[:MAX_EXAMPLES] if each.text]
+    spelled = dict.fromkeys(cut(each.text, MAX_WORD) for each in error.examples if each.text)
+    examples = [cut_at(word, phoneme) for word in list(spelled)[:MAX_EXAMPLES]]
     return SoundRow(meant, heard, same, cut(error.type or "", MAX_WORD), error.count, examples)
 
 
