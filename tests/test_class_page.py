@@ -564,7 +564,7 @@ def test_a_link_leads_to_the_recording(browser: Browser, few: Path) -> None:
         section.get_by_text("The sandbox made this result").wait_for()
         assert section.locator(".progress tbody tr").first.inner_text().split() == ["Overall", "60.0", "83.5"]
         page.evaluate("document.querySelector('#section audio').play()")
-        page.wait_for_function("document.querySelector('#section audio').currentTime > 0")
+        page.wait_for_function("() => document.querySelector('#section audio').currentTime > 0")
         page.keyboard.press("Escape")
         page.locator("#again").get_by_role("link", name="Emre").click()
         assert "Bad recording quality" in section.inner_text()
@@ -607,7 +607,16 @@ def test_it_is_accessible(browser: Browser, axe: str, few: Path, scheme: str) ->
 @pytest.mark.parametrize("width", [320, 600, 768, 834, 900, 1024])
 def test_nothing_sticks_out(browser: Browser, tmp_path: Path, width: int) -> None:
     """From a small phone to a tablet held either way, no page scrolls sideways, and no word of a head is torn."""
-    page_file = made(tmp_path, [*classroom(20), scored("Ana", 99.9, audio_seconds=127.4, warnings=["a", "b"])])
+    lines = [*classroom(20), scored("Ana", 99.9, audio_seconds=127.4, warnings=["a", "b"])]
+    terms = [
+        write(
+            tmp_path / f"a long name of a term {month}.jsonl",
+            [{**each, "time": f"2026-{month:02}-01T10:00:00Z"} for each in lines],
+        )
+        for month in range(1, 7)
+    ]
+    page_file = tmp_path / "class.html"
+    page_file.write_text(class_page(terms), encoding="utf-8")
     with opened(browser, page_file, viewport={"width": width, "height": 800}) as page:
         for place in ("", "#r1"):
             page.goto(page_file.resolve().as_uri() + place)

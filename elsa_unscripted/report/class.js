@@ -144,7 +144,8 @@
     return total;
   }
 
-  const nameOf = (symbol) => (symbol ? data.sounds[symbol][0] : "");
+  const notation = (symbol) => (Object.hasOwn(data.sounds, symbol) ? data.sounds[symbol] : [symbol, symbol, symbol, ""]);
+  const nameOf = (symbol) => (symbol ? notation(symbol)[0] : "");
 
   function redraw(figure, chosen) {
     const found = [...chosen].map((index) => (data.recordings[index].scores ?? [])[figure.dataset.skill]?.[0] ?? null);
@@ -250,7 +251,7 @@
 
   // "said d for th": what was heard in place of what.
   function mistake(meant, heard) {
-    const [one, other] = [data.sounds[meant], data.sounds[heard]];
+    const [one, other] = [meant, heard].map((symbol) => (symbol ? notation(symbol) : null));
     const same = one && other && one[2] === other[2];
     const letters = ([, , text, example]) => [make("i", {}, text), ...(same && example ? [" as in ", make("i", {}, example)] : [])];
     if (one && other) return make("bdi", {}, "said ", ...letters(other), " for ", ...letters(one));
@@ -259,7 +260,7 @@
   }
 
   function ipa(meant, heard) {
-    return [meant, heard].filter(Boolean).map((name) => `/${data.sounds[name][1]}/`).join(" → ");
+    return [meant, heard].filter(Boolean).map((name) => `/${notation(name)[1]}/`).join(" → ");
   }
 
   function exercises({ first, sounds = [], weak = [] }) {
@@ -311,10 +312,11 @@
   function progress(course) {
     const cell = (value) => make("td", { class: "number" }, value === null ? make("span", { class: "muted" }, "–")
       : make("span", { class: `score band-${band(value)}` }, percent(value).slice(0, -2)));
-    return make("table", { class: "progress" },
+    const table = make("table", { class: "progress" },
       make("thead", {}, make("tr", {}, make("td", {}), ...data.terms.map((term) => make("th", { scope: "col", class: "number" }, make("bdi", {}, term))))),
       make("tbody", {}, ...data.skills.map((skill, place) => make("tr", {}, make("th", { scope: "row" }, skill),
         ...course.map((scores) => cell(scores ? scores[place] : null))))));
+    return make("div", { class: "scroll", tabindex: "0", role: "region", "aria-label": "Scores of each term" }, table);
   }
 
   function player(index) {

@@ -225,9 +225,9 @@ def _sounds(rows: Sequence[Row]) -> List[Tuple[SoundRow, List[int]]]:
 
 
 def _notations(rows: Sequence[Row]) -> Dict[str, Sequence[str]]:
-    """Returns, of each sound that a recording names, its IPA, its letters and a word that has it."""
+    """Returns, of each sound that a recording names, its ARPAbet, IPA, letters, and a word that has it, if known."""
     named = {name for row in rows for phoneme, heard, *_ in row.sound_errors for name in (phoneme, heard) if name}
-    return {name: sound(name) for name in sorted(named)}
+    return {name: sound(name) for name in sorted(named) if sound(name).example}
 
 
 def _histogram(skill: int, rows: Sequence[Row], limits: Thresholds) -> Dict[str, Any]:

@@ -23,12 +23,14 @@ class Pupil(NamedTuple):
         name: As in the latest term.
         place: Of the pupil's row in the last term; `None` if there is none.
         courses: The ratings in each term, the overall one first; `None` where the pupil has no score.
+        line: The overall scores as points of a drawing, 100 wide and 30 high; `""` if there are fewer than two.
         change: Of the overall score, from the first term that has one to the last; `None` if there are fewer than two.
     """
 
     name: str
     place: Optional[int]
     courses: Sequence[Optional[Sequence[Rating]]]
+    line: str
     change: Optional[float]
 
 
@@ -54,8 +56,15 @@ def pupils(terms: Sequence[Sequence[Tuple[str, Row]]]) -> List[Pupil]:
     for key in sorted(names, key=lambda key: natural_order(names[key])):
         values = [ratings[0].value or 0.0 for ratings in courses[key] if ratings]
         change = values[-1] - values[0] if len(values) > 1 else None
-        found.append(Pupil(names[key], places.get(key), courses[key], change))
+        found.append(Pupil(names[key], places.get(key), courses[key], _line(courses[key]), change))
     return found
+
+
+def _line(course: Sequence[Optional[Sequence[Rating]]]) -> str:
+    width = 100 / max(len(course) - 1, 1)
+    scored = [(place, ratings[0].value) for place, ratings in enumerate(course) if ratings]
+    points = [f"{place * width:.4g},{30 - 0.3 * min(max(value or 0.0, 0.0), 100.0):.3g}" for place, value in scored]
+    return " ".join(points) if len(points) > 1 else ""
 
 
 def _key(name: str, row: Row) -> str:
