@@ -481,6 +481,7 @@ def test_report_of_journals(saved: Path, tmp_path: Path) -> None:
         assert words in err
     status, out, err = report(journal, later, "--audio", tmp_path)
     assert (status, out) == (0, f"{journal.with_suffix('.html')}\n".encode())
+    assert re.search(r"the page has \d\.\d MB", err)
 
 
 def test_another_length_is_told(saved: Path) -> None:

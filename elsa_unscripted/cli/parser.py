@@ -289,7 +289,9 @@ def _add_report(commands: argparse._SubParsersAction[Parser]) -> None:
         help="percent from which a score is fair, and from which it is good; default: %(default)s",
     )
     parser.add_argument(
-        "--title", metavar="T", help="the title of the page; default: the name and date of the recording or FILE"
+        "--title",
+        metavar="T",
+        help="the title of the page; default, of a result: the name and date of its recording, or of FILE",
     )
     parser.add_argument(
         "--list", metavar="LIST.csv", help="who was to hand in a recording, with names, for a journal made without it"

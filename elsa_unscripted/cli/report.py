@@ -21,7 +21,6 @@ from .result import load_result, readable
 from .statuses import USAGE, exit_status, explain
 from .terminal import give_up, say
 
-LARGE = 5e6  # characters of a page: from here on its size is told
 MAX_TORN = 1000  # lines before the first whole one of a journal
 MAX_LINE = 64 * 2**20  # bytes of a journal's line to look at: it holds one verdict, which is at most so long
 
@@ -46,8 +45,8 @@ def run(options: argparse.Namespace) -> int:
     except OSError as error:
         say(f"error: can't write {output!r} ({error.strerror}); give another -o")
         return USAGE
-    if options.audio is not None and len(page) > LARGE:
-        say(f"the page has {len(page) / 1e6:.1f} MB, with what can be heard in it")
+    if options.audio is not None and os.path.isdir(options.audio):
+        say(f"the page has {len(page) / 1e6:.1f} MB, with the recordings in it")
     status = _tell(output)
     if status == 0 and options.open:
         _open(output)
