@@ -621,12 +621,12 @@ def test_nothing_sticks_out(browser: Browser, tmp_path: Path, width: int) -> Non
         for place in ("", "#r1"):
             page.goto(page_file.resolve().as_uri() + place)
             assert broken_layout(page) == []
-        lines = """heads => heads.map(head => {
+        script = """heads => heads.map(head => {
             const range = document.createRange();
             range.selectNodeContents(head);
             return [head.textContent, new Set([...range.getClientRects()].map(box => box.top)).size];
         })"""
-        torn = page.eval_on_selector_all("#section thead th", lines)
+        torn = page.eval_on_selector_all("#section thead th", script)
         assert [text for text, number in torn if number > len(text.split())] == []
 
 

@@ -81,8 +81,7 @@ Grammar        ░░░░░░░░░░░░░░░░░░░░    0
 Vocabulary     not enough speech
                The metrics need more than about 20 s of speech; grammar and
                vocabulary have minimums of their own.
-               weak below 60, fair from 60, good from 80 %: our bounds, not
-               ELSA's
+               weak below 60, fair from 60, good from 80 %: ours, not ELSA's
 
 Equivalents    IELTS 6.5, TOEIC 785 (estimated)
 Delivery       128.4 words per minute

@@ -124,7 +124,7 @@ def _scores(sheet: Sheet, speaker: Speaker, result: ScoreResult) -> Iterator[Sec
     if any(skill.value is None for skill in skills):
         bars += sheet.row("", f"{DIM}{_tied(reason)}{PLAIN}")
     low, high = THRESHOLDS
-    legend = f"weak below {low:g}, fair from {low:g}, good from {high:g}{TIE}%: our bounds, not ELSA's"
+    legend = f"weak below {low:g}, fair from {low:g}, good from {high:g}{TIE}%: ours, not ELSA's"
     yield bars + sheet.row("", f"{DIM}{legend}{PLAIN}")
 
 
