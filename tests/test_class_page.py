@@ -586,7 +586,9 @@ def test_without_script_the_table_is_there(browser: Browser, few: Path) -> None:
 @pytest.mark.parametrize("scheme", ["light", "dark"])
 def test_it_is_accessible(browser: Browser, axe: str, few: Path, scheme: str) -> None:
     """axe-core finds nothing in either theme, on a phone, a tablet, a desk or paper; nothing sticks out of the page."""
-    looks = [("", PHONE), ("", TABLET), ("", WIDE), ("#r0", PHONE), ("#r1", WIDE), ("#r4", PHONE)]
+    looks = [("", PHONE), ("#r0", WIDE)]  # colours depend on the theme, all else is looked at in one
+    if scheme == "light":
+        looks += [("", TABLET), ("", WIDE), ("#r1", PHONE), ("#r4", PHONE)]
     with opened(browser, few, color_scheme=scheme) as page:
         for place, viewport in looks:
             page.goto(few.resolve().as_uri() + place)

@@ -148,11 +148,12 @@ def test_axe_finds_nothing(scheme: str, example_page: Path, browser: Browser, ax
         page.locator(".word", has_text=WEAK).click()
         for folded in page.locator("summary").all():
             folded.click()
-        for size in (WIDE, TABLET, PHONE):
+        for size in (WIDE, TABLET, PHONE) if scheme == "light" else (PHONE,):
             page.set_viewport_size(size)
             assert violations(page, axe) == []
-        page.emulate_media(media="print")
-        assert violations(page, axe) == []
+        if scheme == "light":
+            page.emulate_media(media="print")
+            assert violations(page, axe) == []
 
 
 @pytest.mark.parametrize("scheme", ["light", "dark"])

@@ -90,7 +90,7 @@ def class_page(
     return render.page(
         "class.html",
         styles=["person.css", "class.css"],
-        scripts=["class.js"],
+        scripts=["person.js", "class.js"],
         title=shown(title, MAX_SENTENCE) or DEFAULT_TITLE,
         limits=limits,
         days=days,

@@ -44,7 +44,6 @@ def voices(folder: Union[str, os.PathLike[str]], rows: Sequence[Row]) -> Tuple[D
         for name in names:
             by_name.setdefault(name, []).append(os.path.join(place, name))
     found: Dict[int, Voice] = {}
-    by_content: Dict[str, Voice] = {}  # two pupils may have made one recording together
     absent: List[str] = []
     other: List[str] = []
     unplayable: List[str] = []
@@ -56,21 +55,19 @@ def voices(folder: Union[str, os.PathLike[str]], rows: Sequence[Row]) -> Tuple[D
         name = row.path.replace("\\", "/").rpartition("/")[2]
         paths = by_name.get(name, [])
         path = next((path for path in paths if _digest(path) == row.content), None)
-        if row.content not in by_content and path is not None:
-            try:
-                voice = _read(path)
-            except AudioError:
-                unplayable.append(name)
-                continue
-            if size + len(voice.data) > MAX_BYTES:
-                left_out.append(name)
-                continue
-            size += len(voice.data)
-            by_content[row.content] = voice
-        if row.content in by_content:
-            found[index] = by_content[row.content]
-        else:
+        if path is None:
             (other if paths else absent).append(name)
+            continue
+        try:
+            voice = _read(path)
+        except AudioError:
+            unplayable.append(name)
+            continue
+        if size + len(voice.data) > MAX_BYTES:
+            left_out.append(name)
+            continue
+        size += len(voice.data)
+        found[index] = voice
     told = [
         *_told(absent, f"not found in {os.fspath(folder)!r}"),
         *_told(other, "not those that were scored: their content is another one"),
