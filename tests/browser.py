@@ -20,12 +20,13 @@ from typing import TYPE_CHECKING, Any, Iterator, List
 import pytest
 
 if TYPE_CHECKING:
-    from playwright.sync_api import Browser, Page, Playwright
+    from playwright.sync_api import Browser, Page, Playwright, ViewportSize
 
-__all__ = ["PHONE", "WIDE", "_axe", "_browser", "_playwright", "broken_layout", "opened", "violations"]
+__all__ = ["PHONE", "TABLET", "WIDE", "_axe", "_browser", "_playwright", "broken_layout", "opened", "violations"]
 
-WIDE = {"width": 1120, "height": 900}
-PHONE = {"width": 390, "height": 844}
+WIDE: ViewportSize = {"width": 1120, "height": 900}
+TABLET: ViewportSize = {"width": 768, "height": 1024}
+PHONE: ViewportSize = {"width": 390, "height": 844}
 
 # The first is made to run without a screen, and takes half the processor time.
 _PROGRAMS = ("chromium-headless-shell", "chromium", "google-chrome")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import re
 import time
@@ -10,13 +11,17 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
-from browser import PHONE, WIDE, _axe, _browser, _playwright, broken_layout, opened, violations  # noqa: F401 - fixtures
+from browser import PHONE, TABLET, WIDE, _axe, _browser, _playwright, broken_layout, opened, violations  # noqa: F401 - fixtures
 from classes import classroom, failed, line, scored, write
+from commands import SHORT
+from recordings import wav
 
 pytest.importorskip("jinja2")
 
-from elsa_unscripted.exceptions import JournalError
-from elsa_unscripted.report import class_page
+from elsa_unscripted.audio.recording import load
+from elsa_unscripted.exceptions import ConfigError, JournalError
+from elsa_unscripted.report import class_page, voices
+from elsa_unscripted.results.problems import SILENCE
 
 if TYPE_CHECKING:
     from playwright.sync_api import Browser, Page
@@ -216,8 +221,10 @@ def test_two_may_have_made_one_recording(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("entry", "problem", "again"),
     [
-        (scored("A", None), "Not enough speech", True),
-        ({**scored("A", None), "result": {"result": {"speakers": [{"total_time": 19.0}]}}}, "Not enough speech", True),
+        (scored("A", None), "Too short", True),
+        (scored("A", None, warnings=["a.wav: it is silent, all samples are zero"]), "Silent", True),
+        ({**scored("A", None), "result": {"result": {"speakers": [{"total_time": 0}]}}}, "Silent", True),
+        ({**scored("A", None), "result": {"result": {"speakers": [{"total_time": 19.0}]}}}, "Too short", True),
         ({**scored("A", None), "result": {"result": {"speakers": [{"total_time": 60.0}]}}}, "No score given", True),
         ({**scored("A", None), "result": {"result_link": "https://r"}}, "Scores not included", False),
         (failed("A", "BadQualityError", reason="too noisy"), "Bad recording quality", True),
@@ -242,6 +249,86 @@ def test_who_needs_a_new_recording_and_why(tmp_path: Path, entry: dict[str, Any]
     assert f"<dt>To be recorded again</dt><dd>{int(again)}</dd>" in text
     for reason in ("too noisy", "not English", "the file is empty"):
         assert (reason in text) == (reason in json.dumps(entry))
+
+
+def test_what_is_silent_is_known_by_its_warning() -> None:
+    """A recording without a sound has the warning by which its problem is told."""
+    assert SILENCE in load(wav(bytes(32_000))).warnings[0]
+
+
+def test_sounds_of_the_class(tmp_path: Path) -> None:
+    """The sounds that most pupils got wrong come first, with their pupils, counts and words; notations are one."""
+    lines = [scored("Ana"), scored("Ben"), scored("Cem")]
+    errors = [[("TH", "T", 2, "think")], [("θ", "t", 1, "thin"), ("R", "L", 9, "red")], [("TH", "D", 1, "then")]]
+    for entry, found in zip(lines, errors):
+        entry["result"]["result"]["speakers"][0]["feedbacks"]["pronunciation"]["top_errors"] = [
+            {"phoneme": one, "errors": [{"error_phoneme": other, "count": n, "examples": [{"text": word}]}]}
+            for one, other, n, word in found
+        ]
+    page = made(tmp_path, lines)
+    section = page.read_text(encoding="utf-8").partition('id="sounds-title"')[2].partition("</section>")[0]
+    rows = [" ".join(re.sub(r"<[^>]+>", " ", row).split()) for row in section.split("<tr")[2:]]
+    assert [re.sub(r"^data-sound=\S+ ", "", row) for row in rows] == [
+        "said t for th Ana Ben /θ/ → /t/ 2 3 th ink , th in",
+        "said l for r Ben /ɹ/ → /l/ 1 9 r ed",
+        "said d for th Cem /θ/ → /d/ 1 1 th en",
+    ]
+
+
+def test_lengths_have_one_decimal(tmp_path: Path) -> None:
+    """A length in the table has one decimal, whatever it is."""
+    lines = [scored("A", audio_seconds=27.456), scored("B", audio_seconds=127.0), scored("C", audio_seconds=9.96)]
+    text = made(tmp_path, lines).read_text(encoding="utf-8")
+    assert re.findall(r'class="number length">([^<]+)</td>', text) == ["27.5 s", "127.0 s", "10.0 s"]
+
+
+def test_terms_show_progress(tmp_path: Path) -> None:
+    """Of several journals the newest by date is the class; the same name is the same pupil in each."""
+    march: Any = {"time": "2026-03-01T10:00:00.000Z"}
+    lines = [scored("Ana", 60.0, **march), scored("Zoé", 50.0, **march), scored("gone", 70.0, **march)]
+    lines[0]["columns"] = {"name": "ANA  K"}
+    autumn = write(tmp_path / "autumn.jsonl", [scored("x", 71.5, columns={"name": "Ana K"}), scored("Zoe\u0301", None)])
+    spring = write(tmp_path / "spring.jsonl", [{**each, "path": f"elsewhere/{each['path']}"} for each in lines])
+    html = class_page([autumn, spring])
+    page = tmp_path / "class.html"
+    page.write_bytes(html.encode())
+    assert {each["name"] for each in data(page)["recordings"]} == {"Ana K", "Zoe\u0301"}
+    assert data(page)["recordings"][0]["course"][0][0] == 60.0
+    table = html.partition('id="progress"')[2].partition("</table>")[0]
+    rows = [" ".join(re.sub(r"<[^>]+>", " ", row).partition(">")[2].split()) for row in table.split("<tr")[1:]]
+    assert rows == [
+        "Pupil spring 2026-03-01 autumn 2026-11-22 Change",
+        "Ana K 60.0 71.5 +11.5",
+        "gone 70.0 –",
+        "Zoe\u0301 50.0 –",
+    ]
+    assert 'id="progress"' not in class_page(autumn)
+
+
+def test_a_class_can_be_heard(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """With their folder, the recordings that were scored are in the page, of others it is told why not; bounded."""
+    short = Path(SHORT).read_bytes()
+    lines = [scored("Ana"), scored("Ben"), scored("Cem"), failed("Dan", "AudioError", missing=True)]
+    lines[0]["sha256"] = hashlib.sha256(short).hexdigest()
+    lines[3]["sha256"] = None
+    folder = tmp_path / "recordings" / "inner"
+    folder.mkdir(parents=True)
+    for name in ("Ana", "Ben"):
+        (folder / f"{name}.wav").write_bytes(short)
+    journal = write(tmp_path / "scores.jsonl", lines)
+    html = class_page(journal, audio=tmp_path / "recordings")
+    assert re.findall(r'id="(a\d+)" data-kind="([^"]+)"', html) == [("a0", "audio/wav")]
+    assert "1 recording can be heard: " in html
+    told = re.sub(r"\s+", " ", caplog.text)
+    assert "their content is another one: Ben.wav" in told
+    assert re.search(r"not found in \S+: Cem.wav", told)
+    assert "Dan" not in told
+    monkeypatch.setattr(voices, "MAX_BYTES", 1000)
+    assert "Recordings left out" in class_page(journal, audio=tmp_path / "recordings")
+    with pytest.raises(ConfigError, match="is no folder"):
+        class_page(journal, audio=SHORT)
 
 
 def test_a_class_without_problems_says_nothing_of_them(tmp_path: Path) -> None:
@@ -372,7 +459,16 @@ def _few(tmp_path_factory: pytest.TempPathFactory) -> Path:
         failed("Emre", "BadQualityError", reason="too noisy"),
         failed("Fatima", "StreamClosedError", "the server closed the connection"),
     ]
-    return made(tmp_path_factory.mktemp("few"), lines)
+    for each, group in zip(lines, "ababab"):
+        each["columns"] = {"class": f"7{group}"}
+    lines[0]["result"]["sandbox"] = True
+    lines[0]["sha256"] = hashlib.sha256(Path(SHORT).read_bytes()).hexdigest()
+    folder = tmp_path_factory.mktemp("few")
+    (folder / "Ana.wav").write_bytes(Path(SHORT).read_bytes())
+    earlier = write(folder / "earlier.jsonl", [scored("Ana", 60.0, time="2026-03-01T10:00:00.000Z")])
+    page = folder / "class.html"
+    page.write_text(class_page([earlier, write(folder / "scores.jsonl", lines)], audio=folder), encoding="utf-8")
+    return page
 
 
 @pytest.mark.slow
@@ -435,14 +531,21 @@ def test_the_table_sorts(browser: Browser, few: Path) -> None:
         page.get_by_role("button", name="Recording").click()
         assert names(page)[0] == "Fatima"
         page.get_by_role("button", name="Note").click()
-        assert names(page) == ["Ben", "Emre", "Dmitri", "Fatima", "Ana", "Chloé"]
+        assert names(page) == ["Ben", "Emre", "Fatima", "Dmitri", "Ana", "Chloé"]
 
 
 @pytest.mark.browser
 def test_the_table_is_filtered(browser: Browser, few: Path) -> None:
     """What is typed narrows the table by name, level or note, in any case; the number of those left is told."""
     with opened(browser, few) as page:
-        wishes = {"chloÉ": "Chloé", "not ENOUGH": "Dmitri", " yet  scored": "Fatima", "c1": "Ana", "warning": "Ben"}
+        wishes = {
+            "chloÉ": "Chloé",
+            "chloe": "Chloé",
+            "TOO short": "Dmitri",
+            " yet  scored": "Fatima",
+            "c1": "Ana",
+            "warning": "Ben",
+        }
         for sought, found in wishes.items():
             page.fill("#filter", sought)
             assert names(page) == [found]
@@ -466,6 +569,8 @@ def test_a_link_leads_to_the_recording(browser: Browser, few: Path) -> None:
         for expected in ("41.0\u00a0%", "A2", "Pronunciation", "8 kHz", "Last summer my family", "Sounds to practise"):
             assert expected in text
         assert section.locator(".words .band-weak").count() > 3
+        assert section.locator(".eyebrow").inner_text() == "2026-11-22 · 7b · 27.4 s of audio"
+        assert section.locator("audio").count() == 0
         assert not page.locator("#overview").is_visible()
         section.get_by_role("link", name="Next").click()
         page.wait_for_function("document.querySelector('#section h1').textContent === 'Chloé'")
@@ -474,6 +579,12 @@ def test_a_link_leads_to_the_recording(browser: Browser, few: Path) -> None:
         page.keyboard.press("Escape")
         page.wait_for_selector("#overview", state="visible")
         assert page.title() == "Class report"
+        page.locator("#recordings").get_by_role("link", name="Ana").click()
+        section.get_by_text("The sandbox made this result").wait_for()
+        assert section.locator(".progress tbody tr").first.inner_text().split() == ["Overall", "60.0", "83.5"]
+        page.evaluate("document.querySelector('#section audio').play()")
+        page.wait_for_function("() => document.querySelector('#section audio').currentTime > 0")
+        page.keyboard.press("Escape")
         page.locator("#again").get_by_role("link", name="Emre").click()
         assert "Bad recording quality" in section.inner_text()
         assert "too noisy" in section.inner_text()
@@ -486,46 +597,118 @@ def test_without_script_the_table_is_there(browser: Browser, few: Path) -> None:
     """Where scripts are off, as in a mail program, names, scores and notes are shown, and that more needs a browser."""
     with opened(browser, few, java_script_enabled=False) as page:
         assert page.locator("noscript .notice").is_visible()
-        assert page.get_by_role("row").filter(has_text="Ben").get_by_text("41.0").is_visible()
+        assert page.locator("#recordings tr").filter(has_text="Ben").get_by_text("41.0").is_visible()
         assert not page.locator("#filter").is_visible()
 
 
 @pytest.mark.browser
 @pytest.mark.parametrize("scheme", ["light", "dark"])
-@pytest.mark.parametrize("place", ["", "#r1", "#r4"])
-@pytest.mark.parametrize("viewport", [PHONE, WIDE], ids=["phone", "wide"])
-def test_it_is_accessible(browser: Browser, axe: str, few: Path, scheme: str, place: str, viewport: Any) -> None:
-    """axe-core finds nothing to complain of, in either theme, on a phone or a desk; nothing sticks out of the page."""
-    with opened(browser, few, color_scheme=scheme, viewport=viewport) as page:
-        page.goto(few.resolve().as_uri() + place)
-        assert page.locator("#section").is_visible() == bool(place)
-        assert violations(page, axe) == []
-        assert broken_layout(page) == []
+def test_it_is_accessible(browser: Browser, axe: str, few: Path, scheme: str) -> None:
+    """axe-core finds nothing in either theme, on a phone, a tablet, a desk or paper; nothing sticks out of the page."""
+    looks = [("", PHONE), ("#r0", WIDE)]  # colours depend on the theme, all else is looked at in one
+    if scheme == "light":
+        looks += [("", TABLET), ("", WIDE), ("#r1", PHONE), ("#r4", PHONE)]
+    with opened(browser, few, color_scheme=scheme) as page:
+        for place, viewport in looks:
+            page.goto(few.resolve().as_uri() + place)
+            page.set_viewport_size(viewport)
+            assert page.locator("#section").is_visible() == bool(place)
+            for folded in page.locator("summary:visible").all():
+                folded.click()
+            assert broken_layout(page) == []
+            assert violations(page, axe) == []
+        if scheme == "light":
+            for place in ("", "#r1"):
+                page.goto(few.resolve().as_uri() + place)
+                page.emulate_media(media="print")
+                assert violations(page, axe) == []
 
 
 @pytest.mark.browser
 @pytest.mark.parametrize("width", [320, 600, 768, 834, 900, 1024])
 def test_nothing_sticks_out(browser: Browser, tmp_path: Path, width: int) -> None:
     """From a small phone to a tablet held either way, no page scrolls sideways, and no word of a head is torn."""
-    page_file = made(tmp_path, [*classroom(20), scored("Ana", 99.9, audio_seconds=127.4, warnings=["a", "b"])])
+    lines = [*classroom(20), scored("Ana", 99.9, audio_seconds=127.4, warnings=["a", "b"])]
+    terms = [
+        write(
+            tmp_path / f"a long name of a term {month}.jsonl",
+            [{**each, "time": f"2026-{month:02}-01T10:00:00Z"} for each in lines],
+        )
+        for month in range(1, 7)
+    ]
+    page_file = tmp_path / "class.html"
+    page_file.write_text(class_page(terms), encoding="utf-8")
     with opened(browser, page_file, viewport={"width": width, "height": 800}) as page:
         for place in ("", "#r1"):
             page.goto(page_file.resolve().as_uri() + place)
             assert broken_layout(page) == []
-        lines = """heads => heads.map(head => {
+        script = """heads => heads.map(head => {
             const range = document.createRange();
             range.selectNodeContents(head);
             return [head.textContent, new Set([...range.getClientRects()].map(box => box.top)).size];
         })"""
-        torn = page.eval_on_selector_all("#section thead th", lines)
+        torn = page.eval_on_selector_all("#section thead th", script)
         assert [text for text, number in torn if number > len(text.split())] == []
 
 
 @pytest.mark.browser
-def test_it_prints(browser: Browser, few: Path) -> None:
-    """On paper there are the table and the drawings, and no controls."""
+def test_names_sort_as_the_reader_does(browser: Browser, tmp_path: Path) -> None:
+    """Å is the last letter but two in Swedish, and an A in English; 9 is before 10; a filter needs no accents."""
+    page_file = made(tmp_path, [scored(name) for name in ("Zoe", "Åsa 10", "Åsa 9", "Ana", "Łukasz")])
+    for locale, order in (
+        ("sv-SE", ["Ana", "Łukasz", "Zoe", "Åsa 9", "Åsa 10"]),
+        ("en-GB", ["Ana", "Åsa 9", "Åsa 10", "Łukasz", "Zoe"]),
+    ):
+        with opened(browser, page_file, locale=locale) as page:
+            assert names(page) == order
+            page.get_by_role("button", name="Recording").click()
+            assert names(page) == order[::-1]
+            for sought, found in (("asa", 2), ("lukasz", 1)):
+                page.fill("#filter", sought)
+                assert len(names(page)) == found
+
+
+@pytest.mark.browser
+def test_a_group_narrows_the_page(browser: Browser, few: Path) -> None:
+    """A group of the list's that is chosen narrows the table, the tiles, the problems, the sounds and the drawings."""
     with opened(browser, few) as page:
+        page.get_by_label("class", exact=True).select_option("7a")
+        assert names(page) == ["Ana", "Chloé", "Emre"]
+        assert page.locator("#tiles dd").all_inner_texts() == ["3", "2", "1", "75.3\u00a0%"]
+        assert page.locator(".problem:visible h3").all_inner_texts() == ["Bad recording quality\n1"]
+        assert page.locator("figure[data-skill='0'] .tally").inner_text().split() == (
+            ["0", "weak", "1", "fair", "1", "good", "1", "not", "scored"]
+        )
+        assert page.locator("figure[data-skill='0'] rect").count() == 2
+        numbers = [int(text) for text in page.locator(".lesson tr:visible .pupils").all_inner_texts()]
+        assert numbers == sorted(numbers, reverse=True)
+        assert sum(numbers) == 3 * 2
+        page.get_by_label("class", exact=True).select_option("all")
+        assert len(names(page)) == 6
+        assert page.locator("#tiles dd").first.inner_text() == "6"
+
+
+@pytest.mark.browser
+def test_it_prints(browser: Browser, few: Path) -> None:
+    """On paper, and on a tablet, is the table, a row for each, its head on each sheet; or a sheet for each pupil."""
+    display = "element => getComputedStyle(element).display"
+    with opened(browser, few, viewport={"width": 768, "height": 1000}) as page:
+        assert page.locator("#recordings tbody tr").first.evaluate(display) == "table-row"
         page.emulate_media(media="print")
+        page.set_viewport_size({"width": 673, "height": 1000})  # of a sheet of A4 between its margins
         assert not page.locator("#filter").is_visible()
         assert page.locator("#recordings").is_visible()
-        assert page.pdf()[:4] == b"%PDF"
+        page.set_viewport_size({"width": 794, "height": 1000})
+        assert page.locator("#recordings tbody tr").first.evaluate(display) == "table-row"
+        assert page.locator("#recordings thead").evaluate(display) == "table-header-group"
+        page.evaluate("window.print = () => { window.printed = true; }")
+        page.emulate_media(media="screen")
+        page.fill("#filter", "7b")
+        page.get_by_role("button", name="Print all pupils").click()
+        assert page.evaluate("window.printed")
+        sheets = page.locator("#sheets h1").evaluate_all("heads => heads.map(head => head.textContent)")
+        assert sheets == ["Ben", "Dmitri", "Fatima"]
+        assert len(re.findall(rb"/Type ?/Page\b", page.pdf(format="A4", print_background=True))) == 3
+        page.evaluate("dispatchEvent(new Event('afterprint'))")
+        assert page.locator("#sheets .sheet").count() == 0
+        assert page.locator("#overview").is_visible()

@@ -11,7 +11,7 @@ import pytest
 from classes import line, write
 
 from elsa_unscripted.cli.summary import summarize
-from elsa_unscripted.results import facts
+from elsa_unscripted.results import facts, sounds
 from elsa_unscripted.results.assessment import Speaker
 from elsa_unscripted.results.facts import Rating
 from elsa_unscripted.results.result import ScoreResult, Timings
@@ -82,6 +82,57 @@ def test_a_transcript_is_the_best_that_is_there() -> None:
     assert facts.transcript(Speaker({"utterances": [{"words": each["words"]} for each in utterances]})) == "one two"
 
 
+def test_what_helps_most_is_practised_first() -> None:
+    """Sounds that went wrong repeatedly come first, then weak words, then a sound that went wrong once."""
+    errors = [
+        {"phoneme": "D", "errors": [{"count": 1, "examples": [{"text": "cold"}]}]},
+        {"phoneme": "TH", "errors": [{"error_phoneme": "T", "count": 3, "examples": [{"text": "Three"}]}]},
+    ]
+    said = [("three", 90), ("cold", 55), ("think", 40), ("three", 50), ("red", 99)]
+    words = [{"text": text, "score": score} for text, score in said]
+    words[2]["phonemes"] = [{"text": "TH", "error_phoneme": "T"}]
+
+    def practised(top: list[Any], words: list[Any]) -> list[Any]:
+        speaker = Speaker({"feedbacks": {"pronunciation": {"top_errors": top}}, "utterances": [{"words": words}]})
+        return [(each.sound and each.sound.phoneme, list(each.words)) for each in facts.practise(speaker)]
+
+    assert practised(errors, words) == [("TH", [2, 3]), (None, [1]), ("D", [1])]
+    assert practised(errors, []) == [("TH", []), ("D", [])]
+    assert practised([], [{"text": "fine", "score": 95}]) == []
+
+
+@pytest.mark.parametrize(
+    ("symbol", "ipa", "letters"),
+    [("DH", "ð", "th"), ("dh", "ð", "th"), ("AH0", "ʌ", "u"), ("θ", "θ", "th"), ("/ʒ/", "ʒ", "zh"), ("j", "j", "y")],
+)
+def test_sounds_are_named(symbol: str, ipa: str, letters: str) -> None:
+    """A sound in ARPAbet or IPA has its IPA, and letters that a reader knows."""
+    assert sounds.sound(symbol)[1:3] == (ipa, letters)
+
+
+def test_an_unknown_sound_keeps_its_name() -> None:
+    """What is no sound of English stays what the server called it."""
+    assert sounds.sound("<b>").ipa == sounds.sound("<b>").letters == "<b>"
+    assert sounds.sound(None).ipa == "?"
+
+
+@pytest.mark.parametrize(
+    ("word", "symbol", "letters"),
+    [
+        ("then", "DH", "th"),
+        ("Disposed", "Z", None),
+        ("his", "Z", "s"),
+        ("cold", "D", "d"),
+        ("", "D", None),
+        ("İd", "D", None),
+    ],
+)
+def test_the_letters_of_a_sound(word: str, symbol: str, letters: str | None) -> None:
+    """The letters of a sound are found in a word where only one place can be meant; else none are."""
+    place = sounds.letters_of(word, symbol)
+    assert (place and word[place[0] : place[1]]) == letters
+
+
 def test_the_terminal_and_the_pages_agree(tmp_path: Path) -> None:
     """Sound errors and weak words have one order, and scores one band, wherever they are shown."""
     pytest.importorskip("jinja2")
@@ -92,7 +143,7 @@ def test_the_terminal_and_the_pages_agree(tmp_path: Path) -> None:
     journal = write(tmp_path / "scores.jsonl", [{**line("Ana"), "result": VERDICT}])
     (row,) = json.loads(class_page(journal).partition('id="data">')[2].partition("</script>")[0])["recordings"]
     assert re.findall(r"(\w+) → (\w+)", text) == RANKED
-    assert re.findall(r'(?s)<th scope="row"><bdi class="sound">(\w+).*?<bdi class="sound">(\w+)', page) == RANKED
+    assert re.findall(r'<li><bdi class="sound">(\w+)</bdi> → <bdi class="sound">(\w+)', page) == RANKED
     assert [tuple(each[:2]) for each in row["sounds"]] == RANKED
     assert [word for word, _ in row["weak"]] == WEAKEST
     assert re.findall(r"(\w+) [\d.]+ %", text.partition("[weakest]")[2].partition("\n")[0]) == WEAKEST[:2]

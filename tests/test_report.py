@@ -21,11 +21,10 @@ from recordings import AUSTEN, SPEECH, encoded, wav
 
 from elsa_unscripted import AudioError
 from elsa_unscripted.report import result_page, sound
-from elsa_unscripted.report.drawing import BINS, gaps, joined, radar, shape, ticks
+from elsa_unscripted.report.drawing import BINS, gaps, joined, shape, ticks
 from elsa_unscripted.report.transcript import cut, pieces
 from elsa_unscripted.results.assessment import Score, Speaker
 from elsa_unscripted.results.bands import band, check_thresholds
-from elsa_unscripted.results.facts import Rating
 from elsa_unscripted.results.result import ScoreResult
 from elsa_unscripted.sandbox.verdict import example
 
@@ -50,27 +49,6 @@ def test_bad_thresholds_are_refused(bad: Any) -> None:
         check_thresholds(bad)
     with pytest.raises(ValueError, match="the lower one first"):
         ScoreResult(VERDICT).to_html(thresholds=bad)
-
-
-def test_radar_by_level() -> None:
-    """With levels, each skill lies on the ring of its own, whatever its percent."""
-    drawn = radar([Rating(name, 50.0, level) for name, level in zip("abcde", ("C2", "B1", "A1", "B2", "C1"))])
-    assert drawn is not None
-    assert drawn.by_level
-    assert [round(math.hypot(x, y) * 6 / 100) for x, y in drawn.dots] == [6, 3, 1, 4, 5]
-    assert drawn.area
-    assert len(drawn.edges) == 5
-
-
-def test_radar_without_levels() -> None:
-    """Without levels it is drawn by percent; a missing skill leaves a gap, not a zero."""
-    drawn = radar([Rating(name, value) for name, value in zip("abcde", (100.0, 50.0, None, 20.0, 1e9))])
-    assert drawn is not None
-    assert not drawn.by_level
-    assert [round(math.hypot(x, y)) for x, y in drawn.dots] == [100, 50, 20, 100]
-    assert not drawn.area
-    assert len(drawn.edges) == 3
-    assert radar([Rating("a", 1.0), Rating("b", 2.0), Rating("c")]) is None
 
 
 def test_pauses() -> None:
@@ -224,6 +202,8 @@ def test_another_recording_is_noticed() -> None:
     result = ScoreResult(VERDICT, audio_seconds=24.73)
     assert "may not be the same" in result.to_html(audio=SHORT)
     assert "may not be the same" not in result.to_html(audio=AUSTEN)
+    assert "s: they may not be the same" in ScoreResult(VERDICT).to_html(audio=SHORT)
+    assert "may not be the same" not in ScoreResult(VERDICT).to_html(audio=AUSTEN)
 
 
 # The page.
@@ -332,6 +312,41 @@ def test_thresholds_are_shown() -> None:
     assert 'class="word marked band-weak"' not in ScoreResult(VERDICT).to_html(thresholds=(0, 0))
 
 
+def test_a_page_is_called_by_its_recording(tmp_path: Path) -> None:
+    """Without a title, the recording's file names the page; what is no file doesn't."""
+    recording = tmp_path / "Ana <3.wav"
+    recording.write_bytes(AUSTEN.read_bytes())
+    os.utime(recording, (1_790_000_000, 1_790_000_000))
+    html = ScoreResult(VERDICT).to_html(audio=recording)
+    assert re.search(r"<title>Ana &lt;3, 2026-09-2\d</title>", html)
+    for nameless in (ScoreResult(VERDICT).to_html(audio=AUSTEN.read_bytes()), ScoreResult(VERDICT).to_html()):
+        assert "<title>Speech report</title>" in nameless
+
+
+def test_suggestions_are_shown() -> None:
+    """What the server suggests for grammar and in place of simple words is on the page; a broken suggestion isn't."""
+    assessment = json.loads(json.dumps(EXAMPLE))
+    assessment["speakers"][0]["feedbacks"].update(
+        grammar={"items": [{"original": "he go", "suggestion": "he <goes>"}, {"original": "a"}, None]},
+        vocabulary={"low_level_words": [{"word": "big", "suggestions": [{"word": "huge"}]}, {"word": "b"}]},
+    )
+    html = ScoreResult({"status": "success", "result": assessment}).to_html()
+    assert "<td><bdi>he go</bdi></td><td><bdi>he &lt;goes&gt;</bdi></td>" in html
+    assert "<td><bdi>big</bdi></td><td><bdi>huge</bdi></td>" in html
+    assert html.count("<tr><td>") == 2
+    assert "Say it better" not in ScoreResult(VERDICT).to_html()
+
+
+def test_elsas_words_are_called_so() -> None:
+    """A word or a level of ELSA's never stands by itself, where it could be taken for a band of this page."""
+    text = re.sub(r"<[^>]+>", "", result_page(ScoreResult(VERDICT)).partition("<main>")[2].partition("<pre")[0])
+    for word in ("excellent", "C1", "B2"):
+        lines = [line for line in text.splitlines() if re.search(rf"\b{word}\b", line)]
+        assert [line for line in lines if "ELSA: " not in line and line.strip() != word] == []
+    assert "79.6 % fair" in text
+    assert "ELSA: B2, good" in text
+
+
 def test_several_speakers() -> None:
     """Each speaker has a part, and the words of all are told apart."""
     two = {**EXAMPLE, "speakers": EXAMPLE["speakers"] * 2}
@@ -365,7 +380,9 @@ def test_report_is_written_beside_the_result(saved: Path) -> None:
     """By default the page takes the result's name; the command prints it."""
     page = saved.with_suffix(".html")
     assert report(saved) == (0, f"{page}\n".encode(), "")
-    assert "Speech report" in page.read_text(encoding="utf-8")
+    os.utime(saved, (1_790_000_000, 1_790_000_000))
+    assert report(saved).status == 0
+    assert re.search(r"<h1 [^>]*>result, 2026-09-2\d</h1>", page.read_text(encoding="utf-8"))
 
 
 def test_report_options(saved: Path, tmp_path: Path) -> None:
@@ -450,13 +467,31 @@ def test_report_without_room_for_the_name(saved: Path) -> None:
     assert saved.with_suffix(".html").exists()
 
 
-def test_report_takes_audio_only_with_a_result(tmp_path: Path) -> None:
-    """A journal has many recordings: one of them can't be its audio."""
-    journal = tmp_path / "scores.jsonl"
-    journal.write_text(json.dumps({"v": 1, "sha256": "0" * 64}) + "\n")
-    status, _, err = report(journal, "--audio", SHORT)
-    assert status == 2
-    assert "is a journal" in err
+def test_report_of_journals(saved: Path, tmp_path: Path) -> None:
+    """A journal's audio is a folder of recordings. Several journals make one page; a result is none of them."""
+    journal, later = tmp_path / "scores.jsonl", tmp_path / "later.jsonl"
+    for path in (journal, later):
+        path.write_text(json.dumps({"v": 1, "sha256": "0" * 64}) + "\n")
+    for arguments, words in (
+        ([journal, "--audio", SHORT], "--audio must be the folder"),
+        ([journal, saved], "is no journal"),
+        ([journal, "-"], "save it to a file first"),
+    ):
+        status, _, err = report(*arguments)
+        assert status == 2
+        assert words in err
+    status, out, err = report(journal, later, "--audio", tmp_path)
+    assert (status, out) == (0, f"{journal.with_suffix('.html')}\n".encode())
+    assert re.search(r"the page has \d\.\d MB", err)
+
+
+def test_another_length_is_told(saved: Path) -> None:
+    """Who gives another recording than was scored reads so in the terminal, too."""
+    status, _, err = report(saved, "--audio", SHORT)
+    assert status == 0
+    assert re.search(
+        r"lasts \d\.\d s, the one that was scored 24\.7 s: they may not be the same", " ".join(err.split())
+    )
 
 
 def test_missing_extra_is_named(saved: Path, tmp_path: Path) -> None:

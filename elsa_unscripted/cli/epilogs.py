@@ -41,7 +41,8 @@ The page is one file that needs nothing else: no network, no other file.
 examples:
   elsa-unscripted report result.json --audio speech.wav --open
   elsa-unscripted report scores.jsonl -o class.html --title "Class 4b"
-  elsa-unscripted report scores.jsonl --list pupils.csv
+  elsa-unscripted report scores.jsonl --list pupils.csv --audio answers/
+  elsa-unscripted report autumn.jsonl spring.jsonl -o year.html
 """
 
 BATCH_EPILOG = """\

@@ -22,7 +22,7 @@ from .epilogs import (
 )
 from .statuses import EXIT_STATUSES
 from .terminal import PROGRAM
-from .usage import ALL_FAILED, One, Parser
+from .usage import ALL_FAILED, One, Parser, Some
 
 
 def make_parser() -> argparse.ArgumentParser:
@@ -288,7 +288,7 @@ def _add_show(commands: argparse._SubParsersAction[Parser]) -> None:
 def _add_report(commands: argparse._SubParsersAction[Parser]) -> None:
     parser = commands.add_parser(
         "report",
-        usage=f"{PROGRAM} report RESULT.json|JOURNAL.jsonl [options]",
+        usage=f"{PROGRAM} report RESULT.json|JOURNAL.jsonl... [options]",
         help="make an HTML page of a saved result, or of a batch",
         description="Make an HTML page of a saved result, or of the journal of a batch\n(extra 'report').",
         epilog=REPORT_EPILOG,
@@ -299,11 +299,15 @@ def _add_report(commands: argparse._SubParsersAction[Parser]) -> None:
         "source",
         metavar="FILE",
         nargs="+",
-        action=One,
+        action=Some,
         help="a file of ScoreResult.save(), or of score --format saved or json, or the journal of a batch; - reads "
-        "standard input",
+        "standard input. Several journals, one a term, show how each pupil did over time",
     )
-    parser.add_argument("--audio", metavar="A.wav", help="the recording, to be seen and heard in the page of a result")
+    parser.add_argument(
+        "--audio",
+        metavar="A.wav|FOLDER",
+        help="the recording, to be seen and heard in the page of a result; of a journal, the folder that has them",
+    )
     parser.add_argument("-o", "--output", metavar="PAGE.html", help="default: the name of FILE, with .html")
     parser.add_argument(
         "--thresholds",
@@ -311,7 +315,11 @@ def _add_report(commands: argparse._SubParsersAction[Parser]) -> None:
         default="{:g},{:g}".format(*THRESHOLDS),
         help="percent from which a score is fair, and from which it is good; default: %(default)s",
     )
-    parser.add_argument("--title", metavar="T", help="the title of the page")
+    parser.add_argument(
+        "--title",
+        metavar="T",
+        help="the title of the page; default, of a result: the name and date of its recording, or of FILE",
+    )
     parser.add_argument(
         "--list", metavar="LIST.csv", help="who was to hand in a recording, with names, for a journal made without it"
     )

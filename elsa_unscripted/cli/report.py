@@ -8,7 +8,7 @@ import itertools
 import os
 import pathlib
 import sys
-from typing import Dict, List, Optional, Tuple
+from typing import Dict, List, Optional, Sequence, Tuple
 
 from ..exceptions import ConfigError, ElsaError
 from ..files import replacing
@@ -27,11 +27,12 @@ MAX_LINE = 64 * 2**20  # bytes of a journal's line to look at: it holds one verd
 
 def run(options: argparse.Namespace) -> int:
     """Carries out the subcommand; returns the exit status."""
-    stem = "report" if options.source == "-" else os.path.splitext(options.source)[0]
+    source, *earlier = options.source
+    stem = "report" if source == "-" else os.path.splitext(source)[0]
     output = options.output or f"{stem}.html"
     try:
-        with logs.warnings(say), readable(options.source) as path:
-            page = _page(options, path, output)
+        with logs.warnings(say), readable(source) as path:
+            page = _page(options, [path, *earlier], output)
     except ImportError as error:
         say(f"error: {error}")
         return USAGE
@@ -44,6 +45,8 @@ def run(options: argparse.Namespace) -> int:
     except OSError as error:
         say(f"error: can't write {output!r} ({error.strerror}); give another -o")
         return USAGE
+    if options.audio is not None and os.path.isdir(options.audio):
+        say(f"the page has {len(page) / 1e6:.1f} MB, with the recordings in it")
     status = _tell(output)
     if status == 0 and options.open:
         _open(output)
@@ -75,22 +78,32 @@ def _tell(output: str) -> int:
     return 0
 
 
-def _page(options: argparse.Namespace, source: str, output: str) -> str:
+def _page(options: argparse.Namespace, sources: Sequence[str], output: str) -> str:
     from .. import report
 
     thresholds = _thresholds(options.thresholds)
     if output == "-":
         raise ConfigError("-o must be a file to open in a browser; not -")
-    check_output(output, source, options.audio, options.list, page=True)
+    check_output(output, *sources, options.audio, options.list, page=True)
+    if len(sources) > 1:
+        if "-" in options.source:
+            raise ConfigError("of several journals none can be standard input: save it to a file first")
+        for each in sources:
+            if not _is_journal(each):
+                raise ConfigError(
+                    f"{each!r} is no journal: a page of several files is that of several journals, one a term"
+                )
+    source = sources[0]
     if not _is_journal(source):
         if options.list is not None:
             raise ConfigError(f"{source!r} is a single result: --list goes with the journal of a batch")
         result = load_result(source)
-        return report.result_page(result, audio=options.audio, thresholds=thresholds, title=options.title)
-    if options.audio is not None:
-        raise ConfigError(f"{source!r} is a journal of many recordings: --audio goes with a single result")
+        title = options.title or report.titled(options.audio or options.source[0])
+        return report.result_page(result, audio=options.audio, thresholds=thresholds, title=title)
+    if options.audio is not None and not os.path.isdir(options.audio):
+        raise ConfigError(f"{source!r} is a journal of many recordings: --audio must be the folder that has them")
     listed = [] if options.list is None else _listed(options.list, options.path_column)
-    return report.class_page(source, thresholds=thresholds, title=options.title, listed=listed)
+    return report.class_page(sources, thresholds=thresholds, title=options.title, listed=listed, audio=options.audio)
 
 
 def _listed(path: str, path_column: Optional[str]) -> List[Tuple[str, Dict[str, str]]]:

@@ -10,6 +10,7 @@ from typing import Dict, Iterator, List, Optional, Sequence, Tuple
 
 from ..results import facts
 from ..results.assessment import Assessment, Speaker, Word
+from ..results.bands import THRESHOLDS
 from ..results.facts import Measure, Rating
 from ..results.problems import NOT_INCLUDED, TOO_SHORT, problem_of
 from ..results.result import ScoreResult
@@ -34,7 +35,7 @@ from .terminal import PROGRAM
 
 __all__ = ["summarize"]
 
-BAR_WIDTH = 24  # columns at most
+BAR_WIDTH = 20  # columns at most
 MAX_WEAK_WORDS = 10
 MAX_SOUND_ERRORS = 5
 MAX_EXAMPLES = 8
@@ -124,13 +125,15 @@ def _scores(sheet: Sheet, speaker: Speaker, result: ScoreResult) -> Iterator[Sec
     if not speaker.scores.any_scored:
         yield _nothing_scored(sheet, reason if facts.is_short(speaker, result) else f"{facts.NO_SCORE} {reason}")
         return
-    parts = (_percent(overall.value), sheet.piece(overall.level, 6), sheet.piece(overall.word, sheet.body))
+    stated = facts.by_elsa(sheet.piece(overall.level, 6), sheet.piece(overall.word, sheet.body))
+    parts = (_percent(overall.value), "" if overall.value is None else overall.band, stated)
     yield sheet.row("Overall", STRONG + "  ".join(filter(None, parts)) + PLAIN)
-    level_width = max(cells(sheet.piece(skill.level, 6)) for skill in skills)
-    bars = [line for skill in skills for line in sheet.row(skill.name, _bar(sheet, skill, level_width))]
+    bars = [line for skill in skills for line in sheet.row(skill.name, *_bar(sheet, skill))]
     if any(skill.value is None for skill in skills):
         bars += sheet.row("", f"{DIM}{_tied(reason)}{PLAIN}")
-    yield bars
+    low, high = THRESHOLDS
+    legend = f"weak below {low:g}, fair from {low:g}, good from {high:g}{TIE}%: ours, not ELSA's"
+    yield bars + sheet.row("", f"{DIM}{legend}{PLAIN}")
 
 
 def _nothing_scored(sheet: Sheet, why: str) -> Section:
@@ -141,16 +144,17 @@ def _tied(sentence: str) -> str:
     return sentence.replace(" s of", f"{TIE}s of")
 
 
-def _bar(sheet: Sheet, skill: Rating, level_width: int) -> str:
+def _bar(sheet: Sheet, skill: Rating) -> Sequence[str]:
+    """Returns the lines of a skill: our band beside the bar, then what ELSA says, below if there is no room beside."""
     if skill.value is None:
-        return f"{DIM}not enough speech{PLAIN}"
-    size = min(BAR_WIDTH, sheet.body - 17)
+        return [f"{DIM}not enough speech{PLAIN}"]
+    size = min(BAR_WIDTH, sheet.body - 15)
     full = round(min(max(skill.value, 0.0), 100.0) / 100 * size)
-    level = pad(sheet.piece(skill.level, 6), level_width)
-    row = f"{COLORS[skill.band]}{'█' * full}{DIM}{'░' * (size - full)}{PLAIN} {_percent(skill.value):>8}  {level}"
-    word = sheet.piece(skill.word, sheet.body)
-    # On a narrow terminal there may be no room for the server's word, which is never cut.
-    return f"{row}  {word}".rstrip(" ") if cells(row) + 2 + cells(word) <= sheet.body else row.rstrip(" ")
+    row = f"{COLORS[skill.band]}{'█' * full}{DIM}{'░' * (size - full)}{PLAIN} {_percent(skill.value):>8}  {skill.band}"
+    stated = facts.by_elsa(sheet.piece(skill.level, 6), sheet.piece(skill.word, sheet.body))
+    if cells(row) + 2 + cells(stated) <= sheet.body:
+        return [f"{row}  {stated}".rstrip(" ")]
+    return [row, stated] if stated else [row]
 
 
 def _measures(sheet: Sheet, speaker: Speaker, audio_seconds: float) -> Section:
@@ -158,7 +162,7 @@ def _measures(sheet: Sheet, speaker: Speaker, audio_seconds: float) -> Section:
     delivery = facts.delivery(speaker)[:MAX_MEASURES]
     lengths = (("audio", audio_seconds or None), ("speech", speaker.total_time))
     rows = {
-        "Equivalents": equivalents,
+        "Equivalents": [*equivalents[:-1], f"{equivalents[-1]} (estimated)"] if equivalents else [],
         "Delivery": [_measure(sheet, each, each.value) for each in delivery if each.value is not None],
         "Length": [f"{number(seconds)} s of {what}" for what, seconds in lengths if seconds is not None],
     }
@@ -167,7 +171,7 @@ def _measures(sheet: Sheet, speaker: Speaker, audio_seconds: float) -> Section:
 
 def _measure(sheet: Sheet, measure: Measure, value: float) -> str:
     name = measure.name.lower()
-    level = f" ({sheet.piece(measure.level, 6)})" if measure.level else ""
+    level = f" ({facts.by_elsa(sheet.piece(measure.level, 6))})" if measure.level else ""
     return f"{name} {number(value)} {measure.unit}{level}" if measure.unit else f"{number(value)} {name}"
 
 
@@ -229,12 +233,13 @@ def _sound_errors(sheet: Sheet, speaker: Speaker) -> Section:
 def _quality(sheet: Sheet, result: ScoreResult, assessment: Optional[Assessment]) -> Section:
     stated = [] if assessment is None else [assessment.recording_quality, assessment.assessment_quality]
     named = [f"{name} {sheet.piece(word, 40)}" for name, word in zip(("recording", "assessment"), stated) if word]
+    told = facts.by_elsa(*named)
     warnings = [sheet.paragraph(warning) for warning in result.warnings]
     if result.partial_error:
         shortfall = facts.shortfall(result)
         more = f" ({_tied(shortfall)})" if shortfall else ""
         warnings.insert(0, f"partial assessment: {sheet.piece(result.partial_error, 40)}{more}")
-    lines = [", ".join(named)] if named else []
+    lines = [told] if told else []
     return sheet.row("Quality", *lines, *(f"{MIDDLING}! {warning}{PLAIN}" for warning in warnings))
 
 

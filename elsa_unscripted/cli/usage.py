@@ -90,6 +90,16 @@ class One(argparse.Action):
         setattr(options, self.dest, values[0])
 
 
+class Some(argparse.Action):
+    """Takes several paths, and tells who gave one whose spaces weren't quoted."""
+
+    def __call__(self, parser: argparse.ArgumentParser, options: argparse.Namespace, values: Any, *_: object) -> None:
+        cut = unquoted(values)
+        if cut is not None:
+            options.surplus = quote(cut)
+        setattr(options, self.dest, values)
+
+
 def _several(program: str, paths: Sequence[str]) -> str:
     name = program.rpartition(" ")[2]
     if name == "score":

@@ -17,6 +17,6 @@ if not hasattr(jinja2, "Environment"):
     raise ImportError(another_module(jinja2, "jinja2", "pip install --force-reinstall Jinja2"), name="jinja2")
 
 from .classroom import class_page
-from .page import result_page
+from .page import result_page, titled
 
-__all__ = ["class_page", "result_page"]
+__all__ = ["class_page", "result_page", "titled"]

@@ -1,5 +1,5 @@
 "use strict";
-// Sorts and filters the table of a class, and makes the section of a recording when its link is followed.
+// Sorts, filters and groups the table of a class, and makes the section of a recording when its link is followed.
 // Texts come from the server: they are only ever set as textContent.
 (() => {
   const byId = (id) => document.getElementById(id);
@@ -8,24 +8,40 @@
   if (!table) return;
   const body = table.tBodies[0];
   const title = document.title;
-  const [low, high] = data.limits;
-
-  const band = (value) => (value === null ? "none" : value < low ? "weak" : value < high ? "fair" : "good");
-  const bandOf = { w: "weak", f: "fair", g: "good" };
-  const percent = (value) => (Math.abs(value) < 1e4 ? value.toFixed(1) : value.toPrecision(3)) + "\u00a0%";
-
+  const { band, levelNumber, make, nameOf, percent, person, player } = pupilViews(data);
   // The table.
+
+  const inWords = new Intl.Collator(undefined, { numeric: true }); // as the reader's language sorts
+  const LETTERS = { ł: "l", ø: "o", đ: "d", ð: "d", ı: "i", ß: "ss", æ: "ae", œ: "oe" };
+  const folded = (text) => text.normalize("NFKD").replace(/\p{M}/gu, "").toLowerCase()
+    .replace(/[łøđðıßæœ]/g, (letter) => LETTERS[letter]);
 
   const rows = Array.from(body.rows, (row, index) => {
     const { name, scores = [], columns = [] } = data.recordings[index];
-    const values = { name: index, length: parseFloat(row.querySelector(".length").textContent) };
+    const values = { name, length: parseFloat(row.querySelector(".length").textContent) };
     scores.forEach(([value], skill) => { values[skill] = value; });
     values.level = row.querySelector(".level").textContent;
     values.note = row.querySelector(".note").textContent;
     row.querySelectorAll(".listed").forEach((cell, place) => { values[`list${place}`] = cell.textContent; });
-    const text = [name, values.level, values.note, ...columns.map(([, cell]) => cell)].join("\n").toLowerCase();
-    return { row, index, values, text };
+    const text = folded([name, values.level, values.note, ...columns.map(([, cell]) => cell)].join("\n"));
+    return { row, index, values, text, name, columns: Object.fromEntries(columns) };
   });
+
+  rows.sort((a, b) => inWords.compare(a.name, b.name) || a.index - b.index);
+  rows.forEach((each, place) => { each.place = place; });
+  body.append(...rows.map(({ row }) => row));
+  const placeOf = new Map(rows.map(({ index, place }) => [String(index), place]));
+  const secondsOf = new Map(rows.map(({ index, values }) => [index, values.length]));
+
+  // The lists of names: their first names stay in view, the others folded away.
+  for (const part of document.querySelectorAll(".problem, .lesson details")) {
+    const lists = [...part.querySelectorAll(".names")];
+    const shown = lists[0].children.length;
+    const items = lists.flatMap((list) => [...list.children])
+      .sort((a, b) => placeOf.get(a.dataset.row) - placeOf.get(b.dataset.row));
+    lists[0].append(...items.slice(0, shown));
+    if (lists[1]) lists[1].append(...items.slice(shown));
+  }
 
   const missing = (value) => value === null || value === undefined || value === "" || Number.isNaN(value);
 
@@ -36,8 +52,9 @@
     header.setAttribute("aria-sort", direction === 1 ? "ascending" : "descending");
     rows.sort((a, b) => {
       const [left, right] = [a.values[key], b.values[key]];
-      if (missing(left) || missing(right)) return missing(left) - missing(right) || a.index - b.index;
-      return (left < right ? -1 : left > right ? 1 : 0) * direction || a.index - b.index;
+      if (missing(left) || missing(right)) return missing(left) - missing(right) || a.place - b.place;
+      const order = typeof left === "string" ? inWords.compare(left, right) : left - right;
+      return order * direction || a.place - b.place;
     });
     body.append(...rows.map(({ row }) => row));
   }
@@ -52,11 +69,13 @@
 
   const filter = byId("filter");
 
+  const groups = [...document.querySelectorAll(".group")];
+
   function narrow() {
-    const sought = filter.value.trim().toLowerCase().split(/\s+/);
+    const sought = folded(filter.value.trim()).split(/\s+/);
     let shown = 0;
-    for (const { row, text } of rows) {
-      row.hidden = !sought.every((word) => text.includes(word));
+    for (const { row, text, columns } of rows) {
+      row.hidden = !sought.every((word) => text.includes(word)) || !isChosen(columns);
       shown += !row.hidden;
     }
     byId("count").textContent = `${shown} of ${rows.length} shown`;
@@ -64,56 +83,117 @@
     table.hidden = shown === 0;
   }
 
+  const isChosen = (columns) => groups.every(({ value, dataset }) => !value || columns[dataset.column] === value);
+
+  // A group narrows the whole page: names, sounds and drawings, too.
+  function regroup() {
+    narrow();
+    const chosen = new Set(rows.filter(({ columns }) => isChosen(columns)).map(({ index }) => String(index)));
+    for (const item of document.querySelectorAll("[data-row]")) item.hidden = !chosen.has(item.dataset.row);
+    for (const part of document.querySelectorAll(".problem")) {
+      const number = part.querySelectorAll("li:not([hidden])").length;
+      part.hidden = number === 0;
+      part.querySelector(".chip").textContent = number;
+      const more = part.querySelector("details");
+      if (more) {
+        const rest = more.querySelectorAll("li:not([hidden])").length;
+        more.hidden = rest === 0;
+        more.querySelector("summary").textContent = `${rest} more`;
+      }
+    }
+    const sounds = [...document.querySelectorAll(".lesson tbody tr")];
+    for (const each of sounds) {
+      const number = each.querySelectorAll("li:not([hidden])").length;
+      each.hidden = number === 0;
+      each.querySelector(".pupils").textContent = number;
+      each.querySelector(".times").textContent = timesIn(each, chosen);
+    }
+    const numberOf = (row) => Number(row.querySelector(".pupils").textContent);
+    sounds.sort((a, b) => numberOf(b) - numberOf(a) || a.dataset.sound - b.dataset.sound);
+    if (sounds.length) sounds[0].parentElement.append(...sounds);
+    for (const figure of document.querySelectorAll("figure[data-skill]")) redraw(figure, chosen);
+    redrawLevels(chosen);
+    retell(chosen);
+  }
+
+  // The numbers at the top.
+  function retell(chosen) {
+    const found = [...chosen].map((index) => data.recordings[index]);
+    const tiles = byId("tiles").querySelectorAll("dd");
+    const figure = document.querySelector("figure[data-skill='0'] .median strong");
+    tiles[0].textContent = found.length;
+    tiles[1].textContent = found.filter(({ scores }) => (scores ?? [])[0]?.[0] !== undefined && scores[0][0] !== null).length;
+    tiles[2].textContent = found.filter(({ problem }) => data.again.includes(problem)).length;
+    tiles[3].replaceChildren(...(figure ? [figure.textContent.slice(0, -2), make("small", {}, "\u00a0%")] : ["–"]));
+    byId("summary").hidden = chosen.size < rows.length;
+  }
+
+  function timesIn(row, chosen) {
+    let total = 0;
+    const [meant, heard] = data.lesson[row.dataset.sound];
+    for (const index of chosen) {
+      for (const [one, other, , count] of data.recordings[index].sounds ?? []) {
+        if (nameOf(one) === meant && nameOf(other) === heard) total += count || 1;
+      }
+    }
+    return total;
+  }
+
+  function redraw(figure, chosen) {
+    const found = [...chosen].map((index) => (data.recordings[index].scores ?? [])[figure.dataset.skill]?.[0] ?? null);
+    const given = found.filter((value) => value !== null).map((value) => Math.min(Math.max(value, 0), 100)).sort((a, b) => a - b);
+    const half = given.length >> 1;
+    const middle = given.length % 2 ? given[half] : (given[half - 1] + given[half]) / 2;
+    figure.querySelector(".median").replaceChildren(
+      ...(given.length ? ["median ", make("strong", {}, percent(middle))] : [make("span", { class: "muted" }, "not scored")]));
+    const heights = {};
+    for (const value of given) {
+      const bin = Math.min(Math.floor(value / 5), 19);
+      heights[bin] ??= { weak: 0, fair: 0, good: 0 };
+      heights[bin][band(value)] += 1;
+    }
+    const totals = Object.values(heights).map(({ weak, fair, good }) => weak + fair + good);
+    const highest = Math.max(1, ...totals);
+    figure.querySelector(".most").textContent = highest;
+    const drawing = figure.querySelector(".histogram");
+    drawing.querySelectorAll("rect").forEach((rect) => rect.remove());
+    for (const [bin, counts] of Object.entries(heights)) {
+      let top = 100;
+      for (const [name, count] of Object.entries(counts)) {
+        const height = count / highest * 100;
+        top -= height;
+        if (count) drawing.append(make("rect", { class: `band-${name}`, x: bin * 5 + 0.4, y: top, width: 4.2, height }));
+      }
+    }
+    const tally = { weak: 0, fair: 0, good: 0, none: 0 };
+    for (const value of found) tally[band(value)] += 1;
+    figure.querySelector(".tally").replaceChildren(...Object.entries(tally).flatMap(([name, count]) => (count || name !== "none"
+      ? [make("span", { class: `tinted band-${name}` }, `${count} ${name === "none" ? "not scored" : name}`), " "] : [])));
+  }
+
+  function redrawLevels(chosen) {
+    const items = [...document.querySelectorAll(".levels li")];
+    const levelOf = (index) => levelNumber(((data.recordings[index].scores ?? [])[0] ?? [])[1]);
+    const counts = items.map((_, place) => [...chosen].filter((index) => levelOf(index) === place).length);
+    items.forEach((item, place) => {
+      item.querySelector(".number").textContent = counts[place];
+      item.querySelector("rect").setAttribute("width", counts[place] / Math.max(1, ...counts) * 100);
+    });
+  }
+
   filter.addEventListener("input", narrow);
-  byId("clear").addEventListener("click", () => { filter.value = ""; narrow(); filter.focus(); });
-  filter.parentElement.hidden = false;
-  narrow();
+  for (const group of groups) group.addEventListener("change", regroup);
+  byId("clear").addEventListener("click", () => {
+    filter.value = "";
+    for (const group of groups) group.value = "";
+    regroup();
+    filter.focus();
+  });
+  for (const tools of document.querySelectorAll(".tools")) tools.hidden = false;
 
   // The section of one recording.
 
-  const isSvg = { svg: true, rect: true };
-
-  function make(name, attributes, ...children) {
-    const node = isSvg[name] ? document.createElementNS("http://www.w3.org/2000/svg", name) : document.createElement(name);
-    for (const [key, value] of Object.entries(attributes)) node.setAttribute(key, value);
-    node.append(...children.filter((child) => child !== null && child !== ""));
-    return node;
-  }
-
   const link = (index, text) => make("a", { href: `#r${index}` }, text);
-
-  function section(heading, ...children) {
-    return make("section", {}, make("h2", {}, heading), ...children);
-  }
-
-  function bars(scores) {
-    return make("ul", { class: "bars" }, ...scores.slice(1).map(([value, level, decision], index) => {
-      const width = Math.min(Math.max(value ?? 0, 0), 100);
-      const bar = make("svg", { class: `bar band-${band(value)}`, viewBox: "0 0 100 10", preserveAspectRatio: "none", "aria-hidden": "true" },
-        make("rect", { width, height: 10 }));
-      const shown = value === null ? make("span", { class: "muted" }, "–") : make("span", { class: `score band-${band(value)}` }, percent(value));
-      return make("li", {}, make("span", {}, data.skills[index + 1]), bar, make("span", { class: "number" }, shown),
-        make("span", {}, level || ""), make("span", { class: "muted" }, value === null ? "not enough speech" : decision || ""));
-    }));
-  }
-
-  function transcript({ transcript: text, marks = "" }) {
-    const words = make("p", { class: "words", dir: "auto" });
-    text.split(" ").forEach((word, index) => {
-      const name = bandOf[marks[index]];
-      words.append(name && name !== "good" ? make("span", { class: `marked band-${name}` }, word) : word, " ");
-    });
-    return words;
-  }
-
-  function sounds(errors) {
-    const head = { Sound: "", "Heard as": "", Kind: "kind", Times: "", "For example": "" };
-    return make("table", {},
-      make("thead", {}, make("tr", {}, ...Object.entries(head).map(([text, kind]) => make("th", { scope: "col", class: kind }, text)))),
-      make("tbody", {}, ...errors.map(([sound, heard, kind, count, examples]) => make("tr", {},
-        make("th", { scope: "row" }, sound || "?"), make("td", {}, heard || "–"), make("td", { class: "kind" }, kind),
-        make("td", {}, count ? `${count}` : "–"), make("td", {}, make("bdi", {}, examples.join(", ")))))));
-  }
 
   function steps(index) {
     const order = rows.filter(({ row }) => !row.hidden).map((each) => each.index);
@@ -123,42 +203,31 @@
       before === undefined ? "" : link(before, "← Previous"), after === undefined ? "" : link(after, "Next →"));
   }
 
+  const lengthOf = (index) => {
+    const seconds = secondsOf.get(index);
+    return Number.isNaN(seconds) ? "" : `${seconds.toFixed(1)} s of audio`;
+  };
+
   function render(index) {
-    const found = data.recordings[index];
-    const { scores = [], facts = [], warnings = [], weak = [] } = found;
-    const [value, level, decision] = scores[0] ?? [null];
-    const parts = [
-      make("div", { class: "bread screen-only" }, make("a", { href: "#" }, "← All recordings"), steps(index)),
-      make("h1", { tabindex: "-1", dir: "auto" }, found.name),
-      found.path ? make("p", { class: "muted small", dir: "auto" }, found.path) : null,
-    ];
-    if (value !== null) {
-      parts.push(make("p", { class: "verdict" }, make("strong", { class: `band-${band(value)}` }, percent(value).slice(0, -2), make("small", {}, "\u00a0%")),
-        level ? make("span", { class: "chip" }, level) : null, make("span", {}, decision || "")));
-    }
-    if (found.problem !== undefined) {
-      const [problem, advice] = data.problems[found.problem];
-      const reason = found.reason ? make("p", {}, "Reason: ", make("bdi", {}, found.reason)) : null;
-      parts.push(make("div", { class: "notice" }, make("h2", {}, problem), make("p", {}, advice), reason));
-    }
-    if (found.twin) parts.push(make("p", { class: "notice" }, "Same recording as ", make("bdi", {}, found.twin)));
-    for (const warning of warnings) parts.push(make("p", { class: "notice" }, warning));
-    if (scores.some(([each]) => each !== null)) parts.push(section("Skills", bars(scores)));
-    const shown = [...(found.columns ?? []), ...data.facts.map((name, place) => [name, facts[place]])].filter(([, fact]) => fact);
-    if (shown.length) {
-      parts.push(section("Details", make("dl", { class: "pairs" },
-        ...shown.map(([name, fact]) => make("div", {}, make("dt", {}, name), make("dd", {}, fact))))));
-    }
-    if (found.transcript) {
-      const chips = weak.map(([word, score]) => make("li", { class: "chip" }, make("bdi", {}, word), ` ${percent(score)}`));
-      const legend = make("p", { class: "small muted" }, make("span", { class: "marked band-weak" }, "weak"), ` below ${low} %, `,
-        make("span", { class: "marked band-fair" }, "fair"), ` below ${high} %`);
-      parts.push(section("Transcript", transcript(found), legend, chips.length ? make("ul", { class: "weak-words", "aria-label": "Weakest words" }, ...chips) : null));
-    }
-    if (found.sounds) parts.push(section("Sounds to practise", sounds(found.sounds)));
-    byId("section").replaceChildren(...parts.filter(Boolean));
-    document.title = `${found.name} – ${title}`;
+    const parts = person(index, lengthOf(index), { tabindex: "-1", dir: "auto" });
+    const sound = player(index);
+    if (sound) parts.splice(data.recordings[index].path ? 3 : 2, 0, sound);
+    byId("section").replaceChildren(
+      make("div", { class: "bread screen-only" }, make("a", { href: "#" }, "← All recordings"), steps(index)), ...parts);
+    document.title = `${data.recordings[index].name} – ${title}`;
   }
+
+  // One sheet for each pupil that the table shows.
+  byId("print").addEventListener("click", () => {
+    const shown = rows.filter(({ row }) => !row.hidden).map(({ index }) => index);
+    byId("sheets").replaceChildren(...shown.map((index) => make("article", { class: "sheet" }, ...person(index, lengthOf(index), { dir: "auto" }))));
+    document.body.classList.add("printing");
+    print();
+  });
+  addEventListener("afterprint", () => {
+    document.body.classList.remove("printing");
+    byId("sheets").replaceChildren();
+  });
 
   let place = 0;
 
@@ -187,5 +256,6 @@
   addEventListener("keydown", (event) => {
     if (event.key === "Escape" && byId("overview").hidden) location.hash = "";
   });
+  narrow();
   route();
 })();

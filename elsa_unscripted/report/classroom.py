@@ -9,14 +9,18 @@ from __future__ import annotations
 import os
 from collections import Counter
 from statistics import median
-from typing import Any, Dict, Iterator, List, Optional, Sequence, Set, Tuple, Union
+from typing import Any, Dict, Iterator, List, NamedTuple, Optional, Sequence, Set, Tuple, Union
 
 from ..results.bands import BANDS, THRESHOLDS, Thresholds, band, check_thresholds
-from ..results.facts import LEVELS, RATED, level_number, sandboxed
+from ..results.facts import LEVELS, RATED, SANDBOX, level_number, sandboxed
 from ..results.problems import PROBLEMS, RECORD_AGAIN, Problem, counted
+from ..results.sounds import sound
 from . import render
+from .course import Pupil, pupils
 from .names import natural_order, short_names
-from .rows import FACTS, MAX_SENTENCE, MAX_TRANSCRIPT, UNRATED, Listed, Row, read_rows, shown
+from .practice import SoundRow, cut_at
+from .rows import EQUIVALENTS, FACTS, MAX_SENTENCE, MAX_TRANSCRIPT, UNRATED, Listed, Row, read_rows, shown
+from .voices import voices
 
 __all__ = ["class_page"]
 
@@ -29,14 +33,18 @@ MIN_TRANSCRIPT = 200  # characters of one transcript, however many there are
 SHOWN_NAMES = 8  # of a group; the other names are folded away
 MAX_SHOWN_COLUMNS = 2  # of a list, in the table; a recording's section has all of them
 BINS = 20  # of a histogram, each of 5 %
+MAX_SOUNDS = 10  # of the class, to practise
+MAX_EXAMPLES = 6  # of a sound
+MAX_GROUPS = 40  # of a column, to choose from
 
 
 def class_page(
-    journal_path: Union[str, os.PathLike[str]],
+    journal_path: Union[str, os.PathLike[str], Sequence[Union[str, os.PathLike[str]]]],
     *,
     thresholds: Thresholds = THRESHOLDS,
     title: Optional[str] = None,
     listed: Sequence[Listed] = (),
+    audio: Optional[Union[str, os.PathLike[str]]] = None,
 ) -> str:
     """Renders the journal of a batch as one HTML file that needs nothing else.
 
@@ -44,57 +52,107 @@ def class_page(
     scored, under whatever name, or when another recording took its place under its name. What was scored always stays.
 
     Args:
-        journal_path: What `score_many(journal=…)` wrote.
+        journal_path: What `score_many(journal=…)` wrote. Of several, one a term, the page is about the newest, and
+            shows how each pupil did in the others: the same name is the same pupil.
         thresholds: Percent from which a score is fair, and from which it is good.
         title: Of the page; default: "Class report".
-        listed: Paths, each with what a list says of it: names of columns → cells. Whom the journal doesn't know is on
-            the page, too.
+        listed: Paths, each with what a list says of it: names of columns → cells. Whom the newest journal doesn't know
+            is on the page, too.
+        audio: The folder that has the recordings, if they are to be heard: 64 MiB of them at most.
 
     Raises:
         ValueError: The thresholds make no sense.
-        JournalError: The file can't be read, or is no journal.
+        JournalError: A file can't be read, or is no journal.
+        ConfigError: The folder can't be read.
     """
     limits = check_thresholds(thresholds)
-    found, days = read_rows(journal_path, limits, listed)
-    short = short_names([row.path for row in found])
-    named = sorted(
-        ((row.name or name or "unnamed", row) for name, row in zip(short, found)),
-        key=lambda pair: natural_order(pair[0]),
-    )
-    names = [name for name, _ in named]
-    rows = [row for _, row in named]
+    paths = [journal_path] if isinstance(journal_path, (str, os.PathLike)) else list(journal_path)
+    terms = sorted((_term(path, limits, listed) for path in paths), key=lambda each: tuple(each.days[-1:]))
+    newest = terms[-1]
+    days = newest.days
+    names = [name for name, _ in newest.found]
+    rows = [row for _, row in newest.found]
+    course: Sequence[Pupil] = pupils([each.found for each in terms]) if len(terms) > 1 else []
+    heard, untold = voices(audio, rows) if audio is not None else ({}, [])
     room = max(MIN_TRANSCRIPT, min(MAX_TRANSCRIPT, TRANSCRIPTS // max(1, len(rows))))
     twins = _twins(names, rows)
     listed_columns = _shown_columns(rows)
     made_up = sum(row.by_sandbox for row in rows)
+    lesson = _sounds(rows)
+    cells = [[dict(row.columns).get(column, "") for column in listed_columns] for row in rows]
+    recordings = [_section(name, row, twins[index], room) for index, (name, row) in enumerate(newest.found)]
+    for pupil in course:
+        if pupil.place is not None:
+            recordings[pupil.place]["course"] = [
+                None if ratings is None else [_one_decimal(rating.value) for rating in ratings]
+                for ratings in pupil.courses
+            ]
     return render.page(
         "class.html",
-        styles=["class.css"],
-        scripts=["class.js"],
+        styles=["person.css", "class.css"],
+        scripts=["person.js", "class.js"],
         title=shown(title, MAX_SENTENCE) or DEFAULT_TITLE,
         limits=limits,
         days=days,
         skills=[(name, ABBREVIATED.get(name, name)) for name in RATED],
-        rows=[
-            (index, name, [dict(row.columns).get(column, "") for column in listed_columns], row, twins[index])
-            for index, (name, row) in enumerate(named)
-        ],
+        rows=[(index, name, cells[index], row, twins[index]) for index, (name, row) in enumerate(newest.found)],
         columns=listed_columns,
         summary=counted(Counter(row.problem for row in rows)),
         groups=list(_groups(names, rows)),
+        choices=[(column, _choices([each[place] for each in cells])) for place, column in enumerate(listed_columns)],
+        sounds=lesson,
+        names=names,
         to_record=sum(row.problem in RECORD_AGAIN for row in rows),
         shown_names=SHOWN_NAMES,
         histograms=[_histogram(index, rows, limits) for index in range(len(RATED))],
         levels=_levels(rows),
         sandboxed=sandboxed(made_up, len(rows)) if made_up else "",
+        terms=[(each.name, each.days[-1] if each.days else "") for each in terms],
+        course=course,
+        voices=heard,
+        megabytes=sum(len(voice.data) for voice in heard.values()) / 1e6,
+        untold=[shown(sentence, MAX_SENTENCE) for sentence in untold],
         data={
             "skills": RATED,
             "facts": FACTS,
+            "equivalents": EQUIVALENTS,
+            "levels": LEVELS,
+            "notice": SANDBOX,
+            "sounds": _notations(rows),
+            "lesson": [
+                [each.meant.arpabet if each.meant else "", each.heard.arpabet if each.heard else ""]
+                for each, _ in lesson
+            ],
+            "columns": listed_columns,
+            "terms": [each.name for each in terms],
             "limits": limits,
             "problems": [(problem.title, f"{problem.advice} {problem.command}".strip()) for problem in PROBLEMS],
-            "recordings": [_section(name, row, twins[index], room) for index, (name, row) in enumerate(named)],
+            "again": [PROBLEMS.index(problem) for problem in RECORD_AGAIN],
+            "recordings": recordings,
         },
     )
+
+
+class _Journal(NamedTuple):
+    """A journal that was read: its name, the days of its lines, its recordings with their names, in order."""
+
+    name: str
+    days: Sequence[str]
+    found: Sequence[Tuple[str, Row]]
+
+
+def _term(path: Union[str, os.PathLike[str]], limits: Thresholds, listed: Sequence[Listed]) -> _Journal:
+    found, days = read_rows(path, limits, listed)
+    named = zip(short_names([row.path for row in found]), found)
+    rows = sorted(
+        ((row.name or name or "unnamed", row) for name, row in named), key=lambda pair: natural_order(pair[0])
+    )
+    stem = os.path.splitext(os.path.basename(os.fsdecode(path)))[0]
+    return _Journal(shown(stem, MAX_SENTENCE), days, rows)
+
+
+def _one_decimal(value: Optional[float]) -> Optional[float]:
+    return None if value is None else round(value, 1)
 
 
 def _twins(names: Sequence[str], rows: Sequence[Row]) -> Sequence[str]:
@@ -130,8 +188,53 @@ def _groups(names: Sequence[str], rows: Sequence[Row]) -> Iterator[Tuple[Problem
             yield problem, shared, [(index, names[index], "" if shared else reason) for index, reason in found]
 
 
+def _choices(cells: Sequence[str]) -> Sequence[str]:
+    """Returns the groups that a column of the list makes; none if it has nearly as many cells as recordings."""
+    found = sorted({cell for cell in cells if cell}, key=natural_order)
+    return found if 1 < len(found) <= min(MAX_GROUPS, len(cells) - 1) else []
+
+
+def _sounds(rows: Sequence[Row]) -> List[Tuple[SoundRow, List[int]]]:
+    """Returns the sounds that most pupils have to practise, and the indexes of these pupils."""
+    pupils: Dict[Tuple[str, str], List[int]] = {}
+    times: Counter[Tuple[str, str]] = Counter()
+    examples: Dict[Tuple[str, str], Counter[str]] = {}
+    for index, row in enumerate(rows):
+        for phoneme, heard, _, count, words in row.sound_errors:
+            key = (sound(phoneme).arpabet if phoneme else "", sound(heard).arpabet if heard else "")
+            found = pupils.setdefault(key, [])
+            if index not in found[-1:]:
+                found.append(index)
+            times[key] += count or 1
+            examples.setdefault(key, Counter()).update(words)
+    ranked = sorted(pupils, key=lambda key: (-len(pupils[key]), -times[key], key))[:MAX_SOUNDS]
+    return [
+        (
+            SoundRow(
+                sound(key[0]) if key[0] else None,
+                sound(key[1]) if key[1] else None,
+                bool(key[0] and key[1]) and sound(key[0]).letters == sound(key[1]).letters,
+                "",
+                times[key],
+                [cut_at(word, key[0]) for word, _ in examples[key].most_common(MAX_EXAMPLES)],
+            ),
+            pupils[key],
+        )
+        for key in ranked
+    ]
+
+
+def _notations(rows: Sequence[Row]) -> Dict[str, Sequence[str]]:
+    """Returns, of each sound that a recording names, its ARPAbet, IPA, letters, and a word that has it, if known."""
+    named = {name for row in rows for phoneme, heard, *_ in row.sound_errors for name in (phoneme, heard) if name}
+    return {name: sound(name) for name in sorted(named) if sound(name).example}
+
+
 def _histogram(skill: int, rows: Sequence[Row], limits: Thresholds) -> Dict[str, Any]:
-    """Returns how many have which score: counts by band, the median, and columns for a drawing of 100 by 100."""
+    """Returns how many have which score: counts by band, the median, and columns for a drawing of 100 by 100.
+
+    `highest` is how many the highest column stands for. `class.js` draws it anew for a group.
+    """
     found = [row.ratings[skill].value for row in rows]
     # Into the scale before anything is calculated: the mean of two scores of 1e308 is infinite.
     given = [min(max(value, 0.0), 100.0) for value in found if value is not None]
@@ -149,7 +252,13 @@ def _histogram(skill: int, rows: Sequence[Row], limits: Thresholds) -> Dict[str,
             if height:
                 columns.append((name, index * 100 // BINS, round(top, 2), round(height, 2)))
     counts = {name: sum(row.ratings[skill].band == name for row in rows) for name in BANDS}
-    return {"name": RATED[skill], "counts": counts, "median": median(given) if given else None, "columns": columns}
+    return {
+        "name": RATED[skill],
+        "counts": counts,
+        "median": median(given) if given else None,
+        "columns": columns,
+        "highest": highest,
+    }
 
 
 def _levels(rows: Sequence[Row]) -> List[Tuple[str, int, float]]:
@@ -188,5 +297,8 @@ def _section(name: str, row: Row, twin: str, room: int) -> Dict[str, Any]:
         "marks": row.marks[: cut.count(" ") + 1].rstrip("n"),
         "weak": row.weak_words,
         "sounds": row.sound_errors,
+        "first": row.first,
+        "day": row.day,
+        "sandbox": 1 if row.by_sandbox else None,
     }
     return {key: value for key, value in found.items() if value not in ("", None, [], ())}

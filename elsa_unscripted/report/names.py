@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import os
 import re
+import unicodedata
 from typing import Any, List, Sequence, Tuple
 
 __all__ = ["natural_order", "short_names"]
@@ -31,6 +32,10 @@ def short_names(paths: Sequence[str]) -> List[str]:
 
 
 def natural_order(name: str) -> Tuple[Any, ...]:
-    """Returns a key to sort by that has `Student 9` before `Student 10`."""
-    pieces = re.split(r"(\d+)", name.casefold())
+    """Returns a key to sort by that has `Student 9` before `Student 10`, and `Émile` beside `Emil`.
+
+    A page's script then sorts as the reader's language does.
+    """
+    letters = "".join(char for char in unicodedata.normalize("NFKD", name) if not unicodedata.combining(char))
+    pieces = re.split(r"(\d+)", letters.casefold())
     return tuple((int(piece), "") if piece.isdecimal() else (-1, piece) for piece in pieces)

@@ -12,7 +12,7 @@ from ..results.result import ScoreResult
 from .sound import Sound
 from .transcript import cut
 
-__all__ = ["Sandbox", "sandbox", "sent", "warnings"]
+__all__ = ["Sandbox", "difference", "sandbox", "sent", "warnings"]
 
 MAX_TEXT = 300  # characters of a warning
 MAX_WORD = 60  # characters of a value
@@ -58,6 +58,22 @@ def sent(result: ScoreResult) -> List[Tuple[str, str]]:
     return [(name, text) for name, text in told.items() if text]
 
 
+def difference(result: ScoreResult, recording: Sound) -> List[str]:
+    """Returns a sentence if the recording is of another length than the one that was scored; else nothing.
+
+    A result without its length, as one that was saved with `--format json`, knows at least when its words end.
+    """
+    scored = result.audio_seconds
+    ends = max((word.end for speaker in result.speakers for word in speaker.words if word.end), default=0.0)
+    if scored and abs(recording.seconds - scored) > DIFFERENT:
+        told = f"the one that was scored {scored:.1f} s"
+    elif not scored and ends > recording.seconds + DIFFERENT:
+        told = f"the one that was scored at least {ends:.1f} s"
+    else:
+        return []
+    return [f"The recording in this page lasts {recording.seconds:.1f} s, {told}: they may not be the same."]
+
+
 def _warnings(result: ScoreResult, recording: Optional[Sound]) -> Iterator[str]:
     if result.partial_error:
         shortfall = facts.shortfall(result)
@@ -68,11 +84,7 @@ def _warnings(result: ScoreResult, recording: Optional[Sound]) -> Iterator[str]:
         told += [warning for warning in recording.warnings if warning not in told]
     for warning in told:
         yield cut(warning, MAX_TEXT)
-    scored = result.audio_seconds
-    if recording is not None and scored and abs(recording.seconds - scored) > DIFFERENT:
-        yield (
-            f"The recording in this page lasts {recording.seconds:.1f} s, the one that was scored {scored:.1f} s: "
-            "they may not be the same."
-        )
+    if recording is not None:
+        yield from difference(result, recording)
     if recording is not None and not recording.data:
         yield f"The recording lasts {recording.seconds / 60:.0f} minutes: too long to be played from this page."

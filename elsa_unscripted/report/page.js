@@ -48,9 +48,32 @@
     slider.setAttribute("aria-valuetext", `${at.toFixed(1)} of ${data.seconds.toFixed(1)} seconds`);
   }
 
+  // The words in the order in which they are spoken: to find the one of a moment takes no look at all of them.
+  const timed = words.filter((word) => data.words[word.dataset.word][0] !== null)
+    .sort((one, other) => data.words[one.dataset.word][0] - data.words[other.dataset.word][0]);
+  let spoken = null;
+
+  function wordAt(seconds) {
+    let [low, high] = [0, timed.length];
+    while (low < high) {
+      const middle = (low + high) >> 1;
+      if (data.words[timed[middle].dataset.word][0] <= seconds) low = middle + 1; else high = middle;
+    }
+    const word = timed[low - 1];
+    return word && seconds < data.words[word.dataset.word][1] ? word : null;
+  }
+
+  function markSpoken(word) {
+    if (word === spoken) return;
+    if (spoken) spoken.classList.remove("spoken");
+    if (word) word.classList.add("spoken");
+    spoken = word;
+  }
+
   function follow() {
     if (audio.currentTime >= stopAt) audio.pause();
     show();
+    markSpoken(audio.paused ? null : wordAt(audio.currentTime));
     if (!audio.paused) requestAnimationFrame(follow);
   }
 
@@ -101,7 +124,7 @@
       other.tabIndex = other === word ? 0 : -1;
     }
     const detail = find("detail");
-    const told = score === null ? "not scored" : `${percent(score)}, ${band}${decision ? `, ${decision}` : ""}`;
+    const told = score === null ? "not scored" : `${percent(score)}, ${band}${decision ? `; ${decision}` : ""}`;
     detail.replaceChildren(piece("bdi", "spelled", word.textContent), piece("bdi", "", told));
     if (sounds.length) {
       const list = piece("ul", "", "");
@@ -143,6 +166,21 @@
     });
   }
 
+  // "Practise first": its words become buttons where there is something to hear.
+  function setUpExercises() {
+    for (const place of document.querySelectorAll(".hear")) {
+      const [start, end] = data.words[place.dataset.word];
+      if (start === null) continue;
+      const button = piece("button", "hear", "");
+      button.type = "button";
+      button.append(...place.childNodes);
+      button.setAttribute("aria-label", `Hear ${button.textContent}`);
+      button.addEventListener("click", () => play(start, end));
+      place.replaceWith(button);
+    }
+  }
+
   setUpWords();
+  if (audio) setUpExercises();
   if (audio) setUpPlayer();
 })();

@@ -3,35 +3,32 @@
 from __future__ import annotations
 
 import json
-from typing import Any, List, Mapping, NamedTuple, Optional, Sequence
+import os
+import time
+from typing import Any, List, Mapping, NamedTuple, Optional, Sequence, Tuple
 
+from ..log import logger
 from ..results import facts
-from ..results.assessment import PhonemeError, Speaker, Word
+from ..results.assessment import Speaker, Word
 from ..results.bands import THRESHOLDS, Thresholds, band, check_thresholds
 from ..results.facts import LEVELS, Measure, Rating
 from ..results.result import ScoreResult
+from ..results.sounds import sound as sound_of
 from . import notes, render, sound
-from .drawing import Radar, radar
+from .practice import Exercise, SoundRow, exercise, sound_row
 from .timeline import PAUSE, span_of, timeline
 from .transcript import MAX_CHARACTERS, Piece, cut, pieces
 
-__all__ = ["result_page"]
+__all__ = ["result_page", "titled"]
 
 DEFAULT_TITLE = "Speech report"
 
 MAX_TEXT = 300  # characters of a text that is not the transcript, unless a smaller limit is given
 MAX_SPEAKERS = 20
 MAX_ERRORS = 12  # sound errors
-MAX_EXAMPLES = 12
 MAX_SOUNDS = 40  # of a word
-
-
-class SoundRow(NamedTuple):
-    """A row of the table of sounds: one way in which a sound went wrong."""
-
-    sound: str
-    error: PhonemeError
-    examples: Sequence[str]
+MAX_SUGGESTIONS = 20  # for grammar; likewise of simple words
+MAX_BETTER_WORDS = 6  # in place of one
 
 
 class Part(NamedTuple):
@@ -41,11 +38,13 @@ class Part(NamedTuple):
         name: The server's name for the speaker; `""` if there is none.
         overall: The overall rating.
         skills: The ratings of the skills.
-        radar: The skills, drawn.
         reached: The overall CEFR level as a number, 1 for A1 up to 6 for C2.
         pieces: The transcript; the indexes of words count through the words of all parts.
+        exercises: What to practise first.
         sounds: The most frequent sound errors.
         more_sounds: How many there are beside them.
+        grammar: What was said, and what would have been better.
+        simple_words: Simple words, each with what to say in its place.
         equivalents: The scores in other tests, those that the server didn't give among them; likewise `delivery`.
         total_time: Seconds of speech.
         missing: What was not scored.
@@ -55,11 +54,13 @@ class Part(NamedTuple):
     name: str
     overall: Rating
     skills: Sequence[Rating]
-    radar: Optional[Radar]
     reached: Optional[int]
     pieces: Sequence[Piece]
+    exercises: Sequence[Exercise]
     sounds: Sequence[SoundRow]
     more_sounds: int
+    grammar: Sequence[Tuple[str, str]]
+    simple_words: Sequence[Tuple[str, Sequence[str]]]
     equivalents: Sequence[Measure]
     delivery: Sequence[Measure]
     total_time: Optional[float]
@@ -80,7 +81,7 @@ def result_page(
         result: What `score()` returned.
         audio: The recording, if it is to be seen and heard: whatever `score()` takes.
         thresholds: Percent from which a score is fair, and from which it is good.
-        title: Of the page; default: "Speech report".
+        title: Of the page; default: the name and the date of the recording's file, if it is one; else "Speech report".
 
     Raises:
         ValueError: The thresholds make no sense.
@@ -88,6 +89,8 @@ def result_page(
     """
     limits = check_thresholds(thresholds)
     recording = None if audio is None else sound.read(audio)
+    for sentence in notes.difference(result, recording) if recording else ():
+        logger.warning("%s", sentence)
     assessment = result.assessment
     speakers = () if assessment is None else assessment.speakers[:MAX_SPEAKERS]
     alone = assessment.transcript if assessment is not None and len(speakers) == 1 else None
@@ -95,9 +98,9 @@ def result_page(
     parts = [_part(result, speaker, alone, words, limits) for speaker in speakers]
     return render.page(
         "page.html",
-        styles=["page.css"],
+        styles=["person.css", "page.css"],
         scripts=["page.js"],
-        title=cut(title or "", MAX_TEXT) or DEFAULT_TITLE,
+        title=cut(title or titled(audio), MAX_TEXT) or DEFAULT_TITLE,
         limits=limits,
         levels=LEVELS,
         result=result,
@@ -120,7 +123,19 @@ def result_page(
         no_score=facts.NO_SCORE,
         pause=PAUSE,
         short=_short,
+        by_elsa=facts.by_elsa,
     )
+
+
+def titled(path: Any) -> str:
+    """Returns the name and the date of a file, the title of a page about it; `""` if there is no such file."""
+    if not isinstance(path, (str, os.PathLike)):
+        return ""
+    try:
+        changed = time.strftime("%Y-%m-%d", time.localtime(os.stat(path).st_mtime))
+    except (OSError, ValueError):
+        return ""
+    return f"{os.path.splitext(os.path.basename(os.fsdecode(path)))[0]}, {changed}"
 
 
 def _short(text: Optional[str], limit: int = MAX_TEXT) -> str:
@@ -133,6 +148,7 @@ def _part(
     """Returns what is shown of a speaker; adds the speaker's words to `words`."""
     found, said = pieces(speaker, transcript)
     numbered = [Piece(piece.text, None if piece.word is None else piece.word + len(words)) for piece in found]
+    first = len(words)
     words.extend(said)
     overall, *skills = facts.ratings(speaker, limits)
     errors = facts.sound_errors(speaker)
@@ -140,11 +156,22 @@ def _part(
         name=_short(speaker.speaker_id, 60),
         overall=overall,
         skills=skills,
-        radar=radar(skills),
         reached=facts.level_number(overall.level),
         pieces=numbered,
-        sounds=[_sound_row(phoneme, error) for phoneme, error in errors[:MAX_ERRORS]],
+        exercises=[exercise(each, said, first) for each in facts.practise(speaker, limits)],
+        sounds=[sound_row(each) for each in errors[:MAX_ERRORS]],
         more_sounds=max(len(errors) - MAX_ERRORS, 0),
+        grammar=[
+            (_short(each.original), _short(each.suggestion))
+            for each in speaker.grammar_suggestions[:MAX_SUGGESTIONS]
+            if each.suggestion
+        ],
+        simple_words=[
+            (_short(each.text, 60), better)
+            for each in speaker.low_level_words[:MAX_SUGGESTIONS]
+            for better in [[_short(other.text, 60) for other in each.suggestions[:MAX_BETTER_WORDS] if other.text]]
+            if each.text and better
+        ],
         equivalents=facts.equivalents(speaker),
         delivery=facts.delivery(speaker),
         total_time=speaker.total_time,
@@ -153,22 +180,24 @@ def _part(
     )
 
 
-def _sound_row(phoneme: Optional[str], error: PhonemeError) -> SoundRow:
-    examples = [cut(example.text, 60) for example in error.examples[:MAX_EXAMPLES] if example.text]
-    return SoundRow(cut(phoneme or "?", 12), error, examples)
-
-
 def _data(words: Sequence[Word], recording: Optional[sound.Sound], limits: Thresholds) -> Mapping[str, Any]:
-    """Returns what `page.js` needs: of each word its time, score, band, decision and sounds."""
+    """Returns what `page.js` needs: of each word its time, score, band, ELSA's word and its sounds."""
     seconds = recording.seconds if recording else 0.0
     told = []
     for word in words:
         sounds = [
-            [_short(each.symbol, 12) or "?", each.score, band(each.score, limits), _short(each.heard, 12)]
+            [
+                sound_of(_short(each.symbol, 12)).ipa,
+                each.score,
+                band(each.score, limits),
+                sound_of(_short(each.heard, 12)).ipa if each.heard else "",
+            ]
             for each in word.phonemes[:MAX_SOUNDS]
         ]
         start, end = span_of(word, seconds) or (None, None)
-        told.append([start, end, word.score, band(word.score, limits), _short(word.decision, 60), sounds])
+        told.append(
+            [start, end, word.score, band(word.score, limits), facts.by_elsa(_short(word.decision, 60)), sounds]
+        )
     return {"words": told, "seconds": seconds, "kind": recording.kind if recording and recording.data else ""}
 
 

@@ -21,7 +21,18 @@ from ..results.problems import NOT_BEGUN, NOT_HANDED_IN, TOO_SHORT, Problem, pro
 from ..results.result import ScoreResult
 from ..results.text import number, printable
 
-__all__ = ["FACTS", "MAX_SENTENCE", "MAX_TRANSCRIPT", "UNRATED", "Listed", "Row", "read_rows", "shown"]
+__all__ = [
+    "EQUIVALENTS",
+    "FACTS",
+    "MAX_CELL",
+    "MAX_SENTENCE",
+    "MAX_TRANSCRIPT",
+    "UNRATED",
+    "Listed",
+    "Row",
+    "read_rows",
+    "shown",
+]
 
 MAX_TRANSCRIPT = 6000  # characters; likewise below
 MAX_SENTENCE = 300
@@ -44,6 +55,7 @@ def _measures(speaker: Speaker) -> Sequence[Measure]:
 
 
 FACTS = (*(measure.name for measure in _measures(Speaker({}))), "Speech", "Audio", "Quality", "Time", "Stream")
+EQUIVALENTS = len(facts.equivalents(Speaker({})))  # how many of `FACTS` they are, the first ones
 UNRATED = tuple(Rating(name) for name in RATED)  # of a recording that has no result
 
 Spoken = Tuple[str, Optional[float]]  # a word and its score
@@ -65,7 +77,9 @@ class Row(NamedTuple):
         marks: A letter for each word of the transcript: the first letter of its band's name.
         weak_words: The weakest words, with their scores.
         sound_errors: The most frequent ones: sound, what was heard, kind, count, examples.
+        first: What to practise first: whether it is a sound, and its place among `sound_errors` or `weak_words`.
         by_sandbox: Whether the sandbox made the result.
+        day: When it was scored.
         columns: What a list says of the recording: names of columns, and cells.
         name: Whose it is, by that list; else empty.
         content: Equal in recordings of the same content; empty if that isn't known.
@@ -82,7 +96,9 @@ class Row(NamedTuple):
     marks: str = ""
     weak_words: Tuple[Tuple[str, float], ...] = ()
     sound_errors: Tuple[Tuple[Any, ...], ...] = ()
+    first: Tuple[Tuple[bool, int], ...] = ()
     by_sandbox: bool = False
+    day: str = ""
     columns: Tuple[Tuple[str, str], ...] = ()
     name: str = ""
     content: str = ""
@@ -112,7 +128,7 @@ def read_rows(
         columns[entry.path] = entry.columns or columns.get(entry.path, {})
         row = _with_columns(_row(entry, limits), columns[entry.path])
         found.append(_Found(entry.sha256, entry.path, name_in(columns[entry.path]), entry.renamed_from, row))
-        days.update(re.findall(r"^\d{4}-\d\d-\d\d(?=T)", entry.time[:MAX_WORD], re.ASCII))
+        days.update(filter(None, [row.day]))
     newest = _newest(found)
     return (_join(newest, listed) if listed else [each.row for each in newest]), sorted(days)
 
@@ -232,9 +248,18 @@ def _row(entry: Entry, limits: Thresholds) -> Row:
     seconds = line.get("audio_seconds")
     if not isinstance(seconds, (int, float)) or not 0 < seconds < LONGEST_RECORDING:
         seconds = None
-    known = Row(shown(line["path"], MAX_SENTENCE) or "unnamed", seconds=seconds, content=entry.sha256 or "")
+    day = re.match(r"\d{4}-\d\d-\d\d(?=T)", entry.time[:MAX_WORD], re.ASCII)
+    known = Row(
+        shown(line["path"], MAX_SENTENCE) or "unnamed",
+        seconds=seconds,
+        content=entry.sha256 or "",
+        day=day[0] if day else "",
+    )
     if line["outcome"] == "success":
-        return _scored(known, line, ScoreResult(line["result"], audio_seconds=known.seconds or 0.0), limits)
+        warnings = tuple(each for each in line.get("warnings") or () if isinstance(each, str))
+        return _scored(
+            known, line, ScoreResult(line["result"], audio_seconds=known.seconds or 0.0, warnings=warnings), limits
+        )
     problem, error = problem_of(entry.error or ElsaError()), line["error"]
     reason = shown(error.get("reason"), MAX_SENTENCE) or shown(error.get("message"), MAX_SENTENCE)
     return known._replace(
@@ -252,11 +277,14 @@ def _scored(known: Row, line: Mapping[str, Any], result: ScoreResult, limits: Th
     # A view reads the server's object anew at each access, and a class has a million words: so read each one once.
     spoken = [(shown(word.text, MAX_WORD), word.score) for word in facts.words(speaker)[:MAX_WORDS]]
     transcript = shown(facts.transcript(speaker, assessment.transcript if assessment else None), MAX_TRANSCRIPT)
-    warnings = line.get("warnings")
-    told = [shown(warning, MAX_SENTENCE) for warning in (warnings if isinstance(warnings, list) else ())]
+    told = [shown(warning, MAX_SENTENCE) for warning in result.warnings]
     if result.partial_error and problem is not TOO_SHORT:
         told.insert(0, f"partial assessment: {shown(result.partial_error, MAX_WORD)}")
+    weak_words = _weak_words(spoken, limits)
+    found = facts.sound_errors(speaker)[:MAX_SOUND_ERRORS]
+    heard = [(error.count or 0, {facts.bare(each.text) for each in error.examples}) for _, error in found]
     return known._replace(
+        first=tuple(facts.first_of(heard, [facts.bare(word) for word, _ in weak_words])),
         ratings=tuple(
             each._replace(level=shown(each.level, MAX_LEVEL), word=shown(each.word, MAX_WORD)) for each in ratings
         ),
@@ -265,8 +293,8 @@ def _scored(known: Row, line: Mapping[str, Any], result: ScoreResult, limits: Th
         warnings=tuple(filter(None, told))[:MAX_WARNINGS],
         transcript=transcript,
         marks=_marks(transcript, spoken, limits),
-        weak_words=_weak_words(spoken, limits),
-        sound_errors=tuple(_sound_error(*each) for each in facts.sound_errors(speaker)[:MAX_SOUND_ERRORS]),
+        weak_words=weak_words,
+        sound_errors=tuple(_sound_error(*each) for each in found),
         by_sandbox=facts.is_by_sandbox(result),
     )
 
@@ -281,7 +309,7 @@ def _facts(
     numbers += [(speaker.total_time, "s"), (seconds, "s")]
     return (
         *(None if value is None else f"{number(value)} {unit}".rstrip() for value, unit in numbers),
-        quality or None,
+        facts.by_elsa(quality) or None,
         f"{time[1]} {time[2]} UTC" if time else None,
         shown(line.get("stream_id"), MAX_STREAM_ID) or None,
     )
@@ -318,5 +346,5 @@ def _sound_error(phoneme: Optional[str], error: PhonemeError) -> Tuple[Any, ...]
         shown(error.error_phoneme, MAX_WORD),
         shown(error.type, MAX_WORD),
         error.count or 0,
-        [shown(example.text, MAX_WORD) for example in error.examples[:MAX_EXAMPLES]],
+        list(dict.fromkeys(shown(example.text, MAX_WORD) for example in error.examples))[:MAX_EXAMPLES],
     )

@@ -12,7 +12,7 @@ from typing import Any, List, Optional, Sequence, Tuple
 
 from ..audio.recording import Recording, load
 
-__all__ = ["Sound", "read"]
+__all__ = ["PLAYED_RATE", "Sound", "playable", "read"]
 
 STEP = 0.02  # s between two peaks; a little less, if that isn't a whole number of frames
 FEWEST_STEPS = 360  # as many as the drawing has bars; so the steps of a short recording are shorter than `STEP`
@@ -63,7 +63,7 @@ def read(source: Any) -> Sound:
         AudioError: It can't be read, holds no audio, or nothing installed decodes or resamples it.
     """
     audio = load(source)
-    found = None if audio.warnings else _playable(source)
+    found = None if audio.warnings else playable(source)
     kind, data = found or ("audio/wav", audio.to_wav())
     if len(data) > MAX_PLAIN:
         kind, data = "audio/wav", load(audio.to_wav(), PLAYED_RATE).to_wav()
@@ -80,7 +80,7 @@ def read(source: Any) -> Sound:
     )
 
 
-def _playable(source: Any) -> Optional[Tuple[str, bytes]]:
+def playable(source: Any) -> Optional[Tuple[str, bytes]]:
     """Returns the MIME type and the bytes of a file that every browser plays; `None` for any other.
 
     Ogg and WebM are others: older Safaris don't play them.

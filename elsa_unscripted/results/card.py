@@ -21,6 +21,7 @@ __all__ = ["card"]
 MAX_TEXT = 600  # characters of the transcript: a card is for a glance
 MAX_WARNING = 200  # characters of a warning
 MAX_WORD = 24  # characters of a level
+MAX_STATED = 60  # characters of a level and a word
 MAX_WARNINGS = 5
 MAX_WEAK_WORDS = 8
 
@@ -55,7 +56,8 @@ def card(result: ScoreResult) -> str:
 
 def _scores(speaker: Speaker) -> str:
     overall, *skills = facts.ratings(speaker)
-    level = f'<div style="font-size:1.1em">{_text(overall.level, MAX_WORD)}</div>' if overall.level else ""
+    stated = facts.by_elsa(overall.level, overall.word)
+    level = f'<div style="font-size:1.1em">{_text(stated, MAX_STATED)}</div>' if stated else ""
     value = "not scored" if overall.value is None else f"{percent(overall.value)} %"
     size = "1.2em" if overall.value is None else "2em"
     left = (
@@ -75,7 +77,7 @@ def _row(rating: facts.Rating) -> str:
         '<span style="width:9em;height:8px;border-radius:4px;background:rgba(128,128,128,.25);display:inline-block">'
         f'<span style="display:block;height:8px;border-radius:4px;width:{width:.1f}%;background:{FILLS[rating.band]}">'
         f'</span></span><span style="width:6em;text-align:right;white-space:nowrap">{value}</span>'
-        f'<span style="width:3em">{_text(rating.level, MAX_WORD)}</span></div>'
+        f"<span>{_text(facts.by_elsa(rating.level), MAX_WORD)}</span></div>"
     )
 
 

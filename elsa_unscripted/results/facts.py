@@ -6,7 +6,21 @@ document. Texts of the server are unchanged here: whoever shows one makes it har
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, Iterable, Mapping, NamedTuple, Optional, Sequence, Tuple, Union
+import re
+from typing import (
+    TYPE_CHECKING,
+    AbstractSet,
+    Any,
+    Dict,
+    Iterable,
+    List,
+    Mapping,
+    NamedTuple,
+    Optional,
+    Sequence,
+    Tuple,
+    Union,
+)
 
 from .assessment import SKILLS, PhonemeError, Score, Speaker, Word
 from .bands import THRESHOLDS, Thresholds, band
@@ -25,17 +39,22 @@ __all__ = [
     "SANDBOX",
     "Measure",
     "Moment",
+    "Practice",
     "Rating",
     "SoundError",
+    "bare",
+    "by_elsa",
     "delivery",
     "ended_by",
     "equivalents",
+    "first_of",
     "is_by_sandbox",
     "is_short",
     "level_number",
     "measured",
     "missing",
     "moments",
+    "practise",
     "ratings",
     "reason",
     "said",
@@ -58,6 +77,9 @@ NO_SCORE = "The server gave no score."
 SANDBOX = "The sandbox made this result, not ELSA. Any score in it is made up."
 SANDBOX_SCORES = 'The sandbox can\'t assess speech; its scenario "example" has scores, made up.'
 MAX_MEASURED = 20  # values that the sandbox measured
+MAX_ERRORS = 20  # sounds among which those to practise are looked for
+MAX_PRACTISED = 3  # sounds and words: more than that nobody practises at once
+MAX_HEARD = 4  # words in which a sound can be heard
 
 
 # Scores.
@@ -92,6 +114,12 @@ def ratings(speaker: Speaker, thresholds: Thresholds = THRESHOLDS) -> Sequence[R
         Rating(name, score.value, score.cefr, score.decision, band(score.value, thresholds))
         for name, score in zip(RATED, scores)
     ]
+
+
+def by_elsa(*words: Optional[str]) -> str:
+    """Returns levels and words as ELSA's own, `ELSA: B2, good`: a band of ours may be called good, too."""
+    told = ", ".join(word.strip() for word in words if word and word.strip())
+    return f"ELSA: {told}" if told else ""
 
 
 def level_number(level: Optional[str]) -> Optional[int]:
@@ -196,6 +224,71 @@ def sound_errors(speaker: Speaker) -> Sequence[SoundError]:
     """Returns the ways in which sounds went wrong, the most frequent first; one without a count is last."""
     found = [(error.count or 0, SoundError(top.phoneme, error)) for top in speaker.top_errors for error in top.errors]
     return [each for _, each in sorted(found, key=lambda pair: -pair[0])]
+
+
+class Practice(NamedTuple):
+    """Something to practise: a sound, or a word.
+
+    Attributes:
+        sound: How the sound went wrong; `None` for a word.
+        words: Where it was said, the weakest first: indexes in `words()`.
+    """
+
+    sound: Optional[SoundError]
+    words: Sequence[int]
+
+
+def practise(speaker: Speaker, thresholds: Thresholds = THRESHOLDS) -> Sequence[Practice]:
+    """Returns what would help most, three at most: first the sounds that went wrong repeatedly, then the weakest words.
+
+    A sound that went wrong once comes last: that may have been a slip.
+    """
+    said_words = words(speaker)
+    ranked = weakest([word.score for word in said_words], thresholds)
+    spelled = [bare(word.text) for word in said_words]
+    place = {index: number for number, index in enumerate(ranked)}  # what isn't weak comes behind
+    order = sorted(range(len(said_words)), key=lambda index: place.get(index, len(ranked)))
+    heard: List[Practice] = []
+    for each in sound_errors(speaker)[:MAX_ERRORS]:
+        examples = {bare(example.text) for example in each.error.examples}
+        found: Dict[str, int] = {}
+        for index in order:
+            if len(found) < MAX_HEARD and (spelled[index] in examples or _has(said_words[index], each)):
+                found.setdefault(spelled[index], index)
+        heard.append(Practice(each, list(found.values())))
+    sounds = [(each.sound.error.count or 0, {spelled[index] for index in each.words}) for each in heard if each.sound]
+    chosen = first_of(sounds, [spelled[index] for index in ranked])
+    return [heard[number] if is_sound else Practice(None, [ranked[number]]) for is_sound, number in chosen]
+
+
+def first_of(sounds: Sequence[Tuple[int, AbstractSet[str]]], weak: Sequence[str]) -> Sequence[Tuple[bool, int]]:
+    """Returns what to practise first: whether it is a sound, and its index among the sounds or the weak words.
+
+    Args:
+        sounds: How often each went wrong, and the words that it is heard in.
+        weak: The weak words, the weakest first.
+    """
+    habits = [(True, at) for at, (count, _) in enumerate(sounds) if count > 1][:MAX_PRACTISED]
+    slips = [(True, at) for at, (count, _) in enumerate(sounds) if count <= 1]
+    covered = {word for _, at in habits for word in sounds[at][1]}
+    words_alone: Dict[str, Tuple[bool, int]] = {}
+    for at, word in enumerate(weak):
+        if word not in covered:
+            words_alone.setdefault(word, (False, at))
+    return [*habits, *words_alone.values(), *slips][:MAX_PRACTISED]
+
+
+def _has(word: Word, wanted: SoundError) -> bool:
+    """Returns whether the sound went wrong in this word, in this way."""
+    return any(
+        each.symbol == wanted.phoneme and each.heard and each.heard == wanted.error.error_phoneme
+        for each in word.phonemes
+    )
+
+
+def bare(text: Optional[str]) -> str:
+    """Returns a word without what stands around it, and without capitals."""
+    return re.sub(r"[^\w']+", "", text or "").casefold()
 
 
 # Why there is no score.

@@ -20,6 +20,7 @@ __all__ = [
     "NOT_INCLUDED",
     "PROBLEMS",
     "RECORD_AGAIN",
+    "SILENT",
     "TOO_SHORT",
     "Problem",
     "counted",
@@ -46,6 +47,7 @@ class Problem(NamedTuple):
 
 
 RECORD = "Record again"
+SILENCE = "it is silent, all samples are"  # how `audio.recording` warns of a silent recording
 
 NOT_HANDED_IN = Problem(
     "Not handed in",
@@ -53,7 +55,13 @@ NOT_HANDED_IN = Problem(
     "Ask for the recordings, or mend the list",
     "There is no file at these paths. Ask for the recordings, or mend the list, and run the batch again.",
 )
-TOO_SHORT = Problem("Not enough speech", "too short", RECORD, f"Record again, and speak for longer. {ENOUGH_SPEECH}")
+SILENT = Problem(
+    "Silent",
+    "silent",
+    RECORD,
+    "Nothing is to be heard. Check that the right microphone is chosen, and not muted; then record again.",
+)
+TOO_SHORT = Problem("Too short", "too short", RECORD, f"Record again, and speak for longer. {ENOUGH_SPEECH}")
 BAD_QUALITY = Problem(
     "Bad recording quality",
     "of bad quality",
@@ -103,7 +111,7 @@ NOT_INCLUDED = Problem(
 
 # In the order in which they are shown.
 PROBLEMS = (
-    *(NOT_HANDED_IN, TOO_SHORT, BAD_QUALITY, UNREADABLE, REJECTED, NO_SCORE),
+    *(NOT_HANDED_IN, SILENT, TOO_SHORT, BAD_QUALITY, UNREADABLE, REJECTED, NO_SCORE),
     *(BROKEN, NOT_BEGUN, REFUSED, NOT_INCLUDED),
 )
 RECORD_AGAIN = tuple(problem for problem in PROBLEMS if problem.action == RECORD)
@@ -113,6 +121,8 @@ def problem_of(conclusion: Union[ScoreResult, ElsaError]) -> Optional[Problem]:
     """Returns why there is no overall score; `None` if there is one."""
     if isinstance(conclusion, ScoreResult):
         return _problem_of_result(conclusion)
+    if SILENCE in str(conclusion):
+        return SILENT
     if isinstance(conclusion, AudioError):
         return NOT_HANDED_IN if conclusion.missing is True else UNREADABLE
     if isinstance(conclusion, BadQualityError):
@@ -133,6 +143,8 @@ def _problem_of_result(result: ScoreResult) -> Optional[Problem]:
     speaker = next(iter(assessment.speakers), None) or Speaker({})
     if speaker.scores.overall.value is not None:
         return None
+    if speaker.total_time == 0 or any(SILENCE in warning for warning in result.warnings):
+        return SILENT
     return TOO_SHORT if facts.is_short(speaker, result) else NO_SCORE
 
 

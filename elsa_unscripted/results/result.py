@@ -194,7 +194,7 @@ class ScoreResult(Mapping[str, Any]):
         Args:
             audio: The recording, if it is to be seen and heard: whatever `score()` takes.
             thresholds: Percent from which a score is fair, and from which it is good.
-            title: Of the page; default: "Speech report".
+            title: Of the page; default: the name and date of the recording's file, or "Speech report".
 
         Raises:
             ValueError: The thresholds aren't two numbers from 0 to 100, the lower one first.
