@@ -34,5 +34,6 @@ except ImportError as error:
 from .exchange import Exchange
 from .scenarios import SCENARIOS
 from .server import Sandbox
+from .tape.format import TapeError
 
-__all__ = ["SCENARIOS", "Exchange", "Sandbox"]
+__all__ = ["SCENARIOS", "Exchange", "Sandbox", "TapeError"]
