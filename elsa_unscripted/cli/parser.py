@@ -12,6 +12,7 @@ from typing import NoReturn
 from ..results.bands import THRESHOLDS
 from .epilogs import BATCH_EPILOG, LIVE_EPILOG, REPORT_EPILOG, SANDBOX_EPILOG, SCORE_EPILOG, SHOW_EPILOG, TOKEN_EPILOG
 from .statuses import EXIT_STATUSES
+from .tape import add_tape
 from .terminal import PROGRAM
 from .usage import ALL_FAILED, One, Parser
 
@@ -320,6 +321,7 @@ def _add_sandbox(commands: argparse._SubParsersAction[Parser]) -> None:
         help="what each success gives: a saved result, what score --format json printed, or an assessment as JSON",
     )
     parser.add_argument("--list", action="store_true", help="explain the scenarios and exit")
+    add_tape(parser)
 
 
 def _port(text: str) -> int:

@@ -46,7 +46,9 @@ class Player:
         try:
             exchanges, fetched = tape.read(path)
         except OSError as error:
-            raise TapeError(f"the tape {str(path)!r} can't be read ({error.strerror})") from error
+            raise TapeError(
+                f"the tape {str(path)!r} can't be read ({error.strerror}); record it, with the mode 'once' or 'all'"
+            ) from error
         self.shelf = Shelf(exchanges, strict)
         self.speed = speed
         self.opened = opened

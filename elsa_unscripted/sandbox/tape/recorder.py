@@ -159,9 +159,11 @@ class _Relay:
         self._writer.write(self._make_request())
         up = asyncio.ensure_future(self._pass_up(client))
         down = asyncio.ensure_future(self._pass_down())
+        # While the service takes nothing, `up` waits for it, and doesn't see that the client is gone.
+        gone = asyncio.ensure_future(self._connection.wait_closed())
         try:
-            await asyncio.wait({up, down}, return_when=asyncio.FIRST_COMPLETED)
-            if up.done() and not down.done() and self._answer.status is not None:
+            await asyncio.wait({up, down, gone}, return_when=asyncio.FIRST_COMPLETED)
+            if not down.done() and self._answer.status is not None:
                 # The client has left amid a refusal: it is recorded as a whole all the same.
                 await asyncio.wait({down}, timeout=REST_SECONDS)
             now = self._moment()
@@ -169,11 +171,10 @@ class _Relay:
             if down.done():
                 await self._end_client(how)
         finally:
-            for task in (up, down):
+            for task in (up, down, gone):
                 task.cancel()
             self._writer.transport.abort()
-            with suppress(OSError, asyncio.CancelledError):
-                await asyncio.gather(up, down, return_exceptions=True)
+            await asyncio.gather(up, down, gone, return_exceptions=True)
         self._record(how, now)
         await self._connection.cut()
 
