@@ -34,7 +34,8 @@ from .redact import Redaction
 HOLD_SECONDS = 2.0  # s: so long the beginning of a message is held back, to replace its links
 HOLD_BYTES = 4 * 2**20  # a longer message passes through with its links as they are
 UNREAD_SECONDS = 0.2  # s: the service has stopped reading if it has taken nothing for so long when the client leaves
-REST_SECONDS = 2.0  # s: for the rest of a refusal whose client has left
+GREETING_SECONDS = 0.1  # s: so long the config is held back, so that a greeting isn't taken for an answer to it
+REST_SECONDS = 1.0  # s: for the rest of a refusal whose client has left
 LEAVE_SECONDS = 2.0  # s: for a client to leave when the service has ended the connection
 MAX_TAPED_BYTES = 256 * 2**20  # of one exchange's messages
 CHUNK = 65536  # bytes
@@ -142,6 +143,8 @@ class _Relay:
         self._heard = Heard(self._exchange)
         self._secrets = Redaction(_secrets_in(request.headers.raw_items()))
         self._answer = Answer(next(iter(request.headers.get_all("Sec-WebSocket-Key")), ""))
+        self._refused = asyncio.Event()  # set when a refusal has come as a whole
+        self._greeted = asyncio.Event()  # set when the service has said anything
         self._frames = Frames(masked=False)  # the service's
         self._released = False  # whether what `_frames` holds was passed on as it came
         self._hold_until = 0.0  # on `time.monotonic()`
@@ -165,7 +168,8 @@ class _Relay:
             await asyncio.wait({up, down, gone}, return_when=asyncio.FIRST_COMPLETED)
             if not down.done() and self._answer.status is not None:
                 # The client has left amid a refusal: it is recorded as a whole all the same.
-                await asyncio.wait({down}, timeout=REST_SECONDS)
+                with suppress(asyncio.TimeoutError):
+                    await asyncio.wait_for(self._refused.wait(), REST_SECONDS)
             now = self._moment()
             how = down.result() if down.done() and not self._client_closed else tape.CLIENT
             if down.done():
@@ -198,6 +202,9 @@ class _Relay:
                 return
             if not data:
                 return
+            if self._heard.after == tape.OPEN:
+                with suppress(asyncio.TimeoutError):
+                    await asyncio.wait_for(self._greeted.wait(), GREETING_SECONDS)
             # Noted before it is passed on: the answer to it may come at once.
             for message, _ in frames.feed(data):
                 if message.opcode == CLOSE:
@@ -225,10 +232,13 @@ class _Relay:
                 return tape.RESET if isinstance(error, ConnectionResetError) else tape.CUT
             if not data:
                 self._answer.end()
+                self._refused.set()
                 self._release()
                 return tape.CUT
             if not self._answer.accepted:
                 rest = self._answer.feed(data)
+                if self._answer.whole:
+                    self._refused.set()
                 self._write(data[: len(data) - len(rest or b"")])
                 if rest is not None:
                     self._recorder.opened(self._exchange)
@@ -250,6 +260,7 @@ class _Relay:
 
     def _take(self, data: bytes) -> None:
         """Notes the service's messages, and passes them on."""
+        self._greeted.set()
         if not self._frames.held:
             self._held_since = self._moment()
         found = self._frames.feed(data)

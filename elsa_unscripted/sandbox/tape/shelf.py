@@ -77,18 +77,18 @@ class Shelf:
     def _nearest(self, config: Any, heard: Heard) -> str:
         streams = [taped for taped in self._all if taped.frames]
         same = [taped for taped in streams if taped.sha256 == heard.sha256 and taped.format == heard.format]
-        if any(taped.config == config for taped in same):
-            whole = any(taped.whole and taped.config == config for taped in same)
+        if any(_answers(taped, config) for taped in same):
+            whole = any(taped.whole and _answers(taped, config) for taped in same)
             return "the same recording, which was replayed already" if whole else "the same recording, broken off"
         if same:
             return f"the same recording, with {_differences(same[0].config, config)}"
         bytes_alike = [taped for taped in streams if taped.sha256 == heard.sha256]
         if bytes_alike:
             return f"the same bytes as {_layout(bytes_alike[0].format)}"
-        alike = max(streams, key=lambda taped: (_common(taped, heard), taped.config == config), default=None)
+        alike = max(streams, key=lambda taped: (_common(taped, heard), _answers(taped, config)), default=None)
         if alike is None:
             return "nothing, as no recording is on the tape"
-        other = "" if alike.config == config else f", with {_differences(alike.config, config)}"
+        other = "" if _answers(alike, config) else f", with {_differences(alike.config, config)}"
         length = _length(alike.frames, alike.format or (1, 1, 1))
         common = _common(alike, heard)
         if alike.format != heard.format:
@@ -149,7 +149,8 @@ def _decisions(taped: Taped) -> list[Said | End]:
 
 
 def _answers(taped: Taped, config: Any) -> bool:
-    return taped.config is not None and taped.config == config and type(taped.config) is type(config)
+    # Compared as JSON: to Python, 1 is true.
+    return taped.config is not None and _canonical(taped.config) == _canonical(config)
 
 
 def _common(taped: Taped, heard: Heard) -> int:
@@ -164,8 +165,16 @@ def _common(taped: Taped, heard: Heard) -> int:
 def _differences(taped: Any, asked: Any) -> str:
     if not isinstance(taped, dict) or not isinstance(asked, dict):
         return f"the config {_config(taped)}"
-    keys = [key for key in [*taped, *asked] if taped.get(key, ...) != asked.get(key, ...)]
+    keys = [
+        key
+        for key in [*taped, *asked]
+        if key not in taped or key not in asked or _canonical(taped[key]) != _canonical(asked[key])
+    ]
     return " and ".join(f"{key} {_value(taped[key])}" if key in taped else f"no {key}" for key in dict.fromkeys(keys))
+
+
+def _canonical(config: Any) -> str:
+    return json.dumps(config, sort_keys=True)
 
 
 def _value(value: Any) -> str:
