@@ -8,8 +8,9 @@ from pathlib import Path
 from typing import Union
 
 from .dial import SERVICE, parse_upstream
+from .heard import Finished, Opened
 from .player import Player
-from .recorder import Finished, Opened, Recorder
+from .recorder import Recorder
 
 NONE, ONCE, ALL = "none", "once", "all"
 MODES = {

@@ -8,7 +8,7 @@ import json
 import time
 import wave
 from collections.abc import Collection, Mapping
-from typing import Any
+from typing import Any, Callable, Optional
 
 from ..exchange import Exchange
 from ..rules import Breach
@@ -16,6 +16,8 @@ from .format import AUDIO, CONFIG, END, OPEN, STEP_DIGITS, STEPS_PER_SECOND, Cau
 from .frames import BINARY, TEXT, Message
 
 END_TYPE = "ELSA:end_stream"
+Opened = Callable[[Exchange], object]  # told of an exchange whose handshake was accepted
+Finished = Callable[[Exchange, Optional[int]], object]  # told of one that has ended, with its close code
 VERDICTS = ("success", "failed", "bad_quality")
 
 

@@ -20,11 +20,12 @@ from ..pages import page
 from . import format as tape
 from .format import AUDIO, CONFIG, END, OPEN, End, Said, TapeError
 from .frames import BINARY, CLOSE, PING, PONG, TEXT, Frames, Message, close_frame, frame
-from .heard import Heard, show
+from .heard import Finished, Heard, Opened, show
 from .links import lead_to
-from .recorder import CHUNK, LEAVE_SECONDS, Finished, Opened
 from .shelf import Shelf, checkpoints, describe, is_refuted, is_the_one
 
+CHUNK = 65536  # bytes
+LEAVE_SECONDS = 2.0  # s: for a client to leave when the closing handshake is done
 KINDS = {tape.TEXT: TEXT, tape.BINARY: BINARY}
 
 
