@@ -24,13 +24,13 @@ from typing import Any
 
 import pytest
 import trustme
-from commands import SCRIPT, SECOND, run
+from commands import COMMAND, SCRIPT, SECOND, interrupt, posix, run, started
 from rawserver import STREAM_ID, SUCCESS, Connection, RawServer
 from websockets.exceptions import ConnectionClosed
 from websockets.sync.client import connect
 
 from elsa_unscripted import ConnectError, score
-from elsa_unscripted.sandbox import Sandbox, TapeError
+from elsa_unscripted.sandbox import Exchange, Sandbox, TapeError, assert_sent
 
 TOKEN = 'a-secret/token+of<mine>&"yours"'
 PLAIN_TOKEN = "0123-the-secret-token"
@@ -695,6 +695,78 @@ def test_upstream_is_reached_through_tls_and_a_proxy(
                 assert score(SECOND, PLAIN_TOKEN, url=sandbox.url, speed=None).status == "success"
     assert [each.split(b"\r\n")[0] for each in asked] == [b"CONNECT service.example:443 HTTP/1.1"] * 2
     assert PLAIN_TOKEN.encode() not in b"".join(asked)
+
+
+@pytest.mark.parametrize(
+    ("sent", "expected", "why"),
+    [
+        (noise(0.5), packet(noise(0.5), rate=8000), "the format is 16000 Hz mono 16 bit, not 8000 Hz mono 16 bit"),
+        (noise(0.5), packet(noise(0.7)), "0.500 s were sent, not 0.700 s; they are the same as far as both go"),
+        (noise(0.7), packet(noise(0.5)), "0.700 s were sent, not 0.500 s; they are the same as far as both go"),
+        (noise(0.5), packet(noise(0.25) + noise(0.25, 1)), "they differ from 0.250 s on"),
+    ],
+)
+def test_what_was_sent_is_compared(sent: bytes, expected: bytes, why: str, tmp_path: Path) -> None:
+    """`assert_sent` passes for the recording, in whatever packets, and says what differs for another."""
+    with Sandbox() as sandbox:
+        talk(sandbox.url, sent, seconds=0.13)
+        exchange = sandbox.exchanges[-1]
+    (tmp_path / "sent.wav").write_bytes(packet(sent))
+    assert_sent(exchange, tmp_path / "sent.wav")
+    with pytest.raises(AssertionError, match=why):
+        assert_sent(exchange, expected)
+    with pytest.raises(ValueError, match="WAV"):
+        assert_sent(exchange, b"no WAV file")
+    with pytest.raises(AssertionError, match="no audio was sent"):
+        assert_sent(Exchange("", "", {}), expected)
+
+
+@posix
+def test_the_command_line_records_and_replays(tape: Path) -> None:
+    """`sandbox --record` and `sandbox --replay` do what the class does, until Ctrl-C, and say what they do."""
+    command = (*COMMAND, "sandbox", "--port", "0")
+    pcm = noise(0.5)
+    with Sandbox("example") as upstream:
+        with started(*command, "--record", str(tape), "--upstream", upstream.url) as process:
+            recorded = talk(address(process), pcm)[-1]
+            out = interrupt(process).out.decode()
+        assert "is billed" in out
+        assert "record: 0.5 s of audio, success, closed with 1000" in out
+        assert upstream.handshakes == 1
+    with started(*command, "--replay", str(tape), "--speed", "max", "--strict") as process:
+        url, told = address(process)
+        assert "without any network" in told
+        assert without_links(talk(url, pcm)[-1]) == without_links(recorded)
+        assert talk(url, pcm)[-1]["status"] == "failed"
+
+
+def address(process: Any) -> tuple[str, str]:
+    """Returns the URL that a sandbox says it listens on, and what it says of itself."""
+    told = ""
+    while " --url " not in told:
+        line: str = process.stdout.readline().decode()
+        assert line
+        told += line
+    return told.splitlines()[0].split()[-1], told
+
+
+@pytest.mark.parametrize(
+    ("arguments", "why"),
+    [
+        (["--strict"], "--strict goes with a tape"),
+        (["--replay", "missing.jsonl"], "record it"),
+        (["--record", "a", "--mode", "none"], "give --replay"),
+        (["--record", "a", "--upstream", "ws://example.com"], "--upstream must be wss://"),
+        (["--record", "a", "--scenario", "slow"], "--scenario"),
+        (["--replay", "a", "--speed", "fast"], "--speed must be"),
+        (["--replay", "a", "--record", "b"], "not allowed with"),
+    ],
+)
+def test_the_command_line_refuses_what_cannot_be(arguments: list[str], why: str) -> None:
+    """A misuse of the options ends with status 2, and names the option."""
+    status, _, err = run(*COMMAND, "sandbox", *arguments)
+    assert status == 2
+    assert why in err
 
 
 def pump(source: socket.socket, target: socket.socket) -> None:
