@@ -164,6 +164,19 @@ def test_fixtures_and_marker(how: tuple[str, ...], project: Path, site: Path) ->
     assert "no such scenario; there are: success" in text
 
 
+def test_what_the_readme_says(project: Path, site: Path) -> None:
+    """The README's tests for pytest pass: first recorded, then replayed without the service."""
+    text = (ROOT / "elsa_unscripted" / "sandbox" / "README.md").read_text(encoding="utf-8")
+    (block,) = [code for code in re.findall(r"```python\n([\s\S]*?)```", text) if "import pytest" in code]
+    (project / "test_block.py").write_text(block)
+    with Sandbox("example") as service:
+        variables = {"ELSA_UNSCRIPTED_URL": service.url, "ELSA_API_TOKEN": "a-real-token-of-mine"}
+        outcomes, said = run(project, site, "--elsa-record=once", **variables)
+        assert list(outcomes.values()) == ["PASSED"] * 4, said
+    outcomes, said = run(project, site, **variables)
+    assert list(outcomes.values()) == ["PASSED"] * 4, said
+
+
 def test_it_costs_nothing_where_it_is_not_used(project: Path, site: Path) -> None:
     """Neither the package nor websockets is imported before a test asks for it."""
     (project / "test_unused.py").write_text(UNUSED)

@@ -728,9 +728,10 @@ def test_the_command_line_records_and_replays(tape: Path) -> None:
     pcm = noise(0.5)
     with Sandbox("example") as upstream:
         with started(*command, "--record", str(tape), "--upstream", upstream.url) as process:
-            recorded = talk(address(process), pcm)[-1]
+            url, told = address(process)
+            assert "is billed" in told
+            recorded = talk(url, pcm)[-1]
             out = interrupt(process).out.decode()
-        assert "is billed" in out
         assert "record: 0.5 s of audio, success, closed with 1000" in out
         assert upstream.handshakes == 1
     with started(*command, "--replay", str(tape), "--speed", "max", "--strict") as process:

@@ -26,7 +26,7 @@ class Heard:
 
     Args:
         exchange: What shows it to the users of the sandbox.
-        checkpoints: Numbers of frames at which the hash is to be kept, beside the steps.
+        keep_pcm: Whether to keep the audio.
 
     Attributes:
         config: The first message, as JSON; as a string if it is none. `None` before it.
@@ -35,10 +35,11 @@ class Heard:
         frames: Of audio so far.
         steps: As on a tape.
         hashes: Number of frames → SHA-256, for each checkpoint that was passed.
+        pcm: The audio so far, if it is kept.
         since: When the client came to where it is, on `time.monotonic()`.
     """
 
-    def __init__(self, exchange: Exchange, checkpoints: Collection[int] = ()) -> None:
+    def __init__(self, exchange: Exchange, *, keep_pcm: bool = False) -> None:
         self.exchange = exchange
         self.config: Any = None
         self.after = OPEN
@@ -48,7 +49,8 @@ class Heard:
         self.hashes: dict[int, str] = {}
         self.since = time.monotonic()
         self.pcm = bytearray()
-        self._checkpoints = sorted(set(checkpoints))
+        self._keep_pcm = keep_pcm
+        self._checkpoints: list[int] = []
         self._sha256 = hashlib.sha256()
         self._rest = b""  # a part of a frame
 
@@ -98,7 +100,8 @@ class Heard:
         if self.format is None:
             self.format = layout
         self.after, self.since = AUDIO, time.monotonic()
-        self.pcm += pcm
+        if self._keep_pcm:
+            self.pcm += pcm
         data = self._rest + pcm
         frame_bytes = self.format[1] * self.format[2]
         whole = len(data) - len(data) % frame_bytes

@@ -71,7 +71,7 @@ class Relay:
         self._reader = reader
         self._writer = writer
         self._exchange = Exchange("", "record", request.headers)
-        self._heard = Heard(self._exchange)
+        self._heard = Heard(self._exchange, keep_pcm=recorder.keep_audio)
         self._secrets = Redaction(_secrets_in(request.headers.raw_items()))
         self._answer = Answer(next(iter(request.headers.get_all("Sec-WebSocket-Key")), ""))
         self._refused = asyncio.Event()  # set when a refusal has come as a whole
