@@ -163,7 +163,8 @@ def test_a_real_recording_is_recorded_and_replayed(austen: Path, tape: Path) -> 
         assert download(replayed["result_link"]) == fetched
         with pytest.raises(urllib.error.HTTPError, match="404") as missing:
             download(replayed["audio_link"])
-        assert b"not on the tape" in missing.value.read()
+        with missing.value as error:
+            assert b"not on the tape" in error.read()
         assert sandbox.exchanges[-1].verdict == dict(replayed)
         assert sandbox.exchanges[-1].seconds == pytest.approx(24.73)
     assert sandbox.unplayed == ()
@@ -217,7 +218,8 @@ def test_fetched_audio_is_not_kept_unasked(tape: Path) -> None:
     with Sandbox(replay=tape) as sandbox:
         with pytest.raises(urllib.error.HTTPError) as missing:
             download(talk(sandbox.url, pcm)[-1]["audio_link"])
-        assert b"--keep-audio" in missing.value.read()
+        with missing.value as error:
+            assert b"--keep-audio" in error.read()
 
 
 @pytest.mark.parametrize("seconds", [0.05, 0.33, 5.0])
