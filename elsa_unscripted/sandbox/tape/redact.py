@@ -14,6 +14,7 @@ _BACKSLASHES = rb"\\(?<!\\\\)\\*"
 # Whatever of it is escaped as in JSON, however often.
 _COLON = rb"(?::|\\+u003[aA]|%3[aA])"
 _SLASH = rb"(?:\\*/|\\+u002[fF]|%2[fF])"
+_PLUS = rb"(?:[+-]|\\+u002[bB]|%2[bB])"
 _MARK = rb"(?:\?|\\+u003[fF]|%3[fF])"
 _ADDRESS = rb"(?:[^\s\"'<>\\?#%]|\\+/|\\+u(?!003[fF])[0-9a-fA-F]{4}|%(?!3[fF]))"
 _SIGNATURE = rb"(?:[^\s\"'<>\\]|\\+/|\\+u(?!0022)[0-9a-fA-F]{4})"
@@ -28,7 +29,8 @@ class Redaction:
     """
 
     def __init__(self, secrets: Iterable[str]) -> None:
-        self._patterns = [_pattern(secret) for secret in secrets if len(secret) >= SHORTEST_TOKEN]
+        wanted = [secret for secret in secrets if len(secret) >= SHORTEST_TOKEN]
+        self._patterns = [pattern for secret in wanted for pattern in _patterns(secret)]
 
     def mask(self, data: bytes) -> bytes:
         """Returns bytes of the same length, with asterisks in place of the secrets."""
@@ -41,13 +43,14 @@ class Redaction:
         return _LINK.sub(lambda match: match[1] + QUERY, self.mask(data))
 
 
-def _pattern(secret: str) -> re.Pattern[bytes]:
+def _patterns(secret: str) -> list[re.Pattern[bytes]]:
+    """Returns what to look for, each by itself: a pattern that begins with a literal is found fast."""
     plain = secret.encode("utf-8", "surrogateescape")
     latin = secret.encode("latin-1", "replace")
-    spelled = [b"".join(map(_spellings, secret)), re.escape(latin)]
-    for raw in {plain, latin}:
-        spelled += [b"(?i:%s)" % raw.hex().encode(), *_in_base64(raw)]
-    return re.compile(b"|".join(spelled))
+    found = [b"".join(map(_spellings, secret)), re.escape(latin)]
+    for raw in sorted({plain, latin}):
+        found += [raw.hex().encode(), raw.hex().upper().encode(), *_in_base64(raw)]
+    return [re.compile(pattern) for pattern in dict.fromkeys(found)]
 
 
 def _in_base64(raw: bytes) -> list[bytes]:
@@ -57,8 +60,7 @@ def _in_base64(raw: bytes) -> list[bytes]:
         coded = base64.b64encode(bytes(before) + raw)
         # Only the digits that no neighbour has a part in.
         digits = coded.rstrip(b"=")[-(-before * 8 // 6) : (before + len(raw)) * 8 // 6]
-        digits = re.escape(digits).replace(rb"\+", rb"[+-]").replace(b"/", b"(?:" + _SLASH + b"|_)")
-        found.append(digits)
+        found.append(re.escape(digits).replace(rb"\+", _PLUS).replace(b"/", b"(?:" + _SLASH + b"|_)"))
     return found
 
 

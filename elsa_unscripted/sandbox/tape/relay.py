@@ -7,6 +7,7 @@ of the service that are text, the links are replaced. Used by `recorder`.
 from __future__ import annotations
 
 import asyncio
+import dataclasses
 import json
 import logging
 import re
@@ -225,12 +226,12 @@ class Relay:
                 code = int.from_bytes(message.data[:2], "big") if message.data else None
                 self._close = moment, code, message.data[2:].decode()
         elif message.opcode == BINARY:
-            self._keep(Said(tape.BINARY, self._secrets.mask(message.data), *moment))
+            self._keep(Said(tape.BINARY, message.data, *moment))
         elif message.opcode == TEXT:
             try:
                 text = message.data.decode()
             except UnicodeDecodeError:
-                self._keep(Said(tape.RAW, frame(TEXT, self._secrets.mask(message.data)), *moment))
+                self._keep(Said(tape.RAW, frame(TEXT, message.data), *moment))
                 return None
             return self._note_text(text, moment)
         return None
@@ -243,7 +244,7 @@ class Relay:
             return ON_TAPE + paths[-1]
 
         taped = text if self._released else replace_links(text, lead)
-        self._keep(Said(tape.TEXT, self._secrets.clean(taped.encode()), *moment))
+        self._keep(Said(tape.TEXT, taped.encode(), *moment))
         for path in paths:
             text = taped = taped.replace(f"{ON_TAPE}{path}", f"http://{self._host}{path}")
         show(self._exchange, text)
@@ -277,7 +278,7 @@ class Relay:
     def _record(self, how: str, moment: tuple[Cause, float, float]) -> None:
         if self._answer.accepted:
             if self._frames.held:
-                self._keep(Said(tape.RAW, self._secrets.mask(bytes(self._frames.held)), *self._held_since))
+                self._keep(Said(tape.RAW, bytes(self._frames.held), *self._held_since))
             end = self._how_it_ended(how, moment)
         elif self._answer.status is not None:
             body, headers = self._answer.body, self._answer.kept_headers
@@ -298,7 +299,7 @@ class Relay:
             heard.sha256,
             tuple(heard.steps),
             heard.after == tape.END,
-            tuple(self._said),
+            tuple(map(self._without_secrets, self._said)),
             end,
             bytes(heard.pcm) if self._recorder.keep_audio and heard.format else None,
         )
@@ -319,6 +320,10 @@ class Relay:
         blocked = self._blocked_since
         unread = blocked is not None and time.monotonic() - blocked > UNREAD_SECONDS
         return End(tape.CLIENT, *moment, unread=unread)
+
+    def _without_secrets(self, said: Said) -> Said:
+        clean = self._secrets.clean if said.kind == tape.TEXT else self._secrets.mask
+        return dataclasses.replace(said, data=clean(said.data))
 
     def _clean(self, text: str) -> str:
         return self._secrets.clean(text.encode("utf-8", "surrogatepass")).decode("utf-8", "surrogatepass")
