@@ -25,12 +25,13 @@ from typing import Any
 import pytest
 import trustme
 from commands import COMMAND, SCRIPT, SECOND, interrupt, posix, run, started
-from rawserver import STREAM_ID, SUCCESS, Connection, RawServer
+from rawserver import BINARY, PING, STREAM_ID, SUCCESS, TEXT, Connection, RawServer, frame
 from websockets.exceptions import ConnectionClosed
 from websockets.sync.client import connect
 
-from elsa_unscripted import ConnectError, score
+from elsa_unscripted import ConnectError, StreamClosedError, score
 from elsa_unscripted.sandbox import Exchange, Sandbox, TapeError, assert_sent
+from elsa_unscripted.sandbox.tape.frames import Frames
 
 TOKEN = 'a-secret/token+of<mine>&"yours"'
 PLAIN_TOKEN = "0123-the-secret-token"
@@ -464,6 +465,82 @@ def until(condition: Callable[[], bool]) -> None:
     while not condition():
         assert time.monotonic() < deadline, "it never came about"
         time.sleep(0.005)
+
+
+@pytest.mark.parametrize("seed", range(6))
+def test_bytes_pass_as_they_are(seed: int, tape: Path) -> None:
+    """Whatever comes after the handshake, in whatever segments, the client gets it byte for byte, and the tape too."""
+    dice = random.Random(seed)
+    sent = bytearray()
+    for _ in range(dice.randrange(1, 8)):
+        kind = dice.choice(["text", "binary", "ping", "fragments", "long"])
+        payload = dice.choice([b"", b"{}", b'{"result_link": 7}', b"\xc3\xa4" * 40, b"[" * 70_000])
+        if kind == "ping":
+            sent += frame(payload[:100], PING)
+        elif kind == "fragments":
+            sent += frame(payload, TEXT, fin=False) + frame(payload, 0, fin=False) + frame(b"", 0)
+        else:
+            sent += frame(payload, BINARY if kind == "binary" else TEXT)
+    sent += dice.choice([b"", dice.randbytes(50), b"\x81", b"\x81\x7e\x10", b"\x88\x01\x00"])
+
+    def script(connection: Connection) -> None:
+        connection.handshake()
+        at = 0
+        while at < len(sent):
+            size = dice.choice([1, 3, 1000, 100_000])
+            connection.send_raw(bytes(sent[at : at + size]))
+            at += size
+        connection.cut()
+
+    def received(url: str) -> bytes:
+        with socket.create_connection(("127.0.0.1", urllib.parse.urlsplit(url).port or 0), PATIENCE) as client:
+            client.sendall(handshake())
+            heard = bytearray()
+            while part := client.recv(65536):
+                heard += part
+        return bytes(heard).partition(b"\r\n\r\n")[2]
+
+    with RawServer(script) as server, Sandbox(record=tape, upstream=server.url) as sandbox:
+        assert received(sandbox.url) == sent
+    with Sandbox(replay=tape) as sandbox:
+        replayed, expected = Frames(masked=False), Frames(masked=False)
+        assert without_pings(replayed.feed(received(sandbox.url))) == without_pings(expected.feed(bytes(sent)))
+        assert bytes(replayed.held) == bytes(expected.held)
+
+
+def without_pings(found: list[tuple[Any, bytes]]) -> list[Any]:
+    return [message for message, _ in found if message.opcode != PING]
+
+
+def test_a_close_before_the_config_comes_in_the_tapes_order(tape: Path) -> None:
+    """A greeting and a close right after the handshake are replayed before anything is sent, then what came next."""
+    turns = itertools.count()
+
+    def script(connection: Connection) -> None:
+        connection.handshake()
+        if next(turns) == 0:
+            connection.send({"type": "ELSA:wsConnect"})
+            connection.send_close(1008, "later")
+            connection.read_until_closed()
+            return
+        connection.read_frame()
+        connection.send(STREAM_ID)
+        connection.read_until_end()
+        connection.send(SUCCESS)
+        connection.finish()
+
+    def both(url: str) -> None:
+        with pytest.raises(StreamClosedError, match="later") as caught:
+            score(SECOND, PLAIN_TOKEN, url=url, speed=None)
+        assert caught.value.code == 1008
+        assert score(SECOND, PLAIN_TOKEN, url=url, speed=None).status == "success"
+
+    with RawServer(script) as server, Sandbox(record=tape, upstream=server.url) as sandbox:
+        both(sandbox.url)
+    assert [line["after"] for line in lines(tape) if "after" in line][:2] == ["open", "open"]
+    with Sandbox(replay=tape, strict=True) as sandbox:
+        both(sandbox.url)
+    assert sandbox.unplayed == ()
 
 
 def test_extensions_are_not_offered_and_cookies_not_kept(tape: Path) -> None:

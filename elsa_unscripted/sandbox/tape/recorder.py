@@ -78,7 +78,8 @@ class Recorder:
             return page(502, f"The sandbox can't fetch what the link leads to: {_why(error)}.")
         kept = key == "result_link" or status >= 400 or self.keep_audio
         taped = (secrets.clean(body) if key == "result_link" else secrets.mask(body)) if kept else None
-        self.write(tape.write_fetched(Fetched(path, status, content_type, taped)))
+        kind = secrets.clean(content_type.encode("utf-8", "replace")).decode("utf-8", "replace")
+        self.write(tape.write_fetched(Fetched(path, status, kind, taped)))
         try:
             return page(status, body, content_type or "application/octet-stream")
         except ValueError:  # a status that nobody knows
