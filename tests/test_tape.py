@@ -432,6 +432,26 @@ def test_upstream_that_cannot_be_reached_is_a_502(tape: Path) -> None:
     assert not tape.exists()
 
 
+def test_a_sandbox_that_cannot_reach_upstream_closes_at_once(tape: Path) -> None:
+    """A service that takes the connection and no more, while TLS waits for it, keeps no sandbox from closing."""
+    accepted = threading.Event()
+
+    def script(connection: Connection) -> None:
+        accepted.set()
+        connection.wait(PATIENCE)
+
+    with RawServer(script) as server:
+        with Sandbox(record=tape, upstream=f"wss://127.0.0.1:{server.port}") as sandbox:
+            client = socket.create_connection(("127.0.0.1", sandbox.port), PATIENCE)
+            client.sendall(handshake())
+            assert accepted.wait(PATIENCE)
+            begun = time.monotonic()
+        took = time.monotonic() - begun
+        client.close()
+    assert took < 5.0
+    assert not tape.exists()
+
+
 def test_a_client_that_hangs_up_amid_a_refusal_loses_nothing(tape: Path) -> None:
     """The refusal's body is on the tape as a whole, although its client has read only the beginning."""
     body = json.dumps({"message": "x" * 300_000}).encode()

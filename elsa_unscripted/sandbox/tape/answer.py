@@ -36,6 +36,7 @@ class Answer:
         self.headers: list[tuple[str, str]] = []
         self.whole = False
         self._key = key
+        self._at = 0  # in `raw`: where the answer begins that is not an interim one
         self._body = bytearray()
         self._odd = False
 
@@ -47,7 +48,7 @@ class Answer:
             return None
         self.raw += data[: max(0, MAX_HEAD_BYTES - len(self.raw))]
         while not self._odd and self.status is None:
-            head, separator, rest = bytes(self.raw).partition(b"\r\n\r\n")
+            head, separator, rest = bytes(self.raw[self._at :]).partition(b"\r\n\r\n")
             if not separator:
                 return None
             status = self._read_head(head)
@@ -57,7 +58,7 @@ class Answer:
                 self.accepted = True
                 return rest
             elif status < 200:
-                del self.raw[: len(head) + 4]
+                self._at += len(head) + 4
             else:
                 self.status = status
                 self._body += rest[:MAX_BODY_BYTES]

@@ -7,8 +7,10 @@ import base64
 import ipaddress
 import socket
 import ssl
+import threading
 import urllib.request
-from typing import NamedTuple
+from contextlib import suppress
+from typing import Callable, NamedTuple, TypeVar
 from urllib.parse import SplitResult, unquote, urlsplit
 
 from ..pages import PATH
@@ -16,6 +18,8 @@ from ..pages import PATH
 SERVICE = "wss://api.elsanow.io" + PATH
 CONNECT_SECONDS = 10.0  # s: for TCP, the proxy and TLS
 MAX_PROXY_ANSWER = 65536  # bytes
+
+T = TypeVar("T")
 
 
 class Upstream(NamedTuple):
@@ -83,13 +87,55 @@ async def dial(upstream: Upstream) -> tuple[asyncio.StreamReader, asyncio.Stream
 async def _dial(upstream: Upstream) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
     tls = ssl.create_default_context() if upstream.tls else None
     # In a thread, since the standard library's streams know no proxies.
-    sock = await asyncio.get_running_loop().run_in_executor(None, _reach, upstream)
+    sock = await in_thread(lambda: _reach(upstream), discard=socket.socket.close)
     try:
         sock.setblocking(False)
         return await asyncio.open_connection(sock=sock, ssl=tls, server_hostname=upstream.host if tls else None)
     except BaseException:
         sock.close()
         raise
+
+
+async def in_thread(function: Callable[[], T], discard: Callable[[T], object] = lambda _: None) -> T:
+    """Returns what a function returns that blocks, such as on a name look-up. It may raise these two errors, no other.
+
+    Its thread is a daemon, and not one of the loop's: a sandbox that closes doesn't wait for it.
+
+    Args:
+        function: What to call.
+        discard: Called with what it returns when nobody waits for that any more.
+
+    Raises:
+        OSError: The function raised it.
+        ValueError: The function raised it.
+    """
+    loop = asyncio.get_running_loop()
+    future: asyncio.Future[T] = loop.create_future()
+
+    def give(result: T) -> None:
+        if future.done():
+            discard(result)
+        else:
+            future.set_result(result)
+
+    def fail(error: OSError | ValueError) -> None:
+        if not future.done():
+            future.set_exception(error)
+
+    def run() -> None:
+        try:
+            result = function()
+        except (OSError, ValueError) as error:
+            with suppress(RuntimeError):  # the loop is closed
+                loop.call_soon_threadsafe(fail, error)
+            return
+        try:
+            loop.call_soon_threadsafe(give, result)
+        except RuntimeError:
+            discard(result)
+
+    threading.Thread(target=run, name="elsa-sandbox-network", daemon=True).start()
+    return await future
 
 
 def _reach(upstream: Upstream) -> socket.socket:

@@ -5,6 +5,7 @@ On a tape, a link is `http://sandbox.invalid/links/ID.json` or `.wav`, whatever 
 
 from __future__ import annotations
 
+import http.client
 import json
 import re
 import urllib.error
@@ -114,6 +115,8 @@ def fetch(link: str) -> tuple[int, str, bytes]:
         with error:
             body = error.read(MAX_FETCHED_BYTES)
             status, content_type = error.code, error.headers.get("Content-Type", "")
+    except http.client.HTTPException as error:
+        raise OSError(f"what came is no whole HTTP answer ({type(error).__name__})") from error
     if len(body) > MAX_FETCHED_BYTES:
         raise OSError(f"more than {MAX_FETCHED_BYTES} bytes")
     return status, content_type, body

@@ -15,7 +15,7 @@ from websockets.http11 import Request, Response
 from ..connection import Connection
 from ..pages import page
 from . import format as tape
-from .dial import Upstream, dial
+from .dial import Upstream, dial, in_thread
 from .format import Fetched
 from .heard import Finished, Opened
 from .links import fetch, new_path
@@ -57,8 +57,17 @@ class Recorder:
 
     async def hold(self, connection: Connection, request: Request, host: str) -> Response:
         """Holds one connection to its end, from the handshake on; returns the answer if the service isn't reached."""
+        dialling = asyncio.ensure_future(dial(self.upstream))
+        gone = asyncio.ensure_future(connection.wait_closed())
+        await asyncio.wait({dialling, gone}, return_when=asyncio.FIRST_COMPLETED)
+        if gone.done():
+            # Nothing was said: there is nothing to record.
+            if not dialling.cancel() and dialling.exception() is None:
+                dialling.result()[1].transport.abort()
+            return page(502, "The connection has ended.")
+        gone.cancel()
         try:
-            reader, writer = await dial(self.upstream)
+            reader, writer = dialling.result()
         except (OSError, UnicodeError) as error:  # ssl.SSLError is an OSError, too
             why = _why(error)
             logger.warning("%s can't be reached: %s", self.upstream.authority, why)
@@ -73,7 +82,7 @@ class Recorder:
             return page(404, "Nothing is here. The sandbox records; a verdict's links lead to what it has.")
         key, link, secrets = self._links[path]
         try:
-            status, content_type, body = await asyncio.get_running_loop().run_in_executor(None, fetch, link)
+            status, content_type, body = await in_thread(lambda: fetch(link))
         except (OSError, ValueError) as error:
             return page(502, f"The sandbox can't fetch what the link leads to: {_why(error)}.")
         kept = key == "result_link" or status >= 400 or self.keep_audio
