@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import base64
+import contextlib
+import gzip
 import hashlib
 import html
+import http.client
 import io
 import itertools
 import json
@@ -677,6 +680,39 @@ def masked(payload: bytes, opcode: int = 1) -> bytes:
     """Returns a client's frame; its mask is zeros."""
     assert len(payload) < 126
     return bytes([0x80 | opcode, 0x80 | len(payload)]) + bytes(4) + payload
+
+
+@pytest.mark.parametrize("status", [200, 403])
+def test_what_a_link_leads_to_is_not_packed(status: int, tape: Path) -> None:
+    """A packed result is passed on and kept unpacked, without the token that it may hold; its status is kept, too."""
+    content = json.dumps({"speakers": [], "seen": PLAIN_TOKEN}).encode()
+
+    def script(connection: Connection) -> None:
+        if connection.read_request().startswith(b"GET /result?signature HTTP"):
+            packed = gzip.compress(content)
+            head = f"HTTP/1.1 {status} Some\r\nContent-Type: application/json\r\nContent-Encoding: gzip\r\n"
+            connection.send_raw(f"{head}Content-Length: {len(packed)}\r\n\r\n".encode() + packed)
+            return
+        connection.start()
+        connection.read_until_end()
+        connection.send({**SUCCESS, "result_link": f"http://127.0.0.1:{server.port}/result?signature"})
+        connection.finish()
+
+    with RawServer(script) as server, Sandbox(record=tape, upstream=server.url) as sandbox:
+        assert fetched(talk(sandbox.url, noise(0.5))[-1]["result_link"]) == (status, content)
+    with Sandbox(replay=tape) as sandbox:
+        masked_content = content.replace(PLAIN_TOKEN.encode(), b"*" * len(PLAIN_TOKEN))
+        assert fetched(talk(sandbox.url, noise(0.5))[-1]["result_link"]) == (status, masked_content)
+    assert b"signature" not in tape.read_bytes()
+
+
+def fetched(link: str) -> tuple[int, bytes]:
+    parts = urllib.parse.urlsplit(link)
+    connection = http.client.HTTPConnection(parts.hostname or "", parts.port, timeout=PATIENCE)
+    with contextlib.closing(connection):
+        connection.request("GET", parts.path)
+        response = connection.getresponse()
+        return response.status, response.read()
 
 
 def test_queries_of_links_are_replaced(tape: Path) -> None:

@@ -77,13 +77,7 @@ class Answer:
         length = self._named.get("content-length", "")
         if length.isdecimal():
             body = body[: int(length)]
-        if body.startswith(b"\x1f\x8b") or self._named.get("content-encoding") in ("gzip", "deflate"):
-            packed = zlib.MAX_WBITS | (16 if body.startswith(b"\x1f\x8b") else 0)
-            try:
-                return zlib.decompressobj(packed).decompress(body, MAX_BODY_BYTES)
-            except zlib.error:
-                return b""
-        return body
+        return unpack(body, self._named.get("content-encoding", ""), MAX_BODY_BYTES)
 
     @property
     def kept_headers(self) -> tuple[tuple[str, str], ...]:
@@ -128,6 +122,17 @@ class Answer:
             or (self._is_chunked and LAST_CHUNK.search(self._body) is not None)
             or len(self._body) >= MAX_BODY_BYTES
         )
+
+
+def unpack(body: bytes, coding: str, limit: int) -> bytes:
+    """Returns a body as it was before its `Content-Encoding`, up to a bound: what is packed may hide a token."""
+    gzipped = body.startswith(b"\x1f\x8b")
+    if not gzipped and coding.strip().lower() not in ("gzip", "deflate"):
+        return body
+    try:
+        return zlib.decompressobj(zlib.MAX_WBITS | (16 if gzipped else 0)).decompress(body, limit)
+    except zlib.error:
+        return b""
 
 
 def _join_chunks(data: bytes) -> bytes:

@@ -15,6 +15,7 @@ from json.decoder import scanstring  # type: ignore[attr-defined]
 from typing import Callable
 from urllib.parse import urlsplit
 
+from .answer import unpack
 from .dial import is_loopback
 
 ON_TAPE = "http://sandbox.invalid"
@@ -100,7 +101,7 @@ def fetch(link: str) -> tuple[int, str, bytes]:
     """Downloads what a link leads to, through the environment's proxy, without any token.
 
     Returns:
-        HTTP status, content type, body.
+        HTTP status, content type, body, which is not packed.
 
     Raises:
         OSError: It can't be reached.
@@ -110,13 +111,13 @@ def fetch(link: str) -> tuple[int, str, bytes]:
     try:
         with urllib.request.build_opener(*handlers).open(request, timeout=FETCH_SECONDS) as response:
             body = response.read(MAX_FETCHED_BYTES + 1)
-            status, content_type = response.status, response.headers.get("Content-Type", "")
+            status, headers = response.status, response.headers
     except urllib.error.HTTPError as error:
         with error:
             body = error.read(MAX_FETCHED_BYTES)
-            status, content_type = error.code, error.headers.get("Content-Type", "")
+            status, headers = error.code, error.headers
     except http.client.HTTPException as error:
         raise OSError(f"what came is no whole HTTP answer ({type(error).__name__})") from error
     if len(body) > MAX_FETCHED_BYTES:
         raise OSError(f"more than {MAX_FETCHED_BYTES} bytes")
-    return status, content_type, body
+    return status, headers.get("Content-Type", ""), unpack(body, headers.get("Content-Encoding", ""), MAX_FETCHED_BYTES)
