@@ -359,10 +359,39 @@ def test_the_same_recording_in_parallel_is_no_exchange_twice(tape: Path) -> None
     assert sorted(found) == [10, 20]
 
 
+def test_parallel_streams_have_ids_of_their_own(tape: Path) -> None:
+    """Streams that are open at the same time get ids of different exchanges; the audio alone decides what follows."""
+    recordings = [noise(0.6, seed) for seed in range(2)]
+    record(tape, "example=10", recordings[0])
+    record(tape, "example=20", recordings[1])
+    headers = {"Authorization": f"ELSA {PLAIN_TOKEN}"}
+    with Sandbox(replay=tape, strict=True) as sandbox, contextlib.ExitStack() as stack:
+        clients = [stack.enter_context(connect(sandbox.url, additional_headers=headers)) for _ in range(2)]
+        for client in clients:
+            client.send(CONFIG)
+        ids = [stream_id(client) for client in clients]
+        scores = []
+        for client, pcm in zip(clients, reversed(recordings)):
+            client.send(packet(pcm))
+            client.send(END_STREAM)
+            while "result" not in (message := json.loads(client.recv(PATIENCE))):
+                pass
+            scores.append(score_of(message))
+    assert len(set(ids)) == 2
+    assert ids == [json.loads(line["text"])["stream_id"] for line in lines(tape) if "stream_id" in line.get("text", "")]
+    assert scores == [20, 10]
+
+
+def stream_id(client: Any) -> Any:
+    while "stream_id" not in (message := json.loads(client.recv(PATIENCE))):
+        pass
+    return message["stream_id"]
+
+
 @pytest.mark.parametrize("seconds", [0.1, 0.5, 0.8])
 def test_an_early_verdict_comes_after_as_much_audio(seconds: float, tape: Path) -> None:
     """The automatic endpoint is replayed amid the audio: never earlier than recorded, and without the end."""
-    pcm = noise(4.0)
+    pcm = noise(15.0)  # so long that a busy machine still hears the verdict amid it
     with Sandbox("early=3") as upstream, Sandbox(record=tape, upstream=upstream.url) as sandbox:
         assert talk(sandbox.url, pcm, pause=0.1)[-1]["status"] == "success"
     (taped,) = [line for line in lines(tape) if "success" in line.get("text", "")]
@@ -378,19 +407,19 @@ def test_an_early_verdict_comes_after_as_much_audio(seconds: float, tape: Path) 
 
 def test_an_early_verdict_is_not_for_another_recording(tape: Path) -> None:
     """Where the audio differs from what an early verdict followed, it isn't said."""
-    pcm = noise(4.0)
+    pcm = noise(15.0)  # so long that a busy machine still hears the verdict amid it
     with Sandbox("early=3") as upstream, Sandbox(record=tape, upstream=upstream.url) as sandbox:
-        talk(sandbox.url, pcm, pause=0.05)
+        talk(sandbox.url, pcm, pause=0.1)
     with Sandbox(replay=tape) as sandbox:
         assert "the same for 1 s" in talk(sandbox.url, pcm[: RATE * 2] + noise(2.0, 1))[-1]["reason"]
 
 
 def test_a_whole_exchange_comes_before_an_early_one_that_was_recorded_later(tape: Path) -> None:
     """Also where the same recording was once heard to its end, and once not, the tape's order decides."""
-    pcm = noise(3.0)
+    pcm = noise(10.0)
     record(tape, "example", pcm)
     with Sandbox("early=1") as upstream, Sandbox(record=tape, upstream=upstream.url) as sandbox:
-        talk(sandbox.url, pcm, pause=0.05)
+        talk(sandbox.url, pcm, pause=0.1)
     with Sandbox(replay=tape, strict=True) as sandbox:
         assert "made_up" in talk(sandbox.url, pcm, pause=0.02)[-1]
         assert "measured" in talk(sandbox.url, pcm, pause=0.02)[-1]
