@@ -160,9 +160,7 @@ class Config:
         if self.speed is not None:
             _check_number("speed", self.speed, above=0, limit=1e9, hint="; None means as fast as possible")
             if self.chunk_seconds / self.speed > _MAX_SECONDS:
-                raise ConfigError(
-                    f"speed is too small for chunk_seconds: {_MAX_SECONDS:g} s or more between two packets"
-                )
+                raise ConfigError(f"speed is too small: {_MAX_SECONDS:g} s or more would pass between two packets")
         for name in ("timeout", "connect_timeout"):
             _check_number(name, getattr(self, name), above=0)
         for name in ("close_timeout", "bad_quality_grace"):
@@ -345,9 +343,7 @@ def _checked_extra(extra: Mapping[str, Any]) -> Mapping[str, Any]:
     if not isinstance(extra, Mapping) or not all(isinstance(key, str) for key in extra):
         raise ConfigError("extra must be a mapping of str keys to JSON values")
     if taken & set(extra):
-        raise ConfigError(
-            f"extra must not hold {' or '.join(sorted(taken & set(extra)))}: they are options of their own"
-        )
+        raise ConfigError(f"extra must not hold {sorted(taken & set(extra))[0]}: it is an option of its own")
     try:
         text = json.dumps(dict(extra), allow_nan=False)
         if len(text) > MAX_EXTRA_CHARACTERS:

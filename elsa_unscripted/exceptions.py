@@ -47,8 +47,13 @@ __all__ = [
 PASSING_STATUS_CODES = frozenset({408, 425, 429, 500, 502, 503, 504})
 """The HTTP statuses whose cause may pass within seconds."""
 
-LASTING_CLOSE_CODES = frozenset({1002, 1003, 1007, 1008, 1009, 1010, 3000, 3003})
-"""The close codes (RFC 6455, 7.4.1, and IANA's registry) by which a peer refuses what it was sent, or who sent it."""
+REFUSING_CLOSE_CODES = frozenset({1008, 3000, 3003, 4001, 4003, *range(4400, 4500)} - {4408, 4425, 4429})
+"""The close codes by which a server refuses who asks, or what for: policy (RFC 6455, 7.4.1), unauthorized and forbidden
+(IANA's registry); and of the codes that each service chooses for itself (4000 to 4999), those that by custom mean the
+same: 4001, 4003, and 4000 + an HTTP status from 400 on whose cause stays. ELSA documents none of its own."""
+
+LASTING_CLOSE_CODES = REFUSING_CLOSE_CODES | {1002, 1003, 1007, 1009, 1010}
+"""These, and the close codes by which a peer can't take what it was sent (RFC 6455, 7.4.1)."""
 
 
 class ElsaError(Exception):

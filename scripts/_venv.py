@@ -97,6 +97,7 @@ def run(command: Sequence[str], *, cwd: Path = ROOT, on_output: Callable[[str], 
     if _ending.is_set():
         raise CommandError(command, "interrupted")
     environment = {**os.environ, "PIP_DISABLE_PIP_VERSION_CHECK": "1"}
+    environment.pop("PYTHONDONTWRITEBYTECODE", None)  # to compile all that a process imports takes longer than its work
     with tempfile.TemporaryDirectory() as directory:
         # A file: a process that the command leaves behind would keep a pipe open for ever.
         path = Path(directory) / "output"
@@ -161,7 +162,7 @@ def is_current(venv: Path, *arguments: str, instead: Sequence[str] = (), python:
     )
 
 
-def make(venv: Path, *arguments: str, instead: Sequence[str] = (), python: Python = THIS_PYTHON) -> None:
+def make(venv: Path, *arguments: str, instead: Sequence[str] = (), python: Python = THIS_PYTHON) -> bool:
     """Makes an environment from scratch, unless it is current.
 
     Args:
@@ -170,11 +171,14 @@ def make(venv: Path, *arguments: str, instead: Sequence[str] = (), python: Pytho
         instead: Packages to install after that, in other versions than `arguments` pins: pip refuses both at once.
         python: The interpreter to make it with.
 
+    Returns:
+        Whether it had to be made.
+
     Raises:
         CommandError: It couldn't be made.
     """
     if is_current(venv, *arguments, instead=instead, python=python):
-        return
+        return False
     with step(f"install into {venv.relative_to(ROOT).as_posix()} (once)"):
         # First: an interrupted attempt must not look current.
         with contextlib.suppress(FileNotFoundError):
@@ -191,6 +195,7 @@ def make(venv: Path, *arguments: str, instead: Sequence[str] = (), python: Pytho
         if instead:
             run([*install, *instead])
         _stamp(venv).write_text(_digest((*arguments, *instead), python), encoding="ascii")
+    return True
 
 
 def _stamp(venv: Path) -> Path:

@@ -25,6 +25,8 @@ from _venv import ROOT, VENV, VENVS, CommandError, Python, program, run, step
 
 SUPPORTED = ("3.9", "3.10", "3.11", "3.12", "3.13", "3.14", "3.15")
 MEASURED = "3.14"  # the Python with which CI measures coverage: since 3.14, that costs half as much
+QUICK = "not slow and not browser"  # for pytest's -m
+WHOLE = (SUPPORTED[0], SUPPORTED[-1])  # beside the usual Python, those that run the slow tests too
 OLDEST_WEBSOCKET_CLIENT = "websocket-client==1.8.0"  # the oldest that setup.cfg admits
 
 # In the wheel's environment: what a plain `pip install elsa-unscripted` can import, and what it must do without.
@@ -39,11 +41,12 @@ ASK_VERSION = "import ensurepip, platform, venv; print(platform.python_version()
 
 
 class Suite(NamedTuple):
-    """The tests in an environment beside the usual one."""
+    """The tests in an environment beside the usual one. What a browser shows doesn't depend on Python."""
 
     title: str
     venv: Path
     python: Python
+    chosen: str  # which tests, for pytest's -m
     instead: tuple[str, ...] = ()  # packages in other versions than requirements.txt pins
 
 
@@ -76,7 +79,7 @@ def parse_arguments() -> argparse.Namespace:
         "--all-pythons",
         action="store_true",
         help=f"run the tests also under each of Python {', '.join(SUPPORTED)} that is installed, "
-        f"and under {OLDEST_WEBSOCKET_CLIENT}",
+        f"and under {OLDEST_WEBSOCKET_CLIENT}: those that are slow under {' and '.join(WHOLE)}",
     )
     extent.add_argument(
         "--ci",
@@ -98,7 +101,7 @@ def check(options: argparse.Namespace) -> int:
     Raises:
         CommandError: There is no environment to check in.
     """
-    _venv.make(VENV, *_venv.DEVELOPMENT)
+    make(VENV)
     failures = Failures()
     with ThreadPoolExecutor(max_workers=1) as thread:
         try:
@@ -115,6 +118,17 @@ def check(options: argparse.Namespace) -> int:
     if options.quick:
         print("NOT RUN, because of --quick: the tests that are marked slow, and those with a browser")
     return failures.tell()
+
+
+def make(venv: Path, instead: tuple[str, ...] = (), python: Python = _venv.THIS_PYTHON) -> None:
+    """Makes an environment with what the tests need, unless it is there already.
+
+    Raises:
+        CommandError: It couldn't be made.
+    """
+    if _venv.make(venv, *_venv.DEVELOPMENT, instead=instead, python=python):
+        # This compiles the tests and what they import. Else each of the parallel processes would do that by itself.
+        run([program(venv, "python"), "-m", "pytest", "-n0", "-qq", "--collect-only", "-p", "no:cacheprovider"])
 
 
 class Failures:
@@ -169,7 +183,7 @@ class Tests:
 def usual_arguments(options: argparse.Namespace) -> list[str]:
     """Returns pytest's arguments in the usual environment."""
     is_measured = options.ci and minor(_venv.THIS_PYTHON) == MEASURED
-    chosen = ["-m", "not slow and not browser"] if options.quick else []
+    chosen = ["-m", QUICK] if options.quick else []
     return [*chosen, *(["--cov"] if options.cov or is_measured else [])]
 
 
@@ -250,11 +264,10 @@ def check_other_suites(tests: Tests, failures: Failures, *, ci: bool) -> None:
     for suite in suites:
         # While the tests run in the environments that are there already.
         with failures.noted():
-            _venv.make(suite.venv, *_venv.DEVELOPMENT, instead=suite.instead, python=suite.python)
-            # No cache: .venv's is that of the usual suite. What a browser shows doesn't depend on Python.
+            make(suite.venv, suite.instead, suite.python)
+            # No cache: .venv's is that of the usual suite.
             coverage = ["--cov"] if suite.venv == measured else []
-            arguments = ["-p", "no:cacheprovider", "-m", "not browser", *coverage]
-            begun.append((suite, tests.begin(suite.venv, *arguments)))
+            begun.append((suite, tests.begin(suite.venv, "-p", "no:cacheprovider", "-m", suite.chosen, *coverage)))
     for suite, future in begun:
         with failures.noted():
             *lines, last = tests.wait_for(future).rstrip().splitlines()
@@ -281,9 +294,10 @@ def find_suites() -> tuple[list[Suite], list[str]]:
         if python is None:
             missing.append(version)
         else:
-            suites.append(Suite(f"Python {python.version}", VENVS / version, python))
+            chosen = "not browser" if version in WHOLE else QUICK
+            suites.append(Suite(f"Python {python.version}", VENVS / version, python, chosen))
     venv = VENVS / OLDEST_WEBSOCKET_CLIENT.replace("==", "-")
-    suites.append(Suite(OLDEST_WEBSOCKET_CLIENT, venv, _venv.THIS_PYTHON, (OLDEST_WEBSOCKET_CLIENT,)))
+    suites.append(Suite(OLDEST_WEBSOCKET_CLIENT, venv, _venv.THIS_PYTHON, QUICK, (OLDEST_WEBSOCKET_CLIENT,)))
     return suites, missing
 
 

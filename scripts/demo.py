@@ -131,7 +131,7 @@ def show(recording: str, token: str, url: str | None, *, open_page: bool) -> Non
 
             result: ScoreResult = client.score(recording, on_status=on_status, on_progress=on_progress)
     print(flush=True)
-    print_result(result, "summary")
+    print_result(result, "summary", has_page=True)
     PAGE.write_text(result.to_html(audio=recording, title=Path(recording).stem), encoding="utf-8")
     print(f"\nIts page, which plays the recording, is {PAGE}: open it in a browser.\n{PAGE.resolve().as_uri()}")
     if open_page and not webbrowser.open(PAGE.resolve().as_uri()):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import hashlib
 import json
 import random
@@ -42,15 +43,19 @@ class Choosy(Sandbox):
     Args:
         answer: Number of the handshake, from 0 → the HTTP status to refuse it with, or `None`.
         scenario: What the others get.
+        together: How many must have come before the first of them is answered.
         headers: Of a refusal.
 
     Attributes:
         arrivals: When each handshake came, monotonic.
     """
 
-    def __init__(self, answer: Callable[[int], Optional[int]], scenario: str = "success", **headers: str) -> None:
+    def __init__(
+        self, answer: Callable[[int], Optional[int]], scenario: str = "success", *, together: int = 1, **headers: str
+    ) -> None:
         super().__init__(scenario)
         self.arrivals: List[float] = []
+        self._together = together
         self._answer = answer
         self._headers = headers
 
@@ -61,6 +66,8 @@ class Choosy(Sandbox):
     async def _process_request(self, connection: Any, request: Any) -> Any:
         number = len(self.arrivals)
         self.arrivals.append(time.monotonic())
+        while len(self.arrivals) < self._together:
+            await asyncio.sleep(0.01)
         status = self._answer(number)
         if status is not None:
             self.handshakes += 1

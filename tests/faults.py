@@ -149,7 +149,7 @@ def _refusals_with_reasons() -> List[Fault]:
     return [
         _told(400, json_type, '{"error": {"code": 7, "message": "bad plan"}}', ConnectError, "bad plan", "check"),
         _told(402, json_type, '{"message": "no credit left"}', ConnectError, "no credit left", "account"),
-        _told(404, json_type, '{"message": "no such path"}', ConnectError, "no such path", "path of the url"),
+        _told(404, json_type, '{"message": "no such path"}', ConnectError, "no such path", "url's path"),
         _told(401, json_type, '{"message": "expired"}', AuthenticationError, "expired", "token"),
         _told(403, json_type, '{"message": "not yours"}', AuthenticationError, "not yours", "token"),
         _told(403, "text/html", '{"message": "not yours"}', AuthenticationError, "not yours"),

@@ -255,6 +255,7 @@ def test_survives_cycles_and_depth() -> None:
         deep = deep["speakers"][0]
 
 
+@pytest.mark.slow
 @given(json_values, st.lists(st.integers(0, 9), max_size=9))
 def test_no_json_value_raises(value: Any, path: Any) -> None:
     """Any JSON value, anywhere in an assessment, reads without an exception."""

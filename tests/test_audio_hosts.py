@@ -63,6 +63,7 @@ def test_a_limit_amid_the_decoding(limit: Type[Exception]) -> None:
         load(encoded("mp3"), recognized=alarm)
 
 
+@pytest.mark.slow
 @pytest.mark.interrupts
 def test_a_limit_at_any_moment_of_the_decoding() -> None:
     """Whenever the signal comes, the caller hears of it, or the recording is whole and without a warning."""

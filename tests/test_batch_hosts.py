@@ -122,6 +122,7 @@ def test_process_pool(tmp_path: Path) -> None:
     assert Counter(line["sha256"] for line in lines(journal)) == Counter([*map(sha256, paths), None])  # the missing one
 
 
+@pytest.mark.slow
 @posix
 def test_a_worker_of_the_pool_is_killed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """A broken pool is told: those in flight are errors, not in the journal as done, and a new run scores them."""

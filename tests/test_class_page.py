@@ -134,6 +134,13 @@ def test_a_renamed_recording_is_one(tmp_path: Path) -> None:
     assert [each["name"] for each in data(made(tmp_path, lines))["recordings"]] == ["Ana2", "Ben2", "Cem2"]
 
 
+def test_what_two_made_may_be_renamed(tmp_path: Path) -> None:
+    """A recording of two people that was renamed between two runs is shown once for each of them."""
+    lines = [{**failed("pair", "StreamClosedError"), "columns": {"name": name}} for name in ("Ana", "Ben")]
+    lines += [{**line, "path": "new.wav", "renamed_from": line["path"], "attempts": 0} for line in lines]
+    assert [each["name"] for each in data(made(tmp_path, lines))["recordings"]] == ["Ana", "Ben"]
+
+
 def test_twins_name_each_other(tmp_path: Path) -> None:
     """Recordings of the same content are rows of their own, and each says which other one it is."""
     ana = scored("Ana", None)
@@ -174,6 +181,18 @@ def test_a_list_may_come_later(tmp_path: Path) -> None:
     assert sorted(found) == ["Ana", "Bo", "Max", "Zoë", "recordings/7b/other.wav"]
     assert {name for name, each in found.items() if "problem" in each} == {"Bo", "Max"}
     assert "3 with a score, 2 not handed in" in page.read_text(encoding="utf-8")
+
+
+def test_nobody_gets_the_score_of_a_namesake(tmp_path: Path) -> None:
+    """A listed file that isn't there is not handed in, although another folder has a file of the same name."""
+    lines = [scored("Ana", 81.0, path="7a/answer.wav"), scored("Cem", 50.0, path="/else/where/9a/x.wav")]
+    journal = write(tmp_path / "scores.jsonl", lines)
+    listed = [("7a/answer.wav", {"name": "Ana"}), ("7b/answer.wav", {"name": "Ben"}), ("9a/x.wav", {"name": "Cem"})]
+    page = tmp_path / "class.html"
+    for rows in (listed, listed[::-1], [*listed, ("answer.wav", {"name": "Dee"})]):
+        page.write_text(class_page(journal, listed=rows), encoding="utf-8")
+        found = {each["name"]: "problem" in each for each in data(page)["recordings"]}
+        assert found == {"Ana": False, "Ben": True, "Cem": False, **({"Dee": True} if len(rows) > 3 else {})}
 
 
 def test_who_is_missing_at_last_keeps_the_score(tmp_path: Path) -> None:

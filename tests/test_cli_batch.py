@@ -186,6 +186,19 @@ def test_it_goes_on_from_the_journal(sandbox: Sandbox, folder: Path) -> None:
     assert results(folder) == every(folder)
 
 
+def test_a_copy_is_no_result_of_an_earlier_run(sandbox: Sandbox, folder: Path) -> None:
+    """A path that is given twice, and a copy, are told as such on a first run, in the table too."""
+    copy, first = folder / "copy.wav", folder / "0.wav"
+    copy.write_bytes(first.read_bytes())
+    table = folder.parent / "scores.csv"
+    pupils = folder.parent / "pupils.txt"
+    pupils.write_text("\n".join(map(str, [*sorted(folder.iterdir()), first])), encoding="utf-8")
+    status, _, err = batch(sandbox, folder, "--from-file", str(pupils), "--csv", str(table))
+    assert (status, sandbox.handshakes, "earlier run" in err) == (0, RECORDINGS, False)
+    assert f"\n2 with the same content as another: {first}, {copy} (same as {first})\n" in err
+    assert sorted(pandas.read_csv(table)["same_as"].dropna()) == [str(first)] * 2
+
+
 def test_failed_ones_wait_for_the_word(folder: Path) -> None:
     """What failed is told and counted again, but sent again only with `--retry-failed`, as the last line says."""
     with Sandbox("close=1011") as sandbox:
@@ -339,6 +352,25 @@ def test_a_list_makes_a_page(sandbox: Sandbox, folder: Path) -> None:
     # The page is also made of the journal alone: it has the list's columns.
     again = run(*COMMAND, "report", str(folder.parent / "scores.jsonl"), "-o", str(page))
     assert (again.status, page.read_text(encoding="utf-8")) == (0, text)
+
+
+def test_a_list_beside_its_recordings_is_told(sandbox: Sandbox, folder: Path) -> None:
+    """Paths that are in the list's folder, and not where one is, accuse nobody: one is told to go there. If nothing is
+    there, either, nobody has handed in anything."""
+    (folder / "list.csv").write_text("name,path\nAna,0.wav\nBen,missing.wav\n", encoding="utf-8")
+    status, _, err = batch(sandbox, folder, "--from-file", str(folder / "list.csv"))
+    assert (status, sandbox.handshakes, err.count("\n")) == (2, 0, 1)
+    assert f"go there first, cd {shlex.quote(str(folder))}" in err
+    (folder / "list.csv").write_text("name,path\nAna,nothing.wav\n", encoding="utf-8")
+    done = batch(sandbox, folder, "--from-file", str(folder / "list.csv"), "--no-progress")
+    assert (done.status, "1 not handed in: Ana" in done.err) == (3, True)
+
+
+def test_an_empty_list_is_told(sandbox: Sandbox, folder: Path) -> None:
+    """A list without a row is named, and no folders are."""
+    (folder / "list.csv").write_text("name,path\n", encoding="utf-8")
+    status, _, err = batch(sandbox, folder, "--from-file", str(folder / "list.csv"), "--no-progress")
+    assert (status, "list.csv' is an empty list" in err, "folders" in err) == (2, True, False)
 
 
 def test_a_list_comes_from_stdin(sandbox: Sandbox, folder: Path) -> None:
@@ -539,6 +571,7 @@ def test_what_is_no_secret_is_repeated(sandbox: Sandbox, folder: Path) -> None:
 # Ctrl-C.
 
 
+@pytest.mark.slow
 @posix
 @pytest.mark.parametrize(
     "signals", [["SIGINT"], ["SIGTERM"], ["SIGHUP"], ["SIGHUP", "SIGHUP", "SIGTERM"]], ids="-".join
@@ -546,10 +579,14 @@ def test_what_is_no_secret_is_repeated(sandbox: Sandbox, folder: Path) -> None:
 def test_interrupted_once_it_finishes_what_is_in_flight(folder: Path, signals: list[str]) -> None:
     """No new ones are begun, those in flight get their results; the command of the last line does the rest, once.
 
-    A terminal that closes is such an interruption, however many signals it sends.
+    A terminal that closes is such an interruption, however many signals it sends. The page has those, too, that were
+    never begun.
     """
+    page = folder.parent / "class.html"
     with Sandbox("slow=1") as sandbox:
-        with started(*command(sandbox.url, folder, "--jobs", "2"), ELSA_API_TOKEN=TOKEN) as process:
+        with started(
+            *command(sandbox.url, folder, "--jobs", "2", "--report", str(page)), ELSA_API_TOKEN=TOKEN
+        ) as process:
             wait_for(lambda: sum(exchange.heard > 0 for exchange in sandbox.exchanges) == 2)
             for name in signals:
                 process.send_signal(getattr(signal, name))
@@ -558,10 +595,13 @@ def test_interrupted_once_it_finishes_what_is_in_flight(folder: Path, signals: l
         assert f"0 with a score, 2 too short, {RECORDINGS - 2} left\n" in err.decode()
         assert "2 in flight finish; Ctrl-C again cuts them off" in err.decode()
         assert len(results(folder)) == 2
+        unfinished = f"0 with a score, 2 too short, {RECORDINGS - 2} not begun yet"
+        assert unfinished in page.read_text(encoding="utf-8")
         done = Finished(process.returncode, out, err.decode())
         assert last_line(done).startswith("elsa-unscripted: to go on: ")
         assert run(*going_on(done), ELSA_API_TOKEN=TOKEN).status == 0
         assert sandbox.handshakes == RECORDINGS
+        assert f"0 with a score, {RECORDINGS} too short" in page.read_text(encoding="utf-8")
     assert results(folder) == every(folder)
 
 

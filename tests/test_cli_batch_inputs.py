@@ -287,6 +287,25 @@ def test_another_column_can_have_the_paths(tmp_path: Path) -> None:
         Inputs([], (), str(tmp_path / "list.txt"), "file")
 
 
+@pytest.mark.parametrize("head", ["sep=;\r\nName;Path\r\n", '\ufeff"sep=;"\nName;Path\n', "SEP=|\nName|Path\n"])
+def test_a_line_for_excel_tells_the_separator(tmp_path: Path, head: str) -> None:
+    """`sep=;` above the header is no row: some programs write it for Excel, with any separator."""
+    separator = "|" if "|" in head else ";"
+    assert listed(tmp_path, f"{head}Bo, the first{separator}a.wav\n".encode(), "a.csv") == [
+        Input("a.wav", ("Bo, the first",))
+    ]
+    assert listed(tmp_path, b"sep=;\n", "a.csv") == []
+
+
+def test_a_path_with_the_quotes_of_windows_is_found(tmp_path: Path) -> None:
+    """`"C:\\a.wav"`, as Windows copies a path, is the path; quotes elsewhere belong to the name."""
+    content = f'"{tmp_path}/a.wav"\n"quoted", then not.wav\n'
+    assert [each.path for each in listed(tmp_path, content.encode())] == [
+        f"{tmp_path}/a.wav",
+        '"quoted", then not.wav',
+    ]
+
+
 def test_who_is_named_without_a_path_is_there(tmp_path: Path) -> None:
     """A row with a name and no path is somebody who has handed in nothing; other rows without a path are none."""
     content = b"name,path,note\nBo,a.wav,\nMax,,ill\n,,total 2\n"

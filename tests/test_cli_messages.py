@@ -113,6 +113,16 @@ def _answers(tmp_path: Path) -> Path:
         ("batch answers --report scores.jsonl", 2, "--report would write over"),
         ("batch answers -o answers/speech.wav --report answers/a.wav", 2, "--report"),
         ("report answers/a.wav --list missing.csv", 2, "a.wav"),
+        ("batch --retry-failed all answers", 2, "are one word: --retry-failed=all; see elsa-unscripted batch --help"),
+        ("batch answers --retry-failed all", 2, "are one word: --retry-failed=all"),
+        ("--token-file secret score answers/a.wav", 2, "--token-file belongs behind the command"),
+        ("--quiet score answers/a.wav", 2, "--quiet belongs behind the command: elsa-unscripted score --quiet"),
+        ("answers/a.wav", 2, "did you mean elsa-unscripted score answers/a.wav?"),
+        ("answers", 2, "did you mean elsa-unscripted batch answers?"),
+        ("live answers/a.wav", 2, "live takes no file; for a recording: elsa-unscripted score"),
+        ("sandbox example", 2, "sandbox takes only options"),
+        ("score answers/A", 5, "did you mean answers/a.wav?"),
+        ("batch answers/speech", 2, "did you mean answers/speech.wav?"),
     ],
 )
 def test_who_has_made_a_mistake_is_told_what_was_meant(
@@ -131,6 +141,15 @@ def test_alone_it_prints_its_help(program: Program) -> None:
     said = program("")
     assert (said.status, said.err) == (0, "")
     assert all(f"\n    {command} " in said.out for command in ("score", "live", "batch", "show", "report", "sandbox"))
+
+
+@pytest.mark.parametrize(
+    ("command", "word"), [("score", "$ELSA_UNSCRIPTED_URL"), ("batch", "http://[user:password@]host")]
+)
+def test_help_cuts_no_word(program: Program, command: str, word: str) -> None:
+    """On 40 columns, help is wrapped, and what is to be copied stands there whole."""
+    said = program(f"{command} --help", COLUMNS="40")
+    assert (said.status, word in said.out) == (0, True)
 
 
 # The command line's own words.
@@ -153,8 +172,9 @@ def test_alone_it_prints_its_help(program: Program) -> None:
         ("--sample-rate 12", "--sample-rate must be a whole number from 1000"),
         ("--timeout 1e300", "--timeout must be from 0 to"),
         ("--connect-timeout soon", "--connect-timeout must be a number of seconds above 0"),
-        ("--speed 1e-300", "--speed is too small"),
-        ("--set 'api_plan=\"premium\"'", "--set must not hold api_plan"),
+        ("--speed 1e-300", "--speed is too small: "),
+        ("--ping-interval 1e9", "--ping-interval must be at most 1e+06, not '1e9'"),
+        ("--set 'api_plan=\"premium\"'", "--set must not hold api_plan: --plan tells it"),
         ("--proxy socks5://127.0.0.1", "the proxy must be"),
     ],
 )
@@ -172,6 +192,7 @@ def test_options_have_the_command_lines_names(program: Program, options: str, to
         (ConnectError("timed out; check the network, or raise connect_timeout"), "raise --connect-timeout"),
         (ConnectError("not trusted; for a private CA set ca_bundle"), "set --ca-bundle"),
         (ConnectError("the server does not speak HTTP; check the url, its port"), "check --url, its port"),
+        (ConnectError("there is no service at this place: check the url's path"), "check --url's path"),
         (ConfigError("no token: pass token=… or set $ELSA_API_TOKEN"), "pass --token-file FILE or set $ELSA_API_TOKEN"),
         (ScoringFailedError("the verdict is failed: the url of the token timed out"), "the url of the token timed out"),
     ],
@@ -191,14 +212,24 @@ def test_a_time_out_names_the_option(program: Program, sandbox: Sandbox) -> None
     assert said.status == 4
 
 
-@pytest.mark.parametrize(("path", "status"), [("/nothing/here?key=secret", "404"), ("", "404")])
-def test_a_wrong_url_is_shown(program: Program, sandbox: Sandbox, path: str, status: str) -> None:
-    """HTTP 404 shows the URL, without its query; where the path is missing, the usual one is proposed."""
+@pytest.mark.parametrize(
+    ("path", "near"),
+    [
+        ("/nothing/here?key=secret", False),
+        ("", True),
+        ("/api/v1", True),
+        ("/api/v1/ws/score_audio_plus/", True),
+        ("/api/v1/ws/score_audio", True),
+        ("/api/v2/ws/score_audio_plus?key=secret", True),
+    ],
+)
+def test_a_wrong_url_is_shown(program: Program, sandbox: Sandbox, path: str, near: bool) -> None:
+    """HTTP 404 shows the URL, without its query; where its path is nearly the usual one, that is proposed."""
     place = sandbox.url.partition("/api/")[0]
     said = program(f"score {SHORT} --url '{place}{path}'")
-    assert (said.status, status in said.err, "secret" in said.err) == (4, True, False)
+    assert (said.status, "404" in said.err, "secret" in said.err) == (4, True, False)
     assert place + path.partition("?")[0] in said.err
-    assert (f"did you mean {sandbox.url}?" in said.err) == (not path)
+    assert (f"did you mean {sandbox.url}?" in said.err) == near
 
 
 def test_an_unknown_scenario_is_told(program: Program, sandbox: Sandbox) -> None:
@@ -240,6 +271,10 @@ def test_show_reads_a_pipe(program: Program, result: ScoreResult, tmp_path: Path
         "elsa-unscripted: error: standard input is no result: give a file of ScoreResult.save(), or of score "
         "--format saved\n",
     )
+    for command in ("show -", "report -"):
+        said = program(command)
+        assert (said.status, said.out) == (2, "")
+        assert said.err.startswith("elsa-unscripted: error: standard input is empty")
 
 
 def test_links_are_for_who_asks(program: Program, result: ScoreResult, tmp_path: Path) -> None:
@@ -299,6 +334,7 @@ def test_a_score_can_be_required(program: Program, sandbox: Sandbox, tmp_path: P
         assert program(f"{command} {options}").status == 0
         said = program(f"{command} {options} --require-score")
         assert said.status == 3
+        assert "record again" in said.err.lower()
         assert "too short" in said.out + said.err or "not scored" in said.out
         scored = program(f"{command} {options} --require-score --set 'x=1'", ELSA_API_TOKEN="sandbox:example")
         assert scored.status == 0

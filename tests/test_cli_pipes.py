@@ -435,14 +435,15 @@ def test_a_fifo_without_a_writer(terminal: Terminal, sandbox: Sandbox, tmp_path:
     assert f"{str(tmp_path / 'fifo')!r} gave nothing for 0.2 s" in told.err
 
 
+@pytest.mark.slow
 def test_a_writer_that_stops_in_mid_speech(terminal: Terminal, sandbox: Sandbox) -> None:
     """Half an answer isn't graded: it is an error that says how much may be billed."""
     reading, writing = os.pipe()
     with open(writing, "wb", buffering=0) as pipe:
         pipe.write(wav(SPEECH[:SECOND], size=0))
-        told = terminal.score(sandbox, "--source-timeout", "0.3", stdin=reading)
+        told = terminal.score(sandbox, "--source-timeout", "3", stdin=reading)
     assert told.status == 5
-    assert "standard input gave nothing for 0.3 s (--source-timeout)" in told.err
+    assert "standard input gave nothing for 3 s (--source-timeout)" in told.err
     assert "[1.0 s were sent and may be billed" in told.err
     assert last(sandbox).verdict is None
 

@@ -75,22 +75,6 @@ def after_audio(*messages: Any) -> Script:
 # Connecting while the audio is being decoded.
 
 
-@pytest.fixture(scope="module")
-def long_flac() -> bytes:
-    """Ten minutes of silence, which are quickly encoded."""
-    av = pytest.importorskip("av")
-    file = io.BytesIO()
-    with av.open(file, "w", "flac") as target:
-        stream = target.add_stream("flac", rate=16000, layout="mono")
-        for _ in range(600):
-            frame = av.AudioFrame("s16", "mono", 16000)
-            frame.planes[0].update(bytes(32000))
-            frame.sample_rate = 16000
-            target.mux(stream.encode(frame))
-        target.mux(stream.encode(None))
-    return file.getvalue()
-
-
 @pytest.mark.parametrize("source", [b"no audio", b"RIFF....WAVE", b"", "missing.wav"])
 def test_what_is_no_audio_makes_no_connection(source: Any) -> None:
     """Bad input is an error at once, and the server hears nothing of it."""
@@ -117,21 +101,12 @@ def test_audio_that_fails_while_it_connects(short: Path, monkeypatch: pytest.Mon
         assert all(frame.opcode == CLOSE for connection in server.connections for frame in connection.frames)
 
 
-def test_connects_while_it_decodes(long_flac: bytes) -> None:
-    """The connection is made while ten minutes are decoded, not after: it is open long before the config is sent."""
-    result = scored(after_audio(SUCCESS), long_flac)
-    assert result.timings.connect is not None
-    assert result.timings.start is not None
-    assert result.timings.connect < 0.5 * result.timings.start
-    assert result.audio_seconds == pytest.approx(600)
-
-
-def _slow_to_decode(monkeypatch: pytest.MonkeyPatch, closed: threading.Event) -> bytes:
-    """Returns a WAV whose decoding lasts until a while after the server closed."""
+def _slow_to_decode(monkeypatch: pytest.MonkeyPatch, opened: threading.Event) -> bytes:
+    """Returns a WAV whose decoding lasts until a while after the server has set an event."""
     widen = decoder.widen
 
     def slowly(samples: bytes) -> bytes:
-        assert closed.wait(10)
+        assert opened.wait(10)
         time.sleep(1.2)
         return widen(samples)
 
@@ -143,6 +118,25 @@ def _slow_to_decode(monkeypatch: pytest.MonkeyPatch, closed: threading.Event) ->
         target.setframerate(16000)
         target.writeframes(bytes(3 * 1600))
     return file.getvalue()
+
+
+def test_connects_while_it_decodes(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The connection is made while the audio is decoded, not after: here, decoding ends only if it is open."""
+    opened = threading.Event()
+
+    def script(connection: Connection) -> None:
+        connection.handshake()
+        opened.set()
+        connection.read_frame()
+        connection.send(STREAM_ID)
+        connection.read_until_end()
+        connection.send(SUCCESS)
+        connection.finish()
+
+    result = scored(script, _slow_to_decode(monkeypatch, opened))
+    assert result.timings.connect is not None
+    assert result.timings.start is not None
+    assert result.timings.connect < result.timings.start
 
 
 @pytest.mark.parametrize("how", ["close", "reset", "failed"])
@@ -751,6 +745,7 @@ def test_no_verdict(short: Path) -> None:
     assert (error.phase, error.possibly_billed) == ("result", True)
 
 
+@pytest.mark.slow
 def test_endless_chatter(short: Path) -> None:
     """Messages without end don't keep the call from ending."""
 
@@ -853,6 +848,7 @@ def test_verdict_of_a_server_that_reads_nothing(austen: Path) -> None:
     assert result.audio_seconds_sent < result.audio_seconds
 
 
+@pytest.mark.slow
 def test_fragments_that_go_on_after_the_end(short: Path) -> None:
     """A flood that goes on after the deadline is not read on: the thread ends with the call."""
 
@@ -1152,6 +1148,7 @@ def test_elsa_error_of_a_callback_is_the_callers(then: str, speech: Path) -> Non
     assert mine.phase is None
 
 
+@pytest.mark.slow
 def test_chatter_and_a_slow_callback(short: Path) -> None:
     """A flood of messages that a slow callback can't keep up with neither fills the memory nor delays the end."""
     reported = 0

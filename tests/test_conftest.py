@@ -82,6 +82,7 @@ def test_thread_that_ends():
     assert "2 passed in" in outcomes(code, tmp_path)
 
 
+@pytest.mark.slow
 @linux
 @pytest.mark.parametrize("held", ["socket.socket()", "open(os.devnull)", "os.fdopen(os.pipe()[0])"])
 def test_garbage_is_freed_in_its_own_test(held: str, tmp_path: Path) -> None:

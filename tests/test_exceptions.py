@@ -36,7 +36,12 @@ PASSING: list[ElsaError] = [
         ConnectError("origin", status_code=522),
         RateLimitedError("slower", status_code=429),
     ],
-    *[StreamClosedError("cut"), StreamClosedError("restarts", code=1012), ScoreTimeoutError("late")],
+    *[
+        StreamClosedError("cut"),
+        StreamClosedError("restarts", code=1012),
+        StreamClosedError("busy", code=4429),
+        ScoreTimeoutError("late"),
+    ],
     *[ProtocolError("half a message"), exceptions.ScoreCancelledError("stopped"), exceptions.BudgetError("spent")],
 ]
 LASTING: list[ElsaError] = [
@@ -44,6 +49,7 @@ LASTING: list[ElsaError] = [
     AuthenticationError("who?"),
     *[ConnectError("moved", status_code=302), ConnectError("not there", status_code=404)],
     *[StreamClosedError("too big", code=1009), StreamClosedError("not you", code=1008)],
+    *[StreamClosedError("who?", code=code) for code in (4001, 4003, 4400, 4401, 4403, 4499)],
     *[ScoringFailedError("failed"), BadQualityError("noise"), exceptions.JournalError("is none"), ElsaError("?")],
 ]
 

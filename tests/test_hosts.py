@@ -74,6 +74,7 @@ def run(script: str, **environment: str) -> subprocess.CompletedProcess[str]:
     )
 
 
+@pytest.mark.slow
 def test_a_hundred_threads_at_once(speech: Path) -> None:
     """A hundred exchanges run side by side in one process, each with its own result."""
     with Sandbox() as sandbox, Client("any", url=sandbox.url, speed=4, connect_timeout=30) as client:
@@ -213,6 +214,7 @@ def test_asyncio_to_thread(speech: Path) -> None:
     assert ticks > 5
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("scenario", ["success", "silent", "hang-handshake", "no-read"])
 def test_interpreter_exit_in_mid_exchange(scenario: str, austen: Path) -> None:
     """An interpreter that exits while a daemon thread is scoring neither waits for it nor crashes."""
@@ -244,6 +246,7 @@ def _get(url: str) -> bytes:
             time.sleep(0.05)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("server", ["threaded", "gunicorn"])
 def test_flask(server: str, speech: Path, tmp_path: Path) -> None:
     """A Flask view scores in a threaded and in a pre-fork server, many requests at once."""
@@ -460,6 +463,7 @@ except JournalError as error:
     assert done.stdout.split() == ["AudioError", "False", "True"], done.stderr
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("how", ["atexit", "finalizer"])
 @pytest.mark.parametrize("what", ["score", "score_many"])
 def test_at_the_interpreters_end(how: str, what: str, short: Path) -> None:
@@ -499,6 +503,7 @@ else:
     assert scored or "the interpreter is ending" in done.stdout, done.stdout + done.stderr
 
 
+@pytest.mark.slow
 @posix
 @pytest.mark.parametrize("left", [0, 1])
 @pytest.mark.parametrize("before", [False, True])

@@ -200,6 +200,7 @@ print(raised > 1000, raised - caught, unrung)
 """
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(not hasattr(signal, "setitimer"), reason="needs POSIX signals")
 def test_what_a_signal_handler_raises_amid_a_put_comes_through() -> None:
     done = run(RAISED)

@@ -232,6 +232,7 @@ def test_sound_server_that_hangs_in_mid_speech(mic: VirtualMicrophone) -> None:
     assert time.monotonic() - began < 1.0 + 2 * SLACK
 
 
+@pytest.mark.slow
 @needs_microphone
 @pytest.mark.parametrize("streaming", [False, True])
 def test_in_a_forked_process(mic: VirtualMicrophone, streaming: bool) -> None:

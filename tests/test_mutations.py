@@ -12,6 +12,7 @@ ROUNDS = 40  # for each seed; scripts/fuzz_audio.py runs as long as one likes
 PYAV = int(importlib.metadata.version("av").split(".")[0])
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", SEEDS)
 def test_damaged_files(name: str) -> None:
     """Decoding a damaged file neither crashes nor hangs, and raises nothing but AudioError."""

@@ -72,6 +72,7 @@ def _serve(pipe: Any) -> None:
         pipe.recv()
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(not hasattr(signal, "SIGSTOP"), reason="needs SIGSTOP")
 @pytest.mark.parametrize("phase", ["connect", "audio", "result"])
 def test_half_open_peer(phase: str, speech: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -276,7 +277,10 @@ def _balancer(idle: float, server: str) -> Callable[[Connection], None]:
     def script(connection: Connection) -> None:
         address = urlsplit(server)
         with socket.create_connection((str(address.hostname), int(address.port or 0))) as onward:
-            ends = {connection.sock: onward.sendall, onward: connection.send_raw}
+            ends: Dict[socket.socket, Callable[[bytes], object]] = {
+                connection.sock: onward.sendall,
+                onward: connection.send_raw,
+            }
             last = time.monotonic()
             with contextlib.suppress(OSError):
                 while (left := last + idle - time.monotonic()) > 0:
@@ -489,6 +493,7 @@ print(interrupted > 50, score(sys.argv[1], speed=100, timeout=20).status)
 """
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(sys.platform != "linux", reason="looks for sockets in /proc")
 def test_interrupts_at_random_moments_leave_no_connection(short: Path) -> None:
     """Real signals, wherever they come: each connection is cut, and the next recording is scored all the same."""

@@ -14,7 +14,7 @@ import pytest
 from commands import unmeasured
 from sinks import LONG, PACKETS, Sink, audio_threads
 
-from elsa_unscripted.exchange.protocol import AudioSent, Progress, SendFailed
+from elsa_unscripted.exchange.events import AudioSent, Progress, SendFailed
 from elsa_unscripted.exchange.sender import Sender
 
 

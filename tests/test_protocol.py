@@ -21,27 +21,20 @@ from elsa_unscripted.exceptions import (
     StreamClosedError,
 )
 from elsa_unscripted.exchange import protocol as module
-from elsa_unscripted.exchange.protocol import (
-    AudioSent,
-    Cancelled,
+from elsa_unscripted.exchange.commands import (
     Command,
-    Event,
     Fail,
     Finish,
-    GraceOver,
-    Progress,
-    Protocol,
     Report,
     ReportProgress,
     SendConfig,
-    SendFailed,
     StartAudio,
     StartGrace,
-    State,
     StopAudio,
     StopGrace,
-    TimeOver,
 )
+from elsa_unscripted.exchange.events import AudioSent, Cancelled, Event, GraceOver, Progress, SendFailed, TimeOver
+from elsa_unscripted.exchange.protocol import Protocol, State
 from elsa_unscripted.wire.messages import Closed, Info, Malformed, Opened, Status
 
 STREAM_ID = Status({"status": "processing", "stream_id": "stream-1"})
@@ -583,7 +576,7 @@ class AnyCourse(RuleBasedStateMachine):
         assert (self.exchange.state is State.DONE) == self.over
 
 
-TestAnyCourse = AnyCourse.TestCase
+TestAnyCourse = pytest.mark.slow(AnyCourse.TestCase)
 
 
 @given(st.lists(st.sampled_from(ALL_EVENTS), max_size=12))

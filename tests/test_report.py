@@ -276,6 +276,7 @@ def replaced(value: Any, path: Tuple[Any, ...], new: Any) -> Any:
     return copied
 
 
+@pytest.mark.slow
 @settings(max_examples=60, deadline=None)
 @given(st.sampled_from(paths(VERDICT)[1:]), ANYTHING)
 def test_anything_in_any_place(path: Tuple[Any, ...], strange: Any) -> None:

@@ -58,6 +58,7 @@ def test_the_demo_ends_with_scores_and_a_page(tmp_path: Path) -> None:
     )
     assert (done.returncode, done.stderr) == (0, "")
     told = iter(done.stdout.splitlines())
+    assert "A page:" not in done.stdout
     for text in ("made up", "< processing, ", "< success", "Overall", "Transcript", "demo.html", "What to try next"):
         assert any(text in line for line in told), done.stdout
     page = (tmp_path / "demo.html").read_text(encoding="utf-8")

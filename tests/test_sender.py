@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from sinks import LONG, PACKETS, Sink
 
 from elsa_unscripted.audio.packets import Packet
-from elsa_unscripted.exchange.protocol import AudioSent, Progress, SendFailed
+from elsa_unscripted.exchange.events import AudioSent, Progress, SendFailed
 from elsa_unscripted.exchange.sender import LONGEST_PAUSE, Sender
 
 

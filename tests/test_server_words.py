@@ -271,6 +271,7 @@ def test_an_unreadable_message_is_quoted(short: Path) -> None:
     assert str(error).isprintable()
 
 
+@pytest.mark.slow
 def test_the_bytes_that_wait_are_bounded(short: Path) -> None:
     """While the caller's callback takes its time, the server's large messages wait on the network, not in memory."""
     sent: List[float] = []
@@ -435,19 +436,21 @@ def test_bytes_in_a_password_that_are_no_text(short: Path) -> None:
     assert caught.value.__cause__ is None
 
 
-def test_closed_for_policy(short: Path) -> None:
-    """A close with 1008 before the stream began is told with its reason, and doesn't advise to try again."""
+@pytest.mark.parametrize("code", [1008, 4001, 4401, 4403])
+def test_closed_for_policy(short: Path, code: int) -> None:
+    """A close that refuses the token or the plan is told with its reason, and doesn't advise to try again."""
 
     def script(connection: Connection) -> None:
         connection.handshake()
         connection.read_frame()
-        connection.send_close(1008, "no such plan")
+        connection.send_close(code, "no such plan")
         connection.read_until_closed()
 
     error = failed(script, short)
-    assert (type(error), error.code, error.reason) == (StreamClosedError, 1008, "no such plan")
+    assert (type(error), error.code, error.reason) == (StreamClosedError, code, "no such plan")
     assert "'no such plan'" in str(error)
-    assert "try again" not in str(error)
+    assert "check the token, the plan" in str(error)
+    assert ("try again" in str(error), error.retryable) == (False, False)
 
 
 def test_a_verdict_against_keeps_its_reason(short: Path) -> None:

@@ -345,6 +345,21 @@ def test_long_link_is_whole() -> None:
     assert "".join(lines[-5:-2]) == link
 
 
+def test_a_streams_name_is_whole() -> None:
+    """A stream's name that is as long as a UUID stands on one line of 40 columns: it is copied for the support."""
+    stream = "c1f0fbf0-bc93-47d2-b80c-072eabec8894"
+    text = summarize(ScoreResult({}, stream_id=stream), verbose=True, width=40)
+    assert f"\n{stream}\n" in text
+    assert widest(text) <= 40
+
+
+def test_who_has_the_page_is_not_told_how_to_make_one() -> None:
+    """With `has_page` there is no last line about a page; one on what is wrong with the recording stays."""
+    assert summarize(full(), has_page=True) == FULL_TEXT.rstrip("\n")
+    raw = {"speakers": [{"total_time": 1.0}], "partial_error": "too_short"}
+    assert "Record again" in summarize(ScoreResult(raw, audio_seconds=4.0), has_page=True)
+
+
 def test_links_stream_and_timing_are_for_who_asks() -> None:
     """With `verbose` they stand before the last line; without it, no one of them is there."""
     assert summarize(full(), verbose=True) == FULL_TEXT + VERBOSE_TEXT + PAGE_TEXT

@@ -34,6 +34,7 @@ print(interrupts > 100, lost)
 """
 
 
+@pytest.mark.slow
 @posix
 @pytest.mark.skipif(sys.version_info < (3, 10), reason="Python 3.9 may run a handler just before the lock is released")
 def test_a_signal_handler_leaves_no_lock_taken() -> None:

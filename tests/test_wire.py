@@ -256,6 +256,7 @@ def pcm_of(frames: List[Frame]) -> bytes:
     return b"".join(packet[44:] for packet in packets)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("speed", [200, None])
 def test_nothing_goes_inside_a_half_sent_packet(stalling: Callable[..., Any], speed: Optional[float]) -> None:
     """A pong that is due while half a packet has left follows the packet; all audio arrives, sample for sample."""

@@ -59,7 +59,7 @@ def _read(read: Any, size: int, watch: Watch) -> Iterator[bytes]:
             wanted = watch.leave_source(_length(piece))
         if not wanted:
             return
-        data = plain_bytes(piece, "read()")
+        data = plain_bytes(piece, "read() of a live source gave", "make it blocking")
         if not data:
             return
         yield data
@@ -81,7 +81,7 @@ def _iterate(source: Any, watch: Watch) -> Iterator[bytes]:
                 wanted = watch.leave_source(_length(piece))
             if not wanted:
                 return
-            data = plain_bytes(piece, "an iterable")
+            data = plain_bytes(piece, "an iterable of a live source gave", "leave it out")
             if data:
                 yield data
     finally:
@@ -95,8 +95,13 @@ def _iterate(source: Any, watch: Watch) -> Iterator[bytes]:
         watch.leave_source(0)
 
 
-def plain_bytes(piece: object, giver: str) -> bytes:
+def plain_bytes(piece: object, given: str, if_none: str) -> bytes:
     """Returns a piece of audio as bytes; a copy if it isn't `bytes`, since its owner could change it later.
+
+    Args:
+        piece: What was given.
+        given: Who gave it, for errors: `read() of a live source gave`.
+        if_none: What helps if it is `None`.
 
     Raises:
         AudioError: The piece isn't bytes-like, or holds floating point numbers.
@@ -104,16 +109,16 @@ def plain_bytes(piece: object, giver: str) -> bytes:
     if isinstance(piece, bytes):
         return piece
     if piece is None:
-        raise AudioError(f"{giver} of a live source gave None in place of bytes: make it blocking")
+        raise AudioError(f"{given} None in place of bytes: {if_none}")
     if isinstance(piece, str):
-        raise AudioError(f"{giver} of a live source gave text in place of bytes: open it in binary mode")
+        raise AudioError(f"{given} text in place of bytes: open what it comes from in binary mode")
     try:
         with memoryview(piece) as view:  # type: ignore[arg-type]
             kind, data = view.format[-1:], bytes(view)
     except (TypeError, ValueError) as error:  # a `ValueError`: a `memoryview` that was released, a closed `mmap`
-        raise AudioError(f"{giver} of a live source gave {type(piece).__name__} in place of bytes") from error
+        raise AudioError(f"{given} {type(piece).__name__} in place of bytes") from error
     if kind in ("e", "f", "d", "g"):
-        raise AudioError(f"{giver} of a live source gave floating point numbers: convert them to 16 bit integers")
+        raise AudioError(f"{given} floating point numbers: convert them to 16 bit integers")
     return data
 
 

@@ -205,9 +205,12 @@ class Intake:
         same_as = next((each.path for each in owners[:1] if not job.is_by(each)), None)
         job.kin = {}
         if not any(map(job.is_by, owners)):
-            gone = None if line.new else next((each.path for each in owners if _was_renamed(each, job)), None)
+            earlier = self._journal.earlier_owners(job.sha256, self._options, line)
+            gone = next((each.path for each in earlier if not job.is_by(each) and _was_renamed(each, job)), None)
             job.kin = {"same_as": same_as or readable(job.path)} if gone is None else {"renamed_from": gone}
             same_as = same_as if gone is None else None
+        elif line.new and same_as is None:  # the path was given twice: the second is no result of an earlier run
+            same_as = readable(job.path)
         if not line.new and self._is_tried_again(line):
             return None
         outcome = Resumed.of(job.given, job.sha256, line, same_as)

@@ -23,7 +23,8 @@ class Outcome:
         seconds: How long these exchanges took together.
         from_journal: The journal had it, from an earlier run or from this one under another name; nothing was sent.
         sha256: Of the file's bytes; `None` when it couldn't be read.
-        same_as: The path of another recording of the same content, whose result or error this is.
+        same_as: The path of another recording of the same content, whose result or error this is; its own path, if
+            that was given more than once.
     """
 
     path: Any

@@ -15,7 +15,7 @@ from ..exceptions import AudioError, ConfigError
 from ..exchange.client import AudioSource
 from ..log import logger
 from .inflow import Inflow, find_inflow
-from .options import number, stdin
+from .options import LONGEST, number, stdin
 
 __all__ = ["find_audio"]
 
@@ -43,7 +43,9 @@ def find_audio(options: argparse.Namespace, stack: contextlib.ExitStack) -> Call
     layout = None if options.pcm is None else _layout(options.pcm)
     limit, patience = None, SOURCE_TIMEOUT
     if options.max_seconds is not None:
-        limit = checked_limit(number("--max-seconds", options.max_seconds, float, "a number of seconds above 0"))
+        limit = checked_limit(
+            number("--max-seconds", options.max_seconds, float, "a number of seconds above 0", LONGEST)
+        )
     if options.source_timeout is not None:
         patience = number("--source-timeout", options.source_timeout, float, "a number of seconds above 0")
     inflow = find_inflow(options.audio, patience)

@@ -7,11 +7,12 @@ import contextlib
 import errno
 import os
 import re
+import shlex
 import signal
 import time
 from concurrent.futures import BrokenExecutor, Executor
 from types import FrameType
-from typing import Any, Callable, Iterator, List, Optional, Sequence, Tuple, cast
+from typing import Any, Callable, Iterator, List, Mapping, Optional, Sequence, Tuple, cast
 
 from ..api import score_many
 from ..batch import Batch, BatchProgress, ListedPath, Outcome, SlowPaths
@@ -73,6 +74,11 @@ class _Run:
         if options.path_column is not None and options.from_file is None:
             raise ConfigError("--path-column says where the paths are in a list: give --from-file LIST")
         self._inputs = stack.enter_context(contextlib.closing(_inputs(options)))
+        if self._inputs.elsewhere:
+            raise ConfigError(
+                f"none of the paths in the list {self._inputs.named} is there from {os.getcwd()!r}, but they are in "
+                f"the list's own folder: go there first, cd {shlex.quote(self._inputs.elsewhere)}"
+            )
         if options.report is not None:
             check_page(options.report, options.output, options.csv, options.from_file)
         on_stdin = "the list" if options.from_file == "-" else None
@@ -220,7 +226,10 @@ class _Run:
         tally, options = self._tally, self._options
         status = INTERRUPTED if self._presses else self._status
         if status is None and not tally.total:
-            say("error: no recordings found; folders are searched for audio files, or for --glob PATTERN")
+            searched = "folders are searched for audio files, or for --glob PATTERN"
+            say(
+                f"error: no recordings found; {searched if options.paths else f'{self._inputs.named} is an empty list'}"
+            )
             if self._inputs.passed_over_words():
                 say(self._inputs.passed_over_words(), lead="")
             return USAGE
@@ -233,7 +242,7 @@ class _Run:
         cut_short = self._status is not None or left != 0
         page = options.report if options.report is not None and tally.total else None
         if page is not None:
-            status = self._write_page(page) or status
+            status = self._write_page(page, whole=not cut_short) or status
         if not options.quiet and (tally.total or cut_short):
             for line in tally.lines(seconds, self._batch.billable_seconds, left):
                 say_wrapped(line)
@@ -260,14 +269,23 @@ class _Run:
         if cut_short or (tally.left and not retry):
             what = "to go on"
         else:
-            what = "to try the others again" if retry else "when they are recorded again"
+            what = "to try again" if retry else "when they are recorded again"
         say(f"{what}{with_token}: {words}")
 
-    def _write_page(self, path: str) -> int:
-        """Writes the page of the class; returns the exit status of a failure, else 0."""
+    def _write_page(self, path: str, *, whole: bool) -> int:
+        """Writes the page of the class; returns the exit status of a failure, else 0.
+
+        Args:
+            path: Where to.
+            whole: Whether every recording has its outcome. Else the page has the others as well, which aren't begun.
+        """
         from .. import report
 
-        listed = [(str(each), each.columns) for each in self._listed]
+        listed: List[Tuple[str, Mapping[str, str]]] = [(str(each), each.columns) for each in self._listed]
+        if not whole:
+            with contextlib.suppress(ConfigError):  # a pipe can't be read again
+                columns = self._inputs.columns
+                listed = [(each.path, dict(zip(columns, each.columns))) for each in self._inputs.anew()]
         try:
             page = report.class_page(self._options.output, listed=listed)
             with replacing(path) as file:

@@ -14,7 +14,7 @@ import time
 
 from ..exceptions import BadQualityError, ElsaError, ScoreTimeoutError, ScoringFailedError
 from ..exchange.client import Client
-from ..exchange.protocol import Progress
+from ..exchange.events import Progress
 from ..quoting import cut
 from ..results.result import ScoreResult
 from ..results.text import printable

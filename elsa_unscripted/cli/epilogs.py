@@ -77,3 +77,21 @@ Any token is accepted. The token sandbox:NAME[=VALUE] chooses a scenario for
 one exchange, whatever --scenario says; sandbox:greeting-off=NAME[=VALUE] does
 so without the greeting. With a tape there are no scenarios.
 """
+
+DOCTOR_EPILOG = """\
+Each line says ok, warning, error or skipped; an arrow stands before what mends
+it. Parts that are optional, and absent, are skipped. With --online, the server
+is asked whether it takes the token: the connection is closed before anything
+that a stream begins with. ELSA doesn't say whether that is free.
+
+examples:
+  elsa-unscripted doctor
+  elsa-unscripted doctor --online --token-file token.txt
+  elsa-unscripted doctor --json | jq '.checks[] | select(.status == "error")'
+
+exit status:
+  0    no errors
+  1    an error
+  2    wrong usage
+  130  interrupted
+"""

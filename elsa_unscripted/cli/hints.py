@@ -50,14 +50,18 @@ def batch_of(pattern: str) -> str:
 
 
 def near(path: str) -> str:
-    """Returns `; did you mean …?` with the file of the same folder whose name is most like a missing one's."""
+    """Returns `; did you mean …?` with the file of the same folder whose name is most like a missing one's.
+
+    That may be the same name with an ending, which some systems don't show.
+    """
     folder, name = os.path.split(path)
     try:
         with os.scandir(folder or ".") as entries:
             names = [entry.name for entry, _ in zip(entries, range(LOOKED_AT))]
     except (OSError, ValueError):
         return ""
-    hint = did_you_mean(name, names)
+    whole = [each for each in names if name and os.path.splitext(each)[0].casefold() == name.casefold()]
+    hint = f"; did you mean {whole[0]}?" if len(whole) == 1 else did_you_mean(name, names)
     return hint.replace("did you mean ", f"did you mean {os.path.join(folder, '')}") if hint and folder else hint
 
 

@@ -8,6 +8,7 @@ import fnmatch
 import itertools
 import os
 import queue
+import re
 import stat
 import threading
 import time
@@ -39,6 +40,7 @@ PATH_COLUMN = "path"  # the column that makes a list a table
 LIKELY_PATH_COLUMNS = ("file", "filename", "file name", "audio", "recording", "wav", "paths", "filepath", "file path")
 SHOWN_COLUMNS, SHOWN_CELL = 12, 40  # of a list's first line, in an error
 SEPARATORS = ",;\t"  # what spreadsheets write between columns; it depends on their language
+_SEPARATOR_LINE = re.compile(r'"?sep=(.)"?[,;\t]*', re.IGNORECASE)  # tells Excel the separator, above the header
 READER = "elsa-list"  # the name of the thread that reads a pipe
 READ_AHEAD = 64  # rows that are read ahead of a list that comes through a pipe
 COUNT_SECONDS = 3.0  # s: counting the recordings, before the first is begun, may take no longer
@@ -71,6 +73,7 @@ class Inputs:
         passed_over: How many files in folders were passed over so far, by kind: their extension, or a word such as
             "hidden".
         named: The list as it is called in errors.
+        elsewhere: The folder of the list, if its paths are there and none is where this process looks for it.
 
     Raises:
         ConfigError: There is no list and none of the paths exists, or the list can't be read. A missing path beside
@@ -102,6 +105,7 @@ class Inputs:
         self.passed_over: Counter[str] = Counter()
         self._rows: Iterator[Input] = iter(())
         self._opened: Optional[IO[str]] = None
+        self.elsewhere = ""
         self._read_apart = False  # whether a thread is reading the list, and will close it
         if list_file is not None:
             self._opened = self._open()
@@ -176,18 +180,26 @@ class Inputs:
 
     def count(self) -> Optional[int]:
         """Returns how many recordings there are; `None` if the list is a pipe, or if counting takes too long."""
+        try:
+            return sum(1 for _ in self.anew())
+        except ConfigError:
+            return None  # the batch reports an error of the list when it gets there
+
+    def anew(self) -> Iterator[Input]:
+        """Yields all recordings once more, whatever was drawn already.
+
+        Raises:
+            ConfigError: The list is a pipe, or can't be read on; or it all takes too long.
+        """
         if self._may_wait():
-            return None
-        ends, number = time.monotonic() + COUNT_SECONDS, 0
+            raise ConfigError(f"the list {self.named} can be read only once")
+        ends = time.monotonic() + COUNT_SECONDS
         with contextlib.closing(Inputs(self._paths, self._globs, self._list_file, self._path_column)) as again:
-            try:
-                for _ in again:
-                    number += 1
-                    if time.monotonic() > ends:
-                        return None
-            except ConfigError:
-                return None  # the batch reports the error when it gets there
-        return number
+            for each in again:
+                if each is not None:
+                    yield each
+                if time.monotonic() > ends:
+                    raise ConfigError("to find all recordings takes too long")
 
     def _files(self, path: str) -> Iterator[str]:
         """Yields a file itself, whatever its name, or what is in a folder: files by name, then folders by name."""
@@ -252,9 +264,14 @@ class Inputs:
                 first = next(lines, "")
                 if not first:
                     return (), iter(())
+            separated = _SEPARATOR_LINE.fullmatch(first.strip())
+            if separated is not None:
+                first = next(lines, "")
+                if not first:
+                    return (), iter(())
             heads = {
-                separator: [name.strip() for name in next(csv.reader([first], delimiter=separator))]
-                for separator in SEPARATORS
+                separator: [name.strip() for name in next(csv.reader([first], delimiter=separator), [])]
+                for separator in (separated[1] if separated else SEPARATORS)
             }
         wanted = self._path_column or PATH_COLUMN
         for separator, names in heads.items():
@@ -284,6 +301,8 @@ class Inputs:
         with self._reading():
             for line in lines:
                 path = line.rstrip("\r\n")
+                if path[:1] == path[-1:] == '"' and not os.path.lexists(file_name(path)):
+                    path = path[1:-1]  # Windows copies a path with quotes
                 if path:
                     yield Input(file_name(path))
 
@@ -311,15 +330,19 @@ class Inputs:
         if not stat.S_ISREG(os.fstat(lines.fileno()).st_mode):
             return  # a pipe is read as it comes
         garbled = exists = False
+        folder = os.path.dirname(str(self._list_file))
         try:
             for row in self._rows:
                 garbled = garbled or _is_garbled(row.path)
                 exists = exists or os.path.lexists(row.path)
+                if not exists and folder and not self.elsewhere:
+                    self.elsewhere = folder if row.path and os.path.lexists(os.path.join(folder, row.path)) else ""
         except ConfigError as error:  # any other is told when it is reached
             if isinstance(error, _NotTextError):
                 raise
         if garbled and exists:  # if nothing is there, the paths may be meant for another folder
             raise _not_text(self.named)
+        self.elsewhere = "" if exists else self.elsewhere
         lines.seek(0)
         self.columns, self._rows = self._understand(lines)
 

@@ -15,7 +15,7 @@ from ..results.result import ScoreResult
 from ..results.text import printable
 from . import interrupts, logs
 from .level import LevelMeter
-from .options import exchange, number, token
+from .options import LONGEST, exchange, number, token
 from .output import check_output
 from .score import deliver, fail
 from .statuses import exit_status
@@ -37,7 +37,7 @@ def run(options: argparse.Namespace) -> int:
             microphone = Microphone(
                 _device(options.device),
                 sample_rate=config.get("sample_rate"),
-                max_seconds=number("--max-seconds", options.max_seconds, float, "a number of seconds above 0"),
+                max_seconds=number("--max-seconds", options.max_seconds, float, "a number of seconds above 0", LONGEST),
                 save=options.save,
             )
             client = Client(token(options), **config)

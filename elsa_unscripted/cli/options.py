@@ -55,13 +55,19 @@ def exchange(options: argparse.Namespace) -> Dict[str, Any]:
         seconds = number("--connect-timeout", options.connect_timeout, float, "a number of seconds above 0")
         given["connect_timeout"] = seconds
     if options.ping_interval is not None:
-        given["ping_interval"] = number("--ping-interval", options.ping_interval, float, "a number of seconds above 0")
+        seconds = number("--ping-interval", options.ping_interval, float, "a number of seconds above 0", LONGEST)
+        given["ping_interval"] = seconds
     if options.sample_rate is not None:
         given["sample_rate"] = number("--sample-rate", options.sample_rate, int, "a whole number of Hz above 0")
     return given
 
 
-def number(name: str, text: str, kind: Callable[[str], Union[int, float]], what: str) -> Union[int, float]:
+LONGEST = 1e6  # s: 11 days, the most that `Config` and a live source take
+
+
+def number(
+    name: str, text: str, kind: Callable[[str], Union[int, float]], what: str, most: float = math.inf
+) -> Union[int, float]:
     """Returns the number above 0 that an option was given; `what` says in the error which numbers the option takes."""
     try:
         value = kind(text)
@@ -69,6 +75,8 @@ def number(name: str, text: str, kind: Callable[[str], Union[int, float]], what:
         value = math.nan
     if not 0 < value < math.inf:  # not `math.isfinite()`: it raises for a huge int
         raise ConfigError(f"{name} must be {what}, not {text!r}")
+    if value > most:
+        raise ConfigError(f"{name} must be at most {most:g}, not {text!r}")
     return value
 
 
@@ -111,6 +119,8 @@ def _setting(text: str) -> Tuple[str, Any]:
     key, equals, value = text.partition("=")
     if not equals or not key:
         raise ConfigError(f"--set must be KEY=JSON, not {text!r}")
+    if key == "api_plan":
+        raise ConfigError("--set must not hold api_plan: --plan tells it")
     try:
         return key, json.loads(value)
     except (ValueError, RecursionError):

@@ -7,10 +7,19 @@ from __future__ import annotations
 
 import argparse
 import functools
-from typing import NoReturn
+from typing import List, NoReturn
 
 from ..results.bands import THRESHOLDS
-from .epilogs import BATCH_EPILOG, LIVE_EPILOG, REPORT_EPILOG, SANDBOX_EPILOG, SCORE_EPILOG, SHOW_EPILOG, TOKEN_EPILOG
+from .epilogs import (
+    BATCH_EPILOG,
+    DOCTOR_EPILOG,
+    LIVE_EPILOG,
+    REPORT_EPILOG,
+    SANDBOX_EPILOG,
+    SCORE_EPILOG,
+    SHOW_EPILOG,
+    TOKEN_EPILOG,
+)
 from .statuses import EXIT_STATUSES
 from .tape import add_tape
 from .terminal import PROGRAM
@@ -34,11 +43,21 @@ def make_parser() -> argparse.ArgumentParser:
     _add_show(commands)
     _add_report(commands)
     _add_sandbox(commands)
+    _add_doctor(commands)
     return parser
 
 
+class _Help(argparse.RawDescriptionHelpFormatter):
+    """Lays out help without cutting words: a variable or an option that is cut in two can't be copied."""
+
+    def _split_lines(self, text: str, width: int) -> List[str]:
+        import textwrap  # late: only help needs it
+
+        return textwrap.wrap(" ".join(text.split()), width, break_long_words=False, break_on_hyphens=False)
+
+
 # Wide enough for an option and its explanation to stand on one line.
-_LAYOUT = functools.partial(argparse.RawDescriptionHelpFormatter, max_help_position=26)
+_LAYOUT = functools.partial(_Help, max_help_position=26)
 
 
 class _Version(argparse.Action):
@@ -191,10 +210,7 @@ def _add_require_score(output: argparse._ArgumentGroup) -> None:
 
 def _add_shared(parser: argparse.ArgumentParser) -> None:
     """Adds the options of `score`, `live` and `batch` alike: the token, and the exchange."""
-    token = parser.add_argument_group("the token").add_mutually_exclusive_group()
-    token.add_argument("--token-file", metavar="F", help="the file that holds it; - reads a line of standard input")
-    token.add_argument("--token", metavar="T", help="the token itself, visible in ps; - is --token-file -")
-
+    _add_token(parser)
     exchange = parser.add_argument_group("the exchange")
     exchange.add_argument(
         "--plan",
@@ -227,16 +243,27 @@ def _add_shared(parser: argparse.ArgumentParser) -> None:
         metavar="HZ",
         help="resample to mono 16 bit at this rate (extra 'formats'); default: as recorded",
     )
-    exchange.add_argument("--url", metavar="U", help="default: $ELSA_UNSCRIPTED_URL, else the vendor's")
-    exchange.add_argument(
-        "--proxy", metavar="URL", help="http://[user:password@]host:port; default: $https_proxy, else $all_proxy"
-    )
-    exchange.add_argument("--ca-bundle", metavar="FILE", help="certificates to trust in place of the system's")
+    _add_way(exchange)
     exchange.add_argument(
         "--ping-interval",
         metavar="S",
         help="seconds between pings, if a load balancer cuts silent connections; default: none are sent",
     )
+
+
+def _add_token(parser: argparse.ArgumentParser) -> None:
+    token = parser.add_argument_group("the token").add_mutually_exclusive_group()
+    token.add_argument("--token-file", metavar="F", help="the file that holds it; - reads a line of standard input")
+    token.add_argument("--token", metavar="T", help="the token itself, visible in ps; - is --token-file -")
+
+
+def _add_way(group: argparse._ArgumentGroup) -> None:
+    """Adds the options that say where the server is, and how it is reached."""
+    group.add_argument("--url", metavar="U", help="default: $ELSA_UNSCRIPTED_URL, else the vendor's")
+    group.add_argument(
+        "--proxy", metavar="URL", help="http://[user:password@]host:port; default: $https_proxy, else $all_proxy"
+    )
+    group.add_argument("--ca-bundle", metavar="FILE", help="certificates to trust in place of the system's")
 
 
 def _add_show(commands: argparse._SubParsersAction[Parser]) -> None:
@@ -324,6 +351,26 @@ def _add_sandbox(commands: argparse._SubParsersAction[Parser]) -> None:
     add_tape(parser)
 
 
+def _add_doctor(commands: argparse._SubParsersAction[Parser]) -> None:
+    parser = commands.add_parser(
+        "doctor",
+        usage=f"{PROGRAM} doctor [options]",
+        help="check whether this machine can score",
+        description="Check what this machine has, and the way to the server, step by step. No audio\n"
+        "is sent, and without --online no token.",
+        epilog=TOKEN_EPILOG + DOCTOR_EPILOG,
+        formatter_class=_LAYOUT,
+    )
+    parser.set_defaults(run=_doctor)
+    parser.add_argument("--online", action="store_true", help="also do the handshake with the token; close at once")
+    parser.add_argument("--jobs", metavar="N", default="16", help="as many as batch is to have; default: %(default)s")
+    _add_token(parser)
+    _add_way(parser.add_argument_group("the way to the server"))
+    output = parser.add_argument_group("the output")
+    output.add_argument("--json", action="store_true", help="for programs, with all details")
+    output.add_argument("-v", "--verbose", action="store_true", help="all details")
+
+
 def _port(text: str) -> int:
     port = int(text) if text.isdecimal() else -1
     if not 0 <= port <= 65535:
@@ -363,5 +410,11 @@ def _report(options: argparse.Namespace) -> int:
 
 def _sandbox(options: argparse.Namespace) -> int:
     from .sandbox import run
+
+    return run(options)
+
+
+def _doctor(options: argparse.Namespace) -> int:
+    from .doctor import run
 
     return run(options)

@@ -28,7 +28,7 @@ def readable(path: str) -> Iterator[str]:
     """Gives the path of a file to read; for `-`, of a copy of standard input, which is called that in errors.
 
     Raises:
-        ConfigError: Standard input is a terminal, or can't be read.
+        ConfigError: Standard input is a terminal or empty, or can't be read.
     """
     if path != "-":
         yield path
@@ -43,6 +43,8 @@ def readable(path: str) -> Iterator[str]:
                 shutil.copyfileobj(source, file)
         except OSError as error:
             raise ConfigError(f"can't read standard input ({error.strerror})") from error
+        if not os.path.getsize(copy):
+            raise ConfigError("standard input is empty: did the command before this one fail?")
         try:
             yield copy
         except ElsaError as error:
@@ -76,13 +78,13 @@ def _load_verdict(path: str) -> ScoreResult:
     raise ConfigError(f"{path!r} is no result: give a file of ScoreResult.save(), or of score --format saved")
 
 
-def print_result(result: ScoreResult, form: str, *, verbose: bool = False) -> int:
+def print_result(result: ScoreResult, form: str, *, verbose: bool = False, has_page: bool = False) -> int:
     """Prints a result; returns the exit status.
 
     It goes to standard output; if that fails, to standard error, because it was paid for.
     """
     try:
-        _write(sys.stdout, result, form, verbose)
+        _write(sys.stdout, result, form, verbose, has_page)
     except BrokenPipeError:
         link = f"; the result is also at {result.result_link}" if result.result_link else ""
         say(f"nobody reads standard output any more{link}")
@@ -92,12 +94,14 @@ def print_result(result: ScoreResult, form: str, *, verbose: bool = False) -> in
         if sys.stdout is not None:
             give_up(sys.stdout)
         with contextlib.suppress(OSError):
-            _write(sys.stderr, result, form, verbose)
+            _write(sys.stderr, result, form, verbose, has_page)
         return USAGE
     return 0
 
 
-def formatted(result: ScoreResult, form: str, terminal: bool, encoding: str, verbose: bool = False) -> bytes:
+def formatted(
+    result: ScoreResult, form: str, terminal: bool, encoding: str, verbose: bool = False, has_page: bool = False
+) -> bytes:
     """Returns a result as bytes for a file or a terminal.
 
     Args:
@@ -106,6 +110,7 @@ def formatted(result: ScoreResult, form: str, terminal: bool, encoding: str, ver
         terminal: Whether it is for a terminal.
         encoding: Of the summary.
         verbose: Whether the summary has links, stream and timing.
+        has_page: Whether the result has a page already: the summary then doesn't say how to make one.
     """
     if form == "saved":
         return dumps(result.to_dict(), indent=1).encode("ascii") + b"\n"
@@ -116,25 +121,27 @@ def formatted(result: ScoreResult, form: str, terminal: bool, encoding: str, ver
         width=min(shutil.get_terminal_size().columns, READABLE_WIDTH) if terminal else 80,
         color=terminal and not os.environ.get("NO_COLOR") and os.environ.get("TERM") != "dumb",
         verbose=verbose,
+        has_page=has_page,
         ascii_only=not encoding.lower().replace("-", "").startswith("utf"),
     )
     return (text.rstrip("\n") + "\n").encode(encoding, "backslashreplace")
 
 
-def _write(stream: Any, result: ScoreResult, form: str, verbose: bool) -> None:
+def _write(stream: Any, result: ScoreResult, form: str, verbose: bool, has_page: bool) -> None:
     if stream is None:
         raise OSError(errno.EBADF, os.strerror(errno.EBADF))
     stream.flush()
-    stream.buffer.write(formatted(result, form, stream.isatty(), _encoding(stream), verbose))
+    stream.buffer.write(formatted(result, form, stream.isatty(), encoding_of(stream), verbose, has_page))
     stream.buffer.flush()
 
 
-def _encoding(stream: Any) -> str:
+def encoding_of(stream: Any) -> str:
+    """Returns the encoding in which to write text for people to a stream; standard output may be missing."""
     # With LC_ALL=C Python still prints UTF-8, unless told otherwise: people who set it want ASCII.
     asked_for = os.environ.get("PYTHONUTF8") or os.environ.get("PYTHONIOENCODING")
     if os.environ.get("LC_ALL") in ("C", "POSIX") and not asked_for:
         return "ascii"
-    return stream.encoding or "ascii"
+    return getattr(stream, "encoding", None) or "ascii"
 
 
 def _for_terminal(text: str) -> str:

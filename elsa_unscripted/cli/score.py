@@ -11,7 +11,7 @@ from typing import Any, Callable, Dict, Iterator, NamedTuple, Optional
 
 from ..exceptions import AudioError, ElsaError
 from ..exchange.client import Client
-from ..exchange.protocol import AudioSent
+from ..exchange.events import AudioSent
 from ..files import replacing
 from ..quoting import cut
 from ..results.problems import problem_of
@@ -83,8 +83,10 @@ def fail(error: ElsaError, options: argparse.Namespace) -> int:
 def deliver(result: ScoreResult, options: argparse.Namespace) -> int:
     """Writes the result, and says what it lacks and what can be done with it; returns the exit status."""
     status = _write(result, options)
-    if options.require_score and problem_of(result) is not None:
-        say("error: there is no score, and --require-score was given")
+    problem = problem_of(result)
+    if options.require_score and problem is not None:
+        why = f"{problem.title.lower()}; {problem.action.lower()}"
+        say(f"error: there is no score, and --require-score was given: {why}")
         return status or REJECTED
     in_file = options.output not in (None, "-") and options.format != "summary"
     if status == 0 and in_file and not options.quiet and sys.stderr is not None and sys.stderr.isatty():

@@ -82,11 +82,16 @@ def explain(error: ElsaError, *, own_options: bool = True) -> str:
         error: The error.
         own_options: Whether to name options as `elsa-unscripted` has them; the drop-in has others.
     """
-    text = _NAMED.sub(_option, str(error)) if own_options else str(error)
+    text = with_own_options(str(error)) if own_options else str(error)
     if not error.possibly_billed:
         return text
     stream = f"; stream {cut(error.stream_id, MAX_STREAM_ID)}" if error.stream_id else ""
     return f"{text} [{error.audio_seconds_sent:.1f} s were sent and may be billed{stream}]"
+
+
+def with_own_options(text: str) -> str:
+    """Returns what an error says with the options named as `elsa-unscripted` has them."""
+    return _NAMED.sub(_option, text)
 
 
 def _option(found: Match[str]) -> str:

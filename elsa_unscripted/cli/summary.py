@@ -46,7 +46,13 @@ Section = Sequence[str]
 
 
 def summarize(
-    result: ScoreResult, *, width: int = 80, color: bool = False, ascii_only: bool = False, verbose: bool = False
+    result: ScoreResult,
+    *,
+    width: int = 80,
+    color: bool = False,
+    ascii_only: bool = False,
+    verbose: bool = False,
+    has_page: bool = False,
 ) -> str:
     """Renders a result as lines of text, without a line break at the end.
 
@@ -56,13 +62,14 @@ def summarize(
         color: Whether to use ANSI colours. Nothing is told by colour alone.
         ascii_only: Whether to keep to ASCII, for a C locale; other characters become `\\xe9` and the like.
         verbose: Whether to add the links, the stream and the timing.
+        has_page: Whether somebody has made the page of the result, so that nobody needs to be told how.
     """
     sheet = Sheet(max(width, MIN_WIDTH), ascii_only)
-    text = "\n\n".join("\n".join(section) for section in _sections(sheet, result, verbose) if section)
+    text = "\n\n".join("\n".join(section) for section in _sections(sheet, result, verbose, has_page) if section)
     return sheet.finish(text, color=color)
 
 
-def _sections(sheet: Sheet, result: ScoreResult, verbose: bool) -> Iterator[Section]:
+def _sections(sheet: Sheet, result: ScoreResult, verbose: bool, has_page: bool) -> Iterator[Section]:
     assessment = result.assessment
     yield _sandbox(sheet, result)
     if assessment is None:
@@ -74,7 +81,8 @@ def _sections(sheet: Sheet, result: ScoreResult, verbose: bool) -> Iterator[Sect
     yield sheet.row("Ended by", _tied(ended_by)) if ended_by else ()
     if verbose:
         yield _exchange(sheet, result)
-    yield sheet.row("Next", _next_step(result))
+    if not has_page or problem_of(result) is not None:
+        yield sheet.row("Next", _next_step(result))
 
 
 def _next_step(result: ScoreResult) -> str:
@@ -234,19 +242,20 @@ def _exchange(sheet: Sheet, result: ScoreResult) -> Section:
     lines: List[str] = []
     for label, link in (("Result link", result.result_link), ("Audio link", result.audio_link)):
         if link:
-            lines += _link(sheet, label, link)
+            lines += _whole(sheet, label, link)
     if result.stream_id:
-        lines += sheet.row("Stream", sheet.paragraph(result.stream_id))
+        lines += _whole(sheet, "Stream", result.stream_id)
     moments = [(SHORTER.get(name, name), seconds) for name, seconds in facts.moments(result)]
     timings = ", ".join(f"{name} {seconds:.2f}{TIE}s" for name, seconds in moments)
     return lines + (sheet.row("Timing", timings) if timings else [])
 
 
-def _link(sheet: Sheet, label: str, link: str) -> List[str]:
-    safe = sheet.paragraph(link)
+def _whole(sheet: Sheet, label: str, text: str) -> List[str]:
+    """Lays out what people copy: a link, or a stream's name."""
+    safe = sheet.paragraph(text)
     if cells(safe) <= sheet.body:
         return sheet.row(label, safe)
-    # Not indented, so that the link is whole when somebody copies the lines and joins them.
+    # Not indented, so that it is whole when somebody copies the lines and joins them.
     return [*sheet.row(label, "on the next lines"), *chunks(safe, sheet.width)]
 
 

@@ -92,6 +92,7 @@ def row(outcome: Outcome) -> Dict[str, Cell]:
         "attempts": outcome.attempts,
         "seconds": rounded(_seconds(outcome)),
         "sha256": outcome.sha256,
+        "same_as": None if outcome.same_as is None else readable(outcome.same_as),
     }
     if outcome.result is not None:
         return {**cells, **result_cells(outcome.result)}

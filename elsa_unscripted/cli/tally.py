@@ -11,6 +11,7 @@ from ..exceptions import BudgetError, ConnectError, ElsaError, ScoringFailedErro
 from ..journal import name_in
 from ..results.problems import NOT_BEGUN, PROBLEMS, Problem, counted, problem_of
 from .meter import clock
+from .statuses import with_own_options
 
 if TYPE_CHECKING:
     from ..batch import Outcome
@@ -76,7 +77,8 @@ class Tally:
         if outcome.same_as is not None:
             self.same += 1
             if len(self._copies) < SHOWN_NAMES:
-                self._copies.append(_name(outcome))
+                other = "" if str(outcome.path) == outcome.same_as else f" (same as {outcome.same_as})"
+                self._copies.append(f"{_name(outcome)}{other}")
         if problem is not None:
             self._note(outcome, problem)
         if not outcome.from_journal:
@@ -165,5 +167,5 @@ def _detail(error: Optional[ElsaError], path: str) -> str:
     elif isinstance(error, StreamClosedError):
         detail = f"closed with {error.code}"
     else:
-        detail = str(error).replace(f"{str(path)!r} ", "", 1)
+        detail = with_own_options(str(error)).replace(f"{str(path)!r} ", "", 1)
     return detail if len(detail) <= MAX_REASON else f"{detail[: MAX_REASON - 1]}…"

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import argparse
+import os
 import re
 import sys
 from typing import Any, NoReturn, Sequence
 
 from .hints import did_you_mean, quote, unquoted
 from .statuses import USAGE
-from .terminal import command, say
+from .terminal import PROGRAM, command, say
 
 ALL_FAILED = "--*all-failed*"  # nobody types that
 _INVALID_CHOICE = re.compile(
@@ -29,6 +30,9 @@ class Parser(argparse.ArgumentParser):
         end = self.words.index("--") if "--" in self.words else len(self.words)
         words = [re.sub(r"^--retry(-f\w*)?=all$", ALL_FAILED, word) for word in self.words[:end]]
         words += self.words[end:]
+        apart = self.prog.endswith(" batch") and ("--retry-failed", "all") in zip(words, words[1:])
+        if apart and not os.path.lexists("all"):  # else "all" would be a recording that nobody has handed in
+            self.error("--retry-failed and all are one word: --retry-failed=all")
         return super().parse_known_args(words, namespace)
 
     def parse_args(self, args: Any = None, namespace: Any = None) -> Any:
@@ -48,15 +52,22 @@ class Parser(argparse.ArgumentParser):
         choice = _INVALID_CHOICE.match(message)
         if choice is not None:
             known = re.findall(r"[\w-]+", choice["known"])
+            if choice["name"] == "COMMAND" and self.words[0].startswith("-"):
+                return f"{self.words[0].partition('=')[0]} belongs behind the command: {PROGRAM} COMMAND [options]"
+            if choice["name"] == "COMMAND" and os.path.exists(choice["word"]):
+                meant = "batch" if os.path.isdir(choice["word"]) else "score"
+                return f"there is no command before {choice['word']!r}; did you mean {command(meant, choice['word'])}?"
             hint = did_you_mean(choice["word"], known) or f"; choose from {', '.join(known)}"
             what = "unknown command" if choice["name"] == "COMMAND" else f"{choice['name']} can't be"
             return f"{what} {choice['word']!r}{hint}"
         if stray is None:
             return re.sub(r"(--retry-failed): ignored explicit argument", r"\1 takes nothing, or =all, not", message)
         parser = self._chosen()
-        if stray[1].startswith("-"):
+        if stray[1].startswith("-") and not stray[1].startswith("-- "):
             option = stray[1].split()[0].partition("=")[0]
             known = [each for each in parser._option_string_actions if each != ALL_FAILED]
+            if option in known:
+                return f"{option} belongs behind the command: {parser.prog} {option}"
             return f"unknown option {option}{did_you_mean(option, known)}"
         more = "paths stand together, before the options or behind them"
         return f"{message}; {more}" if parser.prog.endswith(" batch") else f"{message}; {_several(parser.prog, ())}"
@@ -80,6 +91,9 @@ class One(argparse.Action):
 
 
 def _several(program: str, paths: Sequence[str]) -> str:
-    if program.endswith(" score"):
+    name = program.rpartition(" ")[2]
+    if name == "score":
         return f"score takes one recording; for several: {command('batch', *(paths or ['PATH', '...']))}"
-    return f"{program.rpartition(' ')[2]} takes one file"
+    if name == "live":
+        return f"live takes no file; for a recording: {command('score', 'AUDIO')}"
+    return f"{name} takes only options" if name in ("sandbox", "doctor") else f"{name} takes one file"

@@ -22,13 +22,14 @@ from ..threads import NoThreadError
 from ..wire.dial import KnownAddresses
 from ..wire.messages import Closed, ConnectionEvent, Info, Status
 from ..wire.transport import Transport
-from .protocol import Cancelled, Event, SenderEvent
+from .events import Cancelled, Event, SenderEvent
 from .retry import wait_before_retry
 
 # Of events that wait in the mailbox. At these bounds, the transport's thread waits for room. A waiting message takes
 # several times as much memory as it has characters.
 MAX_WAITING_EVENTS = 1000
 MAX_WAITING_CHARACTERS = 2 * 2**20
+ALIKE = 0.8  # from 0 to 1: how much a URL's path must be like the usual one to be taken for a slip of it
 SHORTEST_IDLING = 1.0  # s; a server that closes an unused connection sooner than this refuses it
 
 
@@ -249,5 +250,13 @@ def _name_url(error: ConnectError, url: str) -> None:
     parts = urlsplit(url)
     asked = f"{parts.scheme}://{parts.netloc}{parts.path}"
     usual = urlsplit(DEFAULT_URL).path
-    hint = "" if parts.path.strip("/") else f"; did you mean {asked.rstrip('/')}{usual}?"
+    hint = f"; did you mean {parts.scheme}://{parts.netloc}{usual}?" if _is_nearly(parts.path, usual) else ""
     error.args = (f"{error} ({asked}{hint})",)
+
+
+def _is_nearly(path: str, usual: str) -> bool:
+    """Returns whether a path may have been meant to be the usual one: a part of it, or one with a slip."""
+    import difflib  # late: hardly anybody needs it
+
+    near = usual.startswith(path.rstrip("/")) or difflib.SequenceMatcher(None, path, usual).ratio() > ALIKE
+    return near and path != usual

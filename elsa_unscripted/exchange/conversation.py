@@ -23,24 +23,9 @@ from ..wire.messages import END_STREAM, Opened, Status, encode_config
 from ..wire.transport import Transport
 from .account import Account
 from .clocks import GrowingDeadline, LiveDeadline, due_times
+from .commands import Command, Finish, Report, ReportProgress, SendConfig, StartAudio, StartGrace, StopAudio, StopGrace
 from .connector import Connection, Connector
-from .protocol import (
-    AudioSent,
-    Command,
-    Event,
-    Finish,
-    GraceOver,
-    Report,
-    ReportProgress,
-    SendConfig,
-    SendFailed,
-    SourceFailed,
-    StartAudio,
-    StartGrace,
-    StopAudio,
-    StopGrace,
-    TimeOver,
-)
+from .events import AudioSent, Event, GraceOver, SendFailed, SourceFailed, TimeOver
 from .sender import Sender
 
 LAST_LOOK = 0.1  # s after the deadline, to handle events already in the mailbox; 1,000 events take a tenth of that

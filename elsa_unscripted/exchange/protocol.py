@@ -21,11 +21,10 @@ The theory. One connection is one exchange:
 from __future__ import annotations
 
 import enum
-from dataclasses import dataclass
 from typing import Callable, Dict, List, Optional, Tuple, Union
 
 from ..exceptions import (
-    AudioError,
+    REFUSING_CLOSE_CODES,
     BadQualityError,
     ElsaError,
     ProtocolError,
@@ -36,7 +35,20 @@ from ..exceptions import (
 )
 from ..log import Log, logger
 from ..quoting import quoted
-from ..wire.messages import Closed, ConnectionEvent, Info, Malformed, Status, describe
+from ..wire.messages import Closed, Info, Malformed, Status, describe
+from .commands import (
+    Command,
+    Fail,
+    Finish,
+    Report,
+    ReportProgress,
+    SendConfig,
+    StartAudio,
+    StartGrace,
+    StopAudio,
+    StopGrace,
+)
+from .events import Event, Progress, SendFailed, SourceFailed
 
 
 class State(enum.Enum):
@@ -48,125 +60,6 @@ class State(enum.Enum):
     AWAITING = "result"
     BROKEN = "broken"
     DONE = "done"
-
-
-# Events. The first three come from `sender` (but `SendFailed` for the config from `conversation`), the others from
-# `connector` and `conversation`. The events of the connection itself are in `wire.messages`.
-
-
-@dataclass(frozen=True)
-class Progress:
-    """A packet was sent.
-
-    Attributes:
-        frames: Frames of audio sent so far.
-    """
-
-    frames: int
-
-
-@dataclass(frozen=True)
-class AudioSent:
-    """The last packet was sent; the end of the stream follows at once."""
-
-
-@dataclass(frozen=True)
-class SendFailed:
-    """A message could not be sent, so no other can be."""
-
-    error: BaseException
-
-
-@dataclass(frozen=True)
-class SourceFailed:
-    """A live source failed before the speech was over, so a verdict on what was sent would be worth nothing."""
-
-    error: AudioError
-
-
-@dataclass(frozen=True)
-class Cancelled:
-    """The caller has cancelled the exchange."""
-
-
-@dataclass(frozen=True)
-class GraceOver:
-    """The server stayed silent for the grace that `StartGrace` began."""
-
-
-@dataclass(frozen=True)
-class TimeOver:
-    """The exchange has reached its deadline."""
-
-
-SenderEvent = Union[Progress, AudioSent, SendFailed]
-Event = Union[ConnectionEvent, SenderEvent, SourceFailed, Cancelled, GraceOver, TimeOver]
-
-
-# Commands, which `conversation` carries out.
-
-
-class SendConfig:
-    """Send the config message."""
-
-
-class StartAudio:
-    """Start sending packets, and the end of the stream right after the last."""
-
-
-class StopAudio:
-    """Stop sending packets, at once."""
-
-
-@dataclass(frozen=True)
-class StartGrace:
-    """Wait for `GraceOver` from now on, also if a grace runs already.
-
-    Attributes:
-        broken: Whether a send has failed. The grace lasts `close_timeout` seconds then, else `bad_quality_grace`.
-    """
-
-    broken: bool
-
-
-class StopGrace:
-    """Don't wait for the end of the grace any more."""
-
-
-@dataclass(frozen=True)
-class Report:
-    """Call the caller's `on_status`."""
-
-    status: Status
-
-
-@dataclass(frozen=True)
-class ReportProgress:
-    """Call the caller's `on_progress`."""
-
-    frames: int
-
-
-@dataclass(frozen=True)
-class Finish:
-    """End the exchange: the verdict is `success`."""
-
-    verdict: Status
-
-
-@dataclass(frozen=True)
-class Fail:
-    """End the exchange with an error.
-
-    Attributes:
-        final: Whether no verdict can replace the error: then nobody listens for one while the connection is closed.
-    """
-
-    error: ElsaError
-    final: bool = False
-
-
-Command = Union[SendConfig, StartAudio, StopAudio, StartGrace, StopGrace, Report, ReportProgress, Finish, Fail]
 
 
 class Protocol:
@@ -280,7 +173,7 @@ class Protocol:
         return _because(verdict.reason) if verdict.reason or len(verdict) == 1 else self._said()
 
     def _again(self, code: int = 1006) -> str:
-        if code == 1008:  # RFC 6455, 7.4.1: a message has violated the server's policy
+        if code in REFUSING_CLOSE_CODES:
             return "check the token, the plan and the options, or ask ELSA's support"
         if self.stream_id is None:
             return "nothing was sent that could be billed: try again"

@@ -16,8 +16,8 @@ from typing import Callable, Iterable, Iterator, Optional, Tuple
 from ..audio.packets import Packet
 from ..mailbox import Mailbox
 from ..threads import NoThreadError, start_thread
+from .events import AudioSent, Progress, SenderEvent, SendFailed
 from .pacer import shared_pacer
-from .protocol import AudioSent, Progress, SenderEvent, SendFailed
 
 # How long to wait before trying to send the rest of a message that the connection didn't take whole.
 SHORTEST_PAUSE = 0.001  # s; little delay if the connection's buffer is full for a moment only

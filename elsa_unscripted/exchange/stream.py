@@ -27,7 +27,7 @@ from ..wire.messages import Status
 from .account import Account
 from .connector import Connector
 from .conversation import SHORT_CLOSE_TIMEOUT, CallbackFailed, Conversation
-from .protocol import SendFailed
+from .events import SendFailed
 
 if TYPE_CHECKING:
     from types import TracebackType
@@ -118,7 +118,9 @@ class LiveStream:
             AudioError: `data` isn't bytes-like.
             Exception: A callback raised it; then the stream is over.
         """
-        piece = data if isinstance(data, bytes) else plain_bytes(data, "the caller")
+        piece = (
+            data if isinstance(data, bytes) else plain_bytes(data, "send_audio() was given", "finish() tells the end")
+        )
         return bool(holding(self._turn, self._take, piece, wait))
 
     def finish(self) -> ScoreResult:

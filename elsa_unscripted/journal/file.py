@@ -73,6 +73,7 @@ class Line:
         who: Whose recording it is about.
         text: The line as it stands in the file.
         name: What the journal is called.
+        begin: Where in the file it begins, in bytes.
     """
 
     good: bool
@@ -80,6 +81,7 @@ class Line:
     who: Who
     text: bytes
     name: str
+    begin: int
 
     def entry(self) -> Entry:
         """Returns what the line says."""
@@ -147,17 +149,26 @@ class Journal:
         if raw is None:
             self._index.remove(sha256, options)
             return None
-        return Line(place.good, place.begin >= self._begun, who(raw), text, self._name)
+        return Line(place.good, place.begin >= self._begun, who(raw), text, self._name, place.begin)
 
     def owners(self, sha256: str, options: Mapping[str, Any], line: Line) -> Sequence[Who]:
-        """Returns whose recordings have a content, as far as the journal knows.
+        """Returns whose recordings have a content, as far as the journal knows, in its order.
+
+        Left out are those whose line is older than the newest exchange: it says that the content failed, for example,
+        while another recording of it was scored since.
 
         Args:
             sha256: Of the content.
             options: Those that change the result.
             line: What `find()` returned for both.
         """
-        return self._index.owners(sha256, options, line.who)
+        known = self._index.owners(sha256, options, line.who, line.begin)
+        return [owner for owner, begin in known.items() if begin >= line.begin]
+
+    def earlier_owners(self, sha256: str, options: Mapping[str, Any], line: Line) -> Sequence[Who]:
+        """Returns whose recordings had a content when the journal was opened, and have no line since."""
+        known = self._index.owners(sha256, options, line.who, line.begin)
+        return [owner for owner, begin in known.items() if begin < self._begun]
 
     def has_told(self, raw: Mapping[str, Any]) -> bool:
         """Returns whether the journal says already of a path what a line without a hash is to say."""

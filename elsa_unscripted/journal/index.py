@@ -7,7 +7,7 @@ before `result` or `error`, the last key of a line. So a line that begins as we 
 from __future__ import annotations
 
 import json
-from typing import Any, Dict, List, Mapping, NamedTuple, Optional, Sequence, Set, Tuple
+from typing import Any, Dict, Mapping, NamedTuple, Optional, Set, Tuple
 
 from .entry import DIGITS, SUCCESS, Who, who
 
@@ -26,9 +26,14 @@ class Place(NamedTuple):
 
 
 class _Kin(NamedTuple):
-    """Whose recordings have the same content as another, and whose of that content have another path or name since."""
+    """Whose recordings have the same content as another, and whose of that content have another path or name since.
 
-    owners: List[Who]
+    Attributes:
+        owners: Each with where its newest line begins that says so.
+        gone: Those with another path or name since.
+    """
+
+    owners: Dict[Who, int]
     gone: Set[Who]
 
 
@@ -64,14 +69,13 @@ class Index:
         table = self._results if place.good else self._errors
         if raw.get("attempts") or bytes.fromhex(raw["sha256"]) not in table.get(canonical, {}):
             self._put(canonical, raw["sha256"], place)
-        kin = self._kin.setdefault((canonical, bytes.fromhex(raw["sha256"])), _Kin([], set()))
+        kin = self._kin.setdefault((canonical, bytes.fromhex(raw["sha256"])), _Kin({}, set()))
         owner = who(raw)
         if renamed_from is not None:
             # One without a name may also have got one now.
             kin.gone.update({Who(renamed_from), Who(renamed_from, owner.name)})
         kin.gone.discard(owner)
-        if owner not in kin.owners:
-            kin.owners.append(owner)
+        kin.owners[owner] = begin
 
     def add_by_head(self, line: bytes, begin: int) -> bool:
         """Adds a line without parsing it; returns whether that could be done.
@@ -111,17 +115,22 @@ class Index:
                 return Place(begin, end, good)
         return None
 
-    def owners(self, sha256: str, options: Mapping[str, Any], first: Who) -> Sequence[Who]:
-        """Returns whose a content is now, in the order of the journal; those whose path was renamed are left out.
+    def owners(self, sha256: str, options: Mapping[str, Any], first: Who, begin: int) -> Mapping[Who, int]:
+        """Returns whose a content is or was, but for those whose path was renamed; each with where its line begins.
 
         Args:
             sha256: Of the content.
             options: Those that change the result.
-            first: Whose the line is that `find()` has found.
+            first: Whose the line is that `find()` has found; it comes first, the others in the order of the journal.
+            begin: Where that line begins.
         """
-        kin = self._kin.get((_canonical(options), bytes.fromhex(sha256)), _Kin([], set()))
-        known = [first, *(each for each in kin.owners if each != first)]
-        return [each for each in known if each not in kin.gone]
+        kin = self._kin.get((_canonical(options), bytes.fromhex(sha256)), _Kin({}, set()))
+        known = {first: begin, **kin.owners}
+        return {
+            owner: max(place, begin) if owner == first else place
+            for owner, place in known.items()
+            if owner not in kin.gone
+        }
 
     def remove(self, sha256: str, options: Mapping[str, Any]) -> None:
         """Forgets all lines for this content and these options."""

@@ -8,6 +8,7 @@ from __future__ import annotations
 import functools
 import os
 import re
+from collections import Counter
 from typing import Any, Dict, List, Mapping, NamedTuple, Optional, Sequence, Set, Tuple, Union
 
 from ..exceptions import ElsaError
@@ -137,7 +138,8 @@ def _newest(found: Sequence[_Found]) -> Sequence[_Found]:
     newest: List[_Found] = []
     later: Set[Tuple[str, str]] = set()  # the path and the name of each later line; and each path without a name
     known: Set[Tuple[Optional[str], str, str]] = set()
-    renamed: Set[Tuple[Optional[str], str]] = set()
+    # Content and path → how many later lines say that a recording had that path before. Two people may share it.
+    renamed: Counter[Tuple[Optional[str], str]] = Counter()
     for each in reversed(found):
         who = (each.path, each.name)
         if each.row.problem is None:
@@ -148,12 +150,13 @@ def _newest(found: Sequence[_Found]) -> Sequence[_Found]:
             replaced = who in later or each.path in with_score
         else:
             replaced = who in later or each.sha256 in scored
-        if not replaced and (each.sha256, each.path) not in renamed:
+        if not replaced and renamed[each.sha256, each.path]:
+            renamed[each.sha256, each.path] -= 1
+        elif not replaced:
             newest.append(each)
         later.update((who, (each.path, "")))
-        renamed.discard((each.sha256, each.path))
         if each.renamed_from is not None:
-            renamed.add((each.sha256, each.renamed_from))
+            renamed[each.sha256, each.renamed_from] += 1
     return newest[::-1]
 
 
@@ -161,27 +164,51 @@ def _join(found: Sequence[_Found], listed: Sequence[Listed]) -> Sequence[Row]:
     """Returns the rows with what a list says of them; and a row for each of the list that has none."""
     rows: List[Row] = []
     by_path: Dict[str, List[_Found]] = {}
-    by_file: Dict[str, List[_Found]] = {}
     for each in found:
         by_path.setdefault(os.path.abspath(each.path), []).append(each)
-        by_file.setdefault(os.path.basename(each.path), []).append(each)
+    elsewhere = _elsewhere([path for path, _ in listed if path], [each.path for each in found if each.path])
     taken: Set[int] = set()
     for path, columns in listed:
         name = name_in(columns)
         if path:
-            # The journal may have been made in another folder: then the file's name must do, if there is only one.
-            named = by_file.get(os.path.basename(path), [])
-            places = by_path.get(os.path.abspath(path)) or (named if len({each.path for each in named}) == 1 else [])
+            places = by_path.get(os.path.abspath(elsewhere.get(path, path)), [])
             mine = [each for each in places if each.name == name]
             mine = mine or [each for each in places if not each.name] or list(places[-1:])
         else:
             mine = places = [each for each in found if not each.path and each.name == name]
         taken.update(map(id, places))  # also those that the list now has under another name
-        rows += [_with_columns(each.row, columns) for each in mine]
+        rows += [_with_columns(each.row, columns) if columns else each.row for each in mine]
         if not mine:
             problem = NOT_BEGUN if path and os.path.exists(path) else NOT_HANDED_IN
             rows.append(_with_columns(Row(shown(path, MAX_SENTENCE), problem=problem), columns))
     return [*(each.row for each in found if id(each) not in taken), *rows]
+
+
+def _elsewhere(listed: Sequence[str], known: Sequence[str]) -> Dict[str, str]:
+    """Returns the journal's paths of recordings that the list names as from another folder: listed path → known path.
+
+    One of the two must be the end of the other, as `7b/Ana.wav` is of `answers/7b/Ana.wav`, and no other path may fit:
+    else somebody who has handed in nothing would get another's score.
+    """
+    ours, theirs = (set(map(os.path.abspath, paths)) for paths in (listed, known))
+    free: Dict[str, List[str]] = {}
+    for path in dict.fromkeys(known):
+        if os.path.abspath(path) not in ours:
+            free.setdefault(os.path.basename(path), []).append(path)
+    fitting: Dict[str, List[str]] = {}  # known path → listed paths
+    for path in dict.fromkeys(listed):
+        if os.path.abspath(path) not in theirs:
+            fits = [each for each in free.get(os.path.basename(path), []) if _is_end(path, each)]
+            for each in fits:
+                fitting.setdefault(each, []).extend([path] * len(fits))  # several entries: the fit isn't the only one
+    return {paths[0]: each for each, paths in fitting.items() if len(paths) == 1}
+
+
+def _is_end(path: str, other: str) -> bool:
+    """Returns whether one of two paths is the end of the other, by whole names."""
+    parts = [os.path.normpath(each).replace("\\", "/").strip("/").split("/") for each in (path, other)]
+    shorter, longer = sorted(([name for name in names if name != ".."] for names in parts), key=len)
+    return longer[-len(shorter) :] == shorter
 
 
 def _with_columns(row: Row, columns: Mapping[str, str]) -> Row:

@@ -88,7 +88,10 @@ REFUSED = Problem(
     "--retry-failed=all",
 )
 NOT_BEGUN = Problem(
-    "Not begun yet", "not begun yet", "Run the batch again", "Nothing of these was sent yet. Run the batch again."
+    "Not begun yet",
+    "not begun yet",
+    "Run the batch again",
+    "These were not begun, or the batch was interrupted before they were done. Run it again.",
 )
 NOT_INCLUDED = Problem(
     "Scores not included",

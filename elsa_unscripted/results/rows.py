@@ -33,6 +33,7 @@ COLUMNS = (
     *(f"{skill}_{kind}" for skill in SKILLS for kind in ("score", "decision", "cefr")),
     *(f"{test}_score" for test in EQUIVALENTS),
     *METRICS,
+    "same_as",
 )
 WORD_COLUMNS = (
     *("stream_id", "speaker_id", "utterance_id", "word", "score", "decision", "start", "end", "seconds"),

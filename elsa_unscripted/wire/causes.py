@@ -80,7 +80,7 @@ def _about_certificate(error: ssl.SSLCertVerificationError, place: str, ca_bundl
     if code in UNKNOWN_ISSUER and ca_bundle is not None:
         hint = "its CA is not in ca_bundle; a firewall that reads along has one of its own: ask who runs the network"
     elif code in UNKNOWN_ISSUER:
-        hint = _missing_certificates() or "for a private CA set ca_bundle"
+        hint = missing_certificates() or "for a private CA set ca_bundle"
         unread = [f"${name}" for name in ("REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE") if os.environ.get(name)]
         hint += f" ({' and '.join(unread)} are not read here)" if unread else ""
     else:
@@ -88,7 +88,7 @@ def _about_certificate(error: ssl.SSLCertVerificationError, place: str, ca_bundl
     return f"the certificate of {place} is not trusted ({error.verify_message.rstrip('.')}); {hint}"
 
 
-def _missing_certificates() -> str:
+def missing_certificates() -> str:
     """Returns why no certificate is trusted at all, and what to do; `""` if some are.
 
     OpenSSL itself gives no error when the file of trusted certificates is missing.
