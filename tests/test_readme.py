@@ -1,7 +1,8 @@
 """Every code block of every README is run, in a folder that has what a reader would have there.
 
-READMEs are those of the project and of its folders, found by their name. Python blocks run as files; the one that needs
-Ray, hundreds of megabytes, only where that is installed. Shell blocks run line by line, but for three kinds of lines:
+READMEs are those of the project and of its folders, found by their name. Python blocks run as files; those that need
+Ray, hundreds of megabytes, or Django only where that is installed. Shell blocks run line by line, but for three kinds
+of lines:
 
 * `python3 scripts/…`, and the same in `.venv`, takes minutes or would rebuild everything: the script must exist, answer
   `--help`, and have the options given;
@@ -127,9 +128,10 @@ def test_every_block_is_known() -> None:
 @in_language("python")
 def test_python_blocks_run(block: Block, folder: Path, variables: dict[str, str]) -> None:
     """Each Python block runs by itself, without a warning, and prints what the README says. Ray may be missing."""
-    if "import ray" in block.code and find_spec("ray") is None:
-        compile(block.code, "block.py", "exec")  # Ray is as large as all the rest: try it by hand
-        return
+    for package in ("ray", "django"):
+        if f"import {package}" in block.code and find_spec(package) is None:
+            compile(block.code, "block.py", "exec")  # Ray is as large as all the rest: try it by hand
+            return
     (folder / "block.py").write_text(block.code, encoding="utf-8")
     with speech_for(block, variables):
         command = [sys.executable, "-W", "error", "-W", "ignore::DeprecationWarning", "block.py"]

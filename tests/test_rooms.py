@@ -63,6 +63,7 @@ FOREIGN = {
     "tqdm": {"cli"},
     "dask": {"cli"},
     "websockets": {"sandbox"},
+    "pytest": {"sandbox"},
     "jinja2": {"report"},
     "markupsafe": {"report"},
 }

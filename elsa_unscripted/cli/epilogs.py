@@ -76,7 +76,7 @@ exit status:
 SANDBOX_EPILOG = """\
 Any token is accepted. The token sandbox:NAME[=VALUE] chooses a scenario for
 one exchange, whatever --scenario says; sandbox:greeting-off=NAME[=VALUE] does
-so without the greeting.
+so without the greeting. With a tape there are no scenarios.
 """
 
 DOCTOR_EPILOG = """\

@@ -21,6 +21,7 @@ from .epilogs import (
     TOKEN_EPILOG,
 )
 from .statuses import EXIT_STATUSES
+from .tape import add_tape
 from .terminal import PROGRAM
 from .usage import ALL_FAILED, One, Parser, Some
 
@@ -355,6 +356,7 @@ def _add_sandbox(commands: argparse._SubParsersAction[Parser]) -> None:
         help="what each success gives: a saved result, what score --format json printed, or an assessment as JSON",
     )
     parser.add_argument("--list", action="store_true", help="explain the scenarios and exit")
+    add_tape(parser)
 
 
 def _add_doctor(commands: argparse._SubParsersAction[Parser]) -> None:

@@ -17,6 +17,7 @@ from ..results.assessment import find_assessment
 from ..results.text import printable
 from .hints import did_you_mean
 from .statuses import USAGE
+from .tape import describe, for_sandbox, in_options
 from .terminal import say
 
 if TYPE_CHECKING:
@@ -37,6 +38,7 @@ def run(options: argparse.Namespace) -> int:
         _list(SCENARIOS)
         return 0
     try:
+        tape = for_sandbox(options)
         sandbox = Sandbox(
             options.scenario,
             host=options.host,
@@ -44,8 +46,12 @@ def run(options: argparse.Namespace) -> int:
             greeting=not options.no_greeting,
             assessment=None if options.assessment is None else read_assessment(options.assessment),
             on_exchange=_tell,
+            **tape,
         )
-    except ValueError as error:
+    except (ValueError, OSError) as error:
+        if isinstance(error, (ConfigError, OSError)) or options.record is not None or options.replay is not None:
+            say(f"error: {in_options(str(error))}")
+            return USAGE
         name = options.scenario.partition("=")[0]
         say(f"error: {error}{'' if name in SCENARIOS else did_you_mean(name, SCENARIOS)}")
         return USAGE
@@ -57,9 +63,13 @@ def run(options: argparse.Namespace) -> int:
         return USAGE
     try:
         print(f"The sandbox listens on {sandbox.url}")
-        greeting = ", without a greeting" if options.no_greeting else ""
-        print(f"Scenario: {printable(options.scenario)}{greeting}. Ctrl-C ends it. In another shell:\n")
-        print(f"    ELSA_API_TOKEN=any elsa-unscripted score AUDIO --url {sandbox.url}\n", flush=True)
+        if tape:
+            print(describe(options, sandbox))
+        else:
+            greeting = ", without a greeting" if options.no_greeting else ""
+            print(f"Scenario: {printable(options.scenario)}{greeting}. Ctrl-C ends it. In another shell:\n")
+        token = "" if sandbox.records else "ELSA_API_TOKEN=any "
+        print(f"    {token}elsa-unscripted score AUDIO --url {sandbox.url}\n", flush=True)
         while True:
             time.sleep(0.5)  # not longer: a Ctrl-C that comes just before the sleep is seen only after it
     finally:

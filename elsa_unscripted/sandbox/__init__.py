@@ -31,8 +31,10 @@ except ImportError as error:
         "the sandbox needs the package websockets: pip install 'elsa-unscripted[sandbox]'", name="websockets"
     ) from error
 
+from .assertion import assert_sent
 from .exchange import Exchange
 from .scenarios import SCENARIOS
 from .server import Sandbox
+from .tape.format import TapeError
 
-__all__ = ["SCENARIOS", "Exchange", "Sandbox"]
+__all__ = ["SCENARIOS", "Exchange", "Sandbox", "TapeError", "assert_sent"]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import socket
+import struct
 from contextlib import suppress
 from typing import Any
 
@@ -38,6 +39,7 @@ class Connection(ServerConnection):
         self._connections = connections
         self._fragments = 0  # of the message that is coming
         self._cuts: list[asyncio.TimerHandle] = []  # each cuts the connection, if it lasts so long
+        self._taker: asyncio.StreamReader | None = None  # who gets the bytes, in place of websockets
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         super().connection_made(transport)
@@ -51,12 +53,31 @@ class Connection(ServerConnection):
         self._connections.discard(self)
         for cut in self._cuts:
             cut.cancel()
+        if self._taker is not None:
+            self._taker.feed_eof()
         super().connection_lost(exc)
 
     def data_received(self, data: bytes) -> None:
+        if self._taker is not None:
+            self._taker.feed_data(data)
+            return
         super().data_received(data)
         if self.refused_length and len(self._cuts) == 1:  # the client may go on sending, and never answer the close
             self._cuts.append(self.loop.call_later(REFUSAL_SECONDS, self.transport.abort))
+
+    def eof_received(self) -> None:
+        if self._taker is None:
+            super().eof_received()
+        else:
+            self._taker.feed_eof()
+
+    def take_over(self) -> asyncio.StreamReader:
+        """Gives out all bytes that come after the handshake's request; websockets sees no more of the connection."""
+        self._taker = asyncio.StreamReader()
+        self._taker.set_transport(self.transport)
+        if self.transport.is_closing():
+            self._taker.feed_eof()
+        return self._taker
 
     def process_event(self, event: Event) -> None:
         """Counts the fragments of a message, which has a bound in bytes already: empty ones have none."""
@@ -82,6 +103,12 @@ class Connection(ServerConnection):
             self._socket().shutdown(socket.SHUT_RDWR)
         self.transport.abort()
         await self.wait_closed()
+
+    def reset(self) -> None:
+        """Ends the TCP connection with a reset."""
+        with suppress(OSError):
+            self._socket().setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+        self.transport.abort()
 
     def stop_reading(self) -> None:
         """Lets the network's buffers fill up."""

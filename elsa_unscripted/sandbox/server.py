@@ -24,6 +24,8 @@ from .exchange import Exchange
 from .pages import PATH, find, page
 from .rules import AUTHORIZATION
 from .scenarios import Choice, choose
+from .tape.deck import PathLike, put_in
+from .tape.recorder import Recorder
 
 KEEP = 1000  # exchanges; one with 25 s of speech takes 0.8 MB
 START_SECONDS = 10.0  # s: for the thread to begin serving; it takes milliseconds
@@ -60,12 +62,20 @@ class Sandbox:
             that gets the `Exchange`, in a thread of its own, and returns such an object, or `None` for the scenario's.
         on_exchange: Called with each exchange that has ended, in the sandbox's thread.
         keep: How many exchanges to keep; the oldest go first.
+        record: A tape to record on: exchanges are passed on to the real service, and what was said is added to it.
+        replay: A tape to replay, without any network. With a tape, there is no scenario.
+        upstream: The real service to record from, `wss://…`; the vendor's if not given. `ws://` to this machine alone.
+        mode: `"none"`, to replay alone; `"once"`, to record if there is no tape; `"all"`, to record anew.
+        keep_audio: Whether to record the audio, too.
+        strict: Whether a recorded exchange is replayed once only. If not, the last of a recording is replayed again.
+        speed: How fast a tape is replayed: 1.0 is as recorded, `None` at once.
 
     Attributes:
         handshakes: How many WebSocket handshakes were asked for, refused ones included.
 
     Raises:
-        ValueError: There is no such scenario; the message lists them.
+        ValueError: There is no such scenario; the message lists them. Or the options for a tape can't be; or there is
+            no tape, or it is none (`TapeError`).
         TypeError: The assessment is neither a callable, nor an object that JSON can hold.
     """
 
@@ -79,6 +89,13 @@ class Sandbox:
         assessment: Mapping[str, Any] | Callable[[Exchange], Mapping[str, Any] | None] | None = None,
         on_exchange: Callable[[Exchange], object] | None = None,
         keep: int = KEEP,
+        record: PathLike | None = None,
+        replay: PathLike | None = None,
+        upstream: str | None = None,
+        mode: str | None = None,
+        keep_audio: bool = False,
+        strict: bool = False,
+        speed: float | None = None,
     ) -> None:
         self.handshakes = 0
         self._choice = choose(scenario)
@@ -93,6 +110,19 @@ class Sandbox:
         self._tokens_seen: set[str] = set()
         self._thread: threading.Thread | None = None
         self._stop: Callable[[], object] = lambda: None
+        self._deck = put_in(
+            record=record,
+            replay=replay,
+            upstream=upstream,
+            mode=mode,
+            keep_audio=keep_audio,
+            strict=strict,
+            speed=speed,
+            opened=self._keep_exchange,
+            finished=self._finish,
+        )
+        if self._deck is not None and (scenario != "success" or assessment is not None):
+            raise ValueError("with a tape there is no scenario and no assessment: the tape has the answers")
 
     def __enter__(self) -> Sandbox:
         self.start()
@@ -149,6 +179,16 @@ class Sandbox:
         return tuple(self._exchanges)
 
     @property
+    def records(self) -> bool:
+        """Whether it passes exchanges on to the real service, and records them."""
+        return isinstance(self._deck, Recorder)
+
+    @property
+    def unplayed(self) -> tuple[str, ...]:
+        """What is on the tape that is replayed, and was not asked for: each exchange, in words."""
+        return self._deck.unplayed if self._deck is not None else ()
+
+    @property
     def _authority(self) -> str:
         # A wildcard address can't be connected to.
         host = {"": "127.0.0.1", "0.0.0.0": "127.0.0.1", "::": "::1"}.get(self._host, self._host)
@@ -192,10 +232,13 @@ class Sandbox:
     async def _process_request(self, connection: ServerConnection, request: Request) -> Response | None:
         path = urlsplit(request.path).path
         if path != PATH:
-            return find(path, self.exchanges)
+            return find(path, self.exchanges) if self._deck is None else await self._deck.find(path)
         if request.headers.get("Upgrade", "").lower() != "websocket":
             return page(426, "This is the address of a WebSocket.", Upgrade="websocket")
         self.handshakes += 1
+        if self._deck is not None:
+            assert isinstance(connection, Connection)
+            return await self._deck.hold(connection, request, self._host_for(request))
         token = _token(request)
         if token is None:
             return page(401, "Authorization must be: ELSA <token>", WWW_Authenticate="ELSA")
@@ -216,8 +259,7 @@ class Sandbox:
             assert isinstance(connection, Connection)
             name = self._choose(_token(request)).name
             connection.exchange = Exchange(str(uuid.uuid4()), name, request.headers)
-            self._exchanges.append(connection.exchange)
-            del self._exchanges[: -self._keep]
+            self._keep_exchange(connection.exchange)
 
     async def _handle(self, connection: ServerConnection) -> None:
         assert isinstance(connection, Connection)
@@ -225,9 +267,8 @@ class Sandbox:
         assert connection.request is not None
         exchange, request = connection.exchange, connection.request
         choice = self._choose(_token(request))
-        # The name that the client has for this machine, so that the links work where the client is.
-        host = next(iter(request.headers.get_all("Host")), self._authority)
-        call = Call(connection, exchange, f"http://{host}", self._greeting and choice.greeting, self._assess)
+        links = f"http://{self._host_for(request)}"
+        call = Call(connection, exchange, links, self._greeting and choice.greeting, self._assess)
         try:
             await asyncio.wait_for(hold(call, choice.scenario.script, choice.value), PATIENCE_SECONDS)
         except asyncio.TimeoutError:
@@ -239,6 +280,14 @@ class Sandbox:
             if connection.refused_length:
                 exchange.breach = f"a message longer than {MAX_MESSAGE_BYTES} bytes"
             self._finish(exchange, connection.close_code)
+
+    def _host_for(self, request: Request) -> str:
+        """Returns the name that the client has for this machine, so that the links work where the client is."""
+        return next(iter(request.headers.get_all("Host")), self._authority)
+
+    def _keep_exchange(self, exchange: Exchange) -> None:
+        self._exchanges.append(exchange)
+        del self._exchanges[: -self._keep]
 
     def _finish(self, exchange: Exchange, close_code: int | None) -> None:
         exchange.finish(close_code)
