@@ -292,7 +292,7 @@ def _of_speech(found: AudioCheck) -> List[Finding]:
             _warning(
                 "noisy",
                 found.snr,
-                f"is noisy: speech is {found.snr:.0f} dB above the noise in its pauses, so that words and sounds are "
+                f"has speech only {found.snr:.0f} dB above the noise in its pauses, so that words and sounds are "
                 "misheard",
                 "record in a quiet room, closer to the microphone",
             )
