@@ -35,6 +35,10 @@ WAIT_SECONDS = 0.2  # s until a list that comes through a pipe is asked again
 WIDTH = 80  # columns where there is no terminal
 MIN_WIDTH = 40
 
+# The spaces at the end leave room for the ^C that a terminal shows on Ctrl-C.
+BAR = "{n_fmt} of {total_fmt} |{bar}| {remaining} left  "
+BAR_WITHOUT_END = "{n_fmt} checked  "
+
 # Of --csv; the list's own columns come behind them.
 COLUMNS = (
     *("path", "result", "findings", "seconds", "speech_seconds", "speech_ratio", "speech_level", "rms", "peak", "snr"),
@@ -80,7 +84,9 @@ def _run(options: argparse.Namespace, stack: contextlib.ExitStack) -> int:
     if options.json:
         print(json.dumps([check.to_dict() for check in checks], indent=2))
     else:
-        _print_table([check for check in checks if check.findings] if options.quiet else checks)
+        shown = [check for check in checks if check.findings or not options.quiet]
+        if shown:
+            _print_table(shown)
     if not options.quiet:
         _print_summary(checks, unit, price, sys.stderr if options.json else sys.stdout)
         if inputs.passed_over_words():
@@ -109,7 +115,11 @@ def _checked(inputs: Inputs, *, shown: bool) -> Iterator[Row]:
     is_terminal = shown and sys.stderr is not None and sys.stderr.isatty()
     total = inputs.count() if is_terminal else None
     with contextlib.ExitStack() as stack:
-        bar = stack.enter_context(make_bar(total=total, unit=" recordings", delay=0.5)) if is_terminal else None
+        bar = (
+            stack.enter_context(make_bar(total=total, bar_format=BAR if total else BAR_WITHOUT_END))
+            if is_terminal
+            else None
+        )
         pool = ThreadPoolExecutor(threads, "elsa-check")
         stack.callback(pool.shutdown, wait=True, cancel_futures=True)
         more = True
