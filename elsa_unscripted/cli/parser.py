@@ -212,8 +212,8 @@ def _add_check(commands: argparse._SubParsersAction[Parser]) -> None:
         "check",
         usage=f"{PROGRAM} check [PATH ...] [options]",
         help="tell which recordings are worth sending, and what they may cost",
-        description="Look at recordings before they are sent and paid for; nothing leaves the machine.\n"
-        "Speech is found with the extra 'check'; without it, only the level is looked at.",
+        description="Look at recordings before they are paid for; nothing leaves the machine.\n"
+        "Speech is found with the extra 'check'; without it, only the level is checked.",
         epilog=CHECK_EPILOG,
         formatter_class=_LAYOUT,
     )
