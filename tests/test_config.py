@@ -68,6 +68,7 @@ def test_the_defaults_are_the_documented_ones() -> None:
         "proxy": None,
         "max_message_bytes": 64 * 2**20,
         "ping_interval": None,
+        "check": False,
     }
 
 
@@ -240,6 +241,7 @@ def test_no_other_option_shows_the_token() -> None:
         **dict.fromkeys([*NUMBERS, *INTEGERS], "x"),
         "api_plan": "x",
         "return_json": "x",
+        "check": "x",
         "extra": {1: 2},
         "url": "x",
         "ca_bundle": "x",

@@ -19,8 +19,10 @@ from typing import TYPE_CHECKING, Generator, Iterator, List, Optional, Union
 from ..deadline import Deadline
 from ..exceptions import AudioError, ConfigError
 from ..mailbox import Mailbox
+from .check import THRESHOLDS
 from .feed import BUFFER_SECONDS, MAX_SECONDS
 from .live import LiveAudio
+from .measures import clipped_ratio
 from .packets import Packet
 from .portaudio import BLOCK_SECONDS, Block, Gone, InputDevice, Stream, list_devices, load, skip_last_call
 from .unpacking import raw_format
@@ -108,6 +110,11 @@ class Microphone(LiveAudio):
         if not any(samples):
             return -math.inf
         return 10 * math.log10(sum(sample * sample for sample in samples) / len(samples) / _FULL_SCALE**2)
+
+    @property
+    def is_clipping(self) -> bool:
+        """Whether the last tenth of a second was too loud for the microphone: clipped, as `check_audio()` counts it."""
+        return clipped_ratio(self._latest) > THRESHOLDS["clipped"].value
 
     def stop(self) -> None:
         """Ends the speech, from any thread or signal handler; `score()` goes on to wait for the verdict."""

@@ -23,7 +23,9 @@ from .libraries import import_audio_segment, is_audio_segment
 from .packets import Format, Packet
 from .wav import find_pcm, header
 
-__all__ = ["Recording", "load", "path_name", "read_file", "seconds_in"]
+__all__ = ["SILENT", "Recording", "load", "path_name", "read_file", "seconds_in"]
+
+SILENT = "it is silent, all samples are zero or the same: was the microphone muted, or the wrong one?"
 
 _LONGEST_NAME = 200  # characters in a message; text that was passed in place of a path may have millions
 
@@ -113,10 +115,7 @@ def load(
     if sample_rate is not None:
         audio = resample(audio, sample_rate, name)
     if is_silent(audio.pcm, audio.format.frame_width):
-        sentence = (
-            f"{name}: it is silent, all samples are zero or the same: was the microphone muted, or the wrong one?"
-        )
-        audio = audio._replace(warnings=(*audio.warnings, sentence))
+        audio = audio._replace(warnings=(*audio.warnings, f"{name}: {SILENT}"))
     for warning in audio.warnings:
         log.warning("%s", warning)
     return Recording(*audio)

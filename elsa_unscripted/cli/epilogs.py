@@ -28,6 +28,23 @@ examples:
 
 """
 
+CHECK_EPILOG = """\
+Recordings, folders and lists are taken as batch takes them. The worst stand
+first: errors are certain to be worthless, warnings likely to give a partial
+assessment. The table and --json go to standard output.
+
+examples:
+  elsa-unscripted check answers/ --csv check.csv
+  elsa-unscripted check speech.wav --json | jq .
+  elsa-unscripted check answers/ --price 0.02
+
+exit status:
+  0    no recording has an error; some may have warnings
+  2    wrong usage, no recordings, or a file that can't be written
+  5    some recordings have errors
+  130  interrupted
+"""
+
 SHOW_EPILOG = """\
 examples:
   elsa-unscripted score speech.wav --format saved -o result.json

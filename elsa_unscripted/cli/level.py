@@ -5,14 +5,16 @@ It has a thread, which owns the screen until `close()`; the caller's thread is i
 
 from __future__ import annotations
 
+import collections
 import contextlib
 import math
 import os
 import shutil
 import sys
 import threading
-from typing import TYPE_CHECKING, NoReturn, Optional
+from typing import TYPE_CHECKING, Deque, NoReturn, Optional
 
+from ..audio.check import THRESHOLDS
 from ..threads import NoThreadError, start_thread
 from .enter import Enter
 from .meter import clock
@@ -27,7 +29,9 @@ DRAW_SECONDS = 0.1  # s between two drawings; a microphone gives a block as ofte
 RANGE = 60  # dB, from an empty bar to a full one: speech is in its upper half
 WIDE = 60  # columns from which there is room for advice
 LONGEST_BAR = 24  # columns
-REST = 32  # columns of a line that aren't the bar's, with room for ^C, as terminals show Ctrl-C
+REST = 35  # columns of a line that aren't the bar's, with room for ^C, as terminals show Ctrl-C
+HEARD = 30  # drawings (3 s) in one of which the level must reach that of speech; else it is too quiet
+CLIPPED = 20  # drawings (2 s) for which clipping is told: it is over in a moment, and must be read
 LEAVE_SECONDS = 2.0  # s for the thread to end: for a terminal that takes no more at the moment
 
 
@@ -51,6 +55,8 @@ class LevelMeter:
         self.warned = 0
         self._microphone = microphone
         self._lines = lines
+        self._heard: Deque[float] = collections.deque(maxlen=HEARD)
+        self._clipped = 0  # for how many drawings clipping is still told
         self._bar: Optional[tqdm[NoReturn]] = make_bar(total=RANGE, bar_format="{desc}") if bar else None
         self._enter = Enter()
         self._over = False
@@ -129,7 +135,7 @@ class LevelMeter:
         level = microphone.level
         columns = shutil.get_terminal_size().columns
         bar.n = round(min(max(level, -RANGE), 0.0)) + RANGE
-        decibels = f"{level:3.0f} dB" if level > -RANGE else " quiet"
+        told = self._problem(level) or (f"{level:3.0f} dB" if level > -RANGE else " quiet")
         if self._has_ended:
             if not self._shows_end:
                 self._shows_end = True
@@ -139,8 +145,17 @@ class LevelMeter:
         else:
             end = "Enter ends it" if self._enter.is_watched else "Ctrl-C ends it"
             width = min(max(columns - REST, 1), LONGEST_BAR)
-            bar.bar_format = f"{clock(seconds)} |{{bar:{width}}}| {decibels}  {end}"
+            bar.bar_format = f"{clock(seconds)} |{{bar:{width}}}| {told}  {end}"
         bar.refresh()
+
+    def _problem(self, level: float) -> str:
+        """Returns `"clipping"` or `"too quiet"`, by the measures of `check`; `""` if it is neither."""
+        self._heard.append(level)
+        self._clipped = CLIPPED if self._microphone.is_clipping else max(self._clipped - 1, 0)
+        if self._clipped:
+            return "clipping"
+        full = len(self._heard) == HEARD
+        return "too quiet" if full and max(self._heard) < THRESHOLDS["quiet"].value else ""
 
     def _go_back(self) -> None:
         """Goes back to the meter's line: the terminal has shown Enter, by going to the next one."""

@@ -12,6 +12,7 @@ from typing import Any, BinaryIO, Callable, Dict, Optional, Tuple, Union
 
 from ..config import TOKEN_VARIABLE
 from ..exceptions import ConfigError
+from .terminal import say
 
 MAX_TOKEN_BYTES = 64 * 1024  # a longer file holds no token, and a device such as /dev/zero has no end
 
@@ -49,6 +50,9 @@ def exchange(options: argparse.Namespace) -> Dict[str, Any]:
         "proxy": options.proxy,
         "ca_bundle": options.ca_bundle,
     }
+    if getattr(options, "check", False):
+        given["check"] = True
+        tell_what_is_checked()
     if options.timeout is not None:
         given["timeout"] = number("--timeout", options.timeout, float, "a number of seconds above 0")
     if options.connect_timeout is not None:
@@ -60,6 +64,14 @@ def exchange(options: argparse.Namespace) -> Dict[str, Any]:
     if options.sample_rate is not None:
         given["sample_rate"] = number("--sample-rate", options.sample_rate, int, "a whole number of Hz above 0")
     return given
+
+
+def tell_what_is_checked() -> None:
+    """Says so if speech isn't looked for, as the extra isn't there."""
+    from ..audio import vad
+
+    if not vad.is_installed():
+        say(f"without the extra 'check', only the level is looked at, not whether somebody speaks: {vad.INSTALL}")
 
 
 LONGEST = 1e6  # s: 11 days, the most that `Config` and a live source take

