@@ -1,7 +1,8 @@
 """Measures recordings whose faults are known with `check_audio()`, and prints what it finds, as a table of Markdown.
 
-The recordings are made of tests/data/austen.wav: cut, made louder and quieter, clipped, filtered, with noise. That of
-espeak-ng needs its program. elsa_unscripted/audio/README.md has this table; the thresholds are chosen by it.
+The recordings are made of tests/data/austen.wav: cut, made louder and quieter, clipped, filtered, with noise; some by
+`recordings` of tests/. That of espeak-ng needs its program. elsa_unscripted/audio/README.md has this table; the
+thresholds are chosen by it.
 """
 
 from __future__ import annotations

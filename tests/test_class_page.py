@@ -562,8 +562,8 @@ def test_a_link_leads_to_the_recording(browser: Browser, few: Path) -> None:
     with opened(browser, few) as page:
         page.locator("#recordings").get_by_role("link", name="Ben").press("Enter")
         section = page.locator("#section")
+        page.wait_for_function("document.activeElement.textContent === 'Ben'")
         assert section.locator("h1").inner_text() == "Ben"
-        assert page.evaluate("document.activeElement.textContent") == "Ben"
         assert page.title() == "Ben – Class report"
         text = section.inner_text()
         for expected in ("41.0\u00a0%", "A2", "Pronunciation", "8 kHz", "Last summer my family", "Sounds to practise"):
@@ -586,10 +586,11 @@ def test_a_link_leads_to_the_recording(browser: Browser, few: Path) -> None:
         page.wait_for_function("() => document.querySelector('#section audio').currentTime > 0")
         page.keyboard.press("Escape")
         page.locator("#again").get_by_role("link", name="Emre").click()
+        page.wait_for_function("document.querySelector('#section h1').textContent === 'Emre'")
         assert "Bad recording quality" in section.inner_text()
         assert "too noisy" in section.inner_text()
         page.reload()
-        assert section.locator("h1").inner_text() == "Emre"
+        page.wait_for_function("document.querySelector('#section h1').textContent === 'Emre'")
 
 
 @pytest.mark.browser

@@ -282,7 +282,7 @@ def _balancer(idle: float, server: str) -> Callable[[Connection], None]:
                 onward: connection.send_raw,
             }
             last = time.monotonic()
-            with contextlib.suppress(OSError):
+            with contextlib.suppress(OSError, ValueError):  # the latter of a socket that was closed meanwhile
                 while (left := last + idle - time.monotonic()) > 0:
                     # What TLS has read already wakes no `select`, but one `recv` takes all of it.
                     for end in select.select(list(ends), [], [], left)[0]:
