@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import compileall
 import gc
 import os
 import subprocess
@@ -18,13 +19,18 @@ DESCRIPTORS = Path("/proc/self/fd")
 LEAVE_TIME = 5.0  # s; what is about to end has ended by then
 ALONE = "ELSA_TESTS_ALONE"  # set in a process that runs a single test
 
-# Bytecode is kept, whatever the shell says: else each of some thousand processes would compile all that it imports.
+PACKAGE = Path(__file__).parents[1] / "elsa_unscripted"
+
+# What is imported up to the first test is kept as bytecode, whatever the shell says: else each of some thousand
+# processes would compile it.
 sys.dont_write_bytecode = False
 os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
 
 
 def pytest_configure(config: pytest.Config) -> None:
-    """Lets Hypothesis take its time for an example: on a busy machine, its deadline of 200 ms passes."""
+    """Compiles the package, once for all processes; lets Hypothesis take its time on a busy machine, beyond 200 ms."""
+    if not hasattr(config, "workerinput"):
+        compileall.compile_dir(PACKAGE, quiet=1)
     if config.pluginmanager.has_plugin("hypothesispytest"):
         from hypothesis import settings
 
@@ -40,7 +46,13 @@ def pytest_xdist_auto_num_workers(config: pytest.Config) -> int:
 
 
 def pytest_collection_finish() -> None:
-    """Takes what is there before the first test, such as modules, from what a garbage collection looks through."""
+    """Takes what is there by now, such as modules, from what a garbage collection looks through.
+
+    From here on, no process keeps bytecode. Where a test's disk is full, Python would keep the half of a file, on which
+    every later process would fail.
+    """
+    sys.dont_write_bytecode = True
+    os.environ["PYTHONDONTWRITEBYTECODE"] = "1"
     gc.collect()
     gc.freeze()
 
