@@ -26,7 +26,6 @@ from _venv import ROOT, VENV, VENVS, CommandError, Python, program, run, step
 SUPPORTED = ("3.9", "3.10", "3.11", "3.12", "3.13", "3.14", "3.15")
 MEASURED = "3.14"  # the Python with which CI measures coverage: since 3.14, that costs half as much
 QUICK = "not slow and not browser"  # for pytest's -m
-WHOLE = (SUPPORTED[0], SUPPORTED[-1])  # beside the usual Python, those that run the slow tests too
 OLDEST_WEBSOCKET_CLIENT = "websocket-client==1.8.0"  # the oldest that setup.cfg admits
 
 # In the wheel's environment: what a plain `pip install elsa-unscripted` can import, and what it must do without.
@@ -42,12 +41,11 @@ ASK_VERSION = "import ensurepip, platform, venv; print(platform.python_version()
 
 
 class Suite(NamedTuple):
-    """The tests in an environment beside the usual one. What a browser shows doesn't depend on Python."""
+    """The tests in an environment beside the usual one."""
 
     title: str
     venv: Path
     python: Python
-    chosen: str  # which tests, for pytest's -m
     instead: tuple[str, ...] = ()  # packages in other versions than requirements.txt pins
 
 
@@ -80,7 +78,7 @@ def parse_arguments() -> argparse.Namespace:
         "--all-pythons",
         action="store_true",
         help=f"run the tests also under each of Python {', '.join(SUPPORTED)} that is installed, "
-        f"and under {OLDEST_WEBSOCKET_CLIENT}: those that are slow under {' and '.join(WHOLE)}",
+        f"and under {OLDEST_WEBSOCKET_CLIENT}: there without those that are marked slow, and those with a browser",
     )
     extent.add_argument(
         "--ci",
@@ -268,7 +266,7 @@ def check_other_suites(tests: Tests, failures: Failures, *, ci: bool) -> None:
             make(suite.venv, suite.instead, suite.python)
             # No cache: .venv's is that of the usual suite.
             coverage = ["--cov"] if suite.venv == measured else []
-            begun.append((suite, tests.begin(suite.venv, "-p", "no:cacheprovider", "-m", suite.chosen, *coverage)))
+            begun.append((suite, tests.begin(suite.venv, "-p", "no:cacheprovider", "-m", QUICK, *coverage)))
     for suite, future in begun:
         with failures.noted():
             *lines, last = tests.wait_for(future).rstrip().splitlines()
@@ -295,10 +293,9 @@ def find_suites() -> tuple[list[Suite], list[str]]:
         if python is None:
             missing.append(version)
         else:
-            chosen = "not browser" if version in WHOLE else QUICK
-            suites.append(Suite(f"Python {python.version}", VENVS / version, python, chosen))
+            suites.append(Suite(f"Python {python.version}", VENVS / version, python))
     venv = VENVS / OLDEST_WEBSOCKET_CLIENT.replace("==", "-")
-    suites.append(Suite(OLDEST_WEBSOCKET_CLIENT, venv, _venv.THIS_PYTHON, QUICK, (OLDEST_WEBSOCKET_CLIENT,)))
+    suites.append(Suite(OLDEST_WEBSOCKET_CLIENT, venv, _venv.THIS_PYTHON, (OLDEST_WEBSOCKET_CLIENT,)))
     return suites, missing
 
 

@@ -42,19 +42,16 @@ def pytest_configure(config: pytest.Config) -> None:
 def pytest_xdist_auto_num_workers(config: pytest.Config) -> int:
     """Returns how many processes `-n auto` is: more than cores, as tests mostly wait; 0 for a test by its name."""
     by_name = any("::" in argument for argument in config.args)
-    return 0 if by_name else 3 * (os.cpu_count() or 1)
+    return 0 if by_name else 4 * (os.cpu_count() or 1)
 
 
 def pytest_collection_finish() -> None:
-    """Takes what is there by now, such as modules, from what a garbage collection looks through.
+    """From here on, no process keeps bytecode.
 
-    From here on, no process keeps bytecode. Where a test's disk is full, Python would keep the half of a file, on which
-    every later process would fail.
+    Where a test's disk is full, Python would keep the half of a file, on which every later process would fail.
     """
     sys.dont_write_bytecode = True
     os.environ["PYTHONDONTWRITEBYTECODE"] = "1"
-    gc.collect()
-    gc.freeze()
 
 
 def pytest_make_parametrize_id(val: object, argname: str) -> Optional[str]:
