@@ -39,8 +39,8 @@ if TYPE_CHECKING:
         ScoringFailedError,
         StreamClosedError,
     )
+    from .exchange.callbacks import OnProgress, OnStatus
     from .exchange.client import AudioSource, Client
-    from .exchange.conversation import OnProgress, OnStatus
     from .exchange.stream import LiveStream
     from .results.assessment import (
         Assessment,
@@ -85,7 +85,7 @@ __all__ = [  # noqa: RUF022 - grouped by where they come from
     # .exchange.client
     "AudioSource",
     "Client",
-    # .exchange.conversation
+    # .exchange.callbacks
     "OnProgress",
     "OnStatus",
     # .exchange.stream
@@ -144,7 +144,7 @@ _HOMES = {
     "Microphone": "audio.microphone",
     "InputDevice": "audio.portaudio",
     **dict.fromkeys(["AudioSource", "Client"], "exchange.client"),
-    **dict.fromkeys(["OnProgress", "OnStatus"], "exchange.conversation"),
+    **dict.fromkeys(["OnProgress", "OnStatus"], "exchange.callbacks"),
     "LiveStream": "exchange.stream",
     **dict.fromkeys(["Config", "Options"], "config"),
     **dict.fromkeys(

@@ -23,8 +23,8 @@ from .config import (
     hide,
 )
 from .exceptions import ConfigError
+from .exchange.callbacks import OnProgress
 from .exchange.client import AudioSource, Client
-from .exchange.conversation import OnProgress
 from .results.result import ScoreResult
 from .wire.messages import Status
 

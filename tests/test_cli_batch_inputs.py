@@ -21,7 +21,8 @@ import pytest
 from commands import PATIENCE, SHORT, full_disk, posix, run
 
 from elsa_unscripted import AudioError, BadQualityError, ConfigError, Outcome, ScoreResult
-from elsa_unscripted.cli.inputs import Columns, Input, Inputs
+from elsa_unscripted.cli.inputs import Columns, Inputs
+from elsa_unscripted.cli.list_file import Input
 from elsa_unscripted.cli.table import Table
 from elsa_unscripted.results.result import Timings
 from elsa_unscripted.results.rows import COLUMNS

@@ -11,6 +11,7 @@ import pytest
 from recordings import SPEECH, WITH_TIME, container, steady, tone, tracks, wav
 
 from elsa_unscripted.audio import container as containers
+from elsa_unscripted.audio.gaps import LONGEST_GAP
 from elsa_unscripted.audio.recording import Recording, load
 from elsa_unscripted.exceptions import AudioError
 
@@ -100,14 +101,14 @@ def test_a_broken_time_stamp_makes_no_hours_of_silence(jump: float) -> None:
     filled, jumped = audio.warnings
     assert "1.0 s (1 s at 2.0 s) are pauses" in filled
     assert "jump" in jumped
-    assert f"{containers.LONGEST_GAP:.0f} s" in jumped
+    assert f"{LONGEST_GAP:.0f} s" in jumped
 
 
 def test_many_pauses_are_bounded() -> None:
     """All silence together stays within the bound and the audio's own length, and the warnings stay short."""
     starts = [start for minute in range(10) for start in steady(0.2, minute * 40.0)]
     audio = load(container("matroska", starts))
-    assert 100 < audio.seconds <= containers.LONGEST_GAP + 2 * 2
+    assert 100 < audio.seconds <= LONGEST_GAP + 2 * 2
     assert all(len(warning) < 300 for warning in audio.warnings)
 
 

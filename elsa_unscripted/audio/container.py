@@ -8,6 +8,7 @@ from typing import Any, Callable, Dict, Iterator, List, Optional, Tuple, Type
 
 from ..exceptions import AudioError
 from ..signals import raised_by_handler
+from .gaps import Gaps
 from .level import Balance, is_silent
 
 __all__ = ["Decoder", "decode_whole"]
@@ -15,18 +16,8 @@ __all__ = ["Decoder", "decode_whole"]
 # Hz. Only a broken header gives a rate beyond these; to resample such a file can take minutes, or all memory.
 LOWEST_RATE, HIGHEST_RATE = 1_000, 1_000_000
 
-# s; a shorter gap is a rounding error. Time stamps are rounded to a millisecond at worst (webm), and the shortest
-# packet that can be missing has 20 ms.
-JITTER = 0.01
-
-# s; the service is said to accept recordings up to this length, so a longer gap is a broken time stamp, or a pause that
-# nobody wants to pay for. All gaps together may last this long, plus the length of the audio.
-LONGEST_GAP = 150.0
-
 # Formats whose time stamps can show a pause. In others, stamps only count the audio, and only damage makes a gap.
 KEEPS_TIME = {"asf", "flv", "matroska", "mov", "mpeg", "mpegts", "ogg"}  # the first of FFmpeg's names for each
-
-RESTART = 1.0  # s; if time stamps jump back further, the clock has begun anew, as in Ogg files that were joined
 
 MOST_TRACKS = 8  # to try until one isn't silent; a broken file may claim to have thousands
 
@@ -92,7 +83,7 @@ class Decoder:
         self._errors: Tuple[Type[Exception], ...] = (
             av.FFmpegError, EOFError, LookupError, OSError, RuntimeError, ValueError,
         )  # fmt: skip
-        self._clock = _Clock()
+        self._gaps = Gaps()
         self._written = 0  # samples
         self._promised = 0.0  # s of audio that the header promises
         self._damages = 0
@@ -141,13 +132,12 @@ class Decoder:
     def warnings(self) -> Tuple[str, ...]:
         """Returns sentences on audio that is missing or was put in; complete once `pieces()` has ended."""
         found = []
-        gaps, jumps = self._clock.gaps, self._clock.jumps
         seconds = self._written / self._rate
         if self._damages:
             reason = _reason(self._first_damage)
             found.append(f"{self._damages} part(s) can't be decoded and are left out (first: {reason})")
         # A header's length may count from the first audio, or from time stamp 0: so compare with both.
-        elif self._promised > max(seconds, self._clock.end) + _CODEC_DELAY:
+        elif self._promised > max(seconds, self._gaps.end) + _CODEC_DELAY:
             found.append(
                 f"it is cut off or damaged, of {self._promised:.1f} s of audio {seconds:.1f} s are there and sent"
             )
@@ -158,13 +148,7 @@ class Decoder:
                 f"it has {len(self.tracks)} audio tracks: {chosen} is sent, not {', '.join(others[:3])}{more}; "
                 "to send another one, export it by itself"
             )
-        if gaps:
-            found.append(f"{_places(gaps)} are pauses in its time stamps, where it holds no audio: sent as silence")
-        if jumps:
-            found.append(
-                f"its time stamps jump over {_places(jumps)}, too much for pauses (more than {LONGEST_GAP:.0f} s at "
-                "once, or more than there is audio): nothing is sent for that"
-            )
+        found += self._gaps.warnings()
         return tuple(f"{self._name}: {sentence}" for sentence in found)
 
     def _choose(self, opened: Any) -> Any:
@@ -234,7 +218,7 @@ class Decoder:
 
     def _silence_before(self, frame: Any) -> Iterator[bytes]:
         start = None if frame.pts is None else frame.pts * self._time_base
-        due = self._clock.due(start, frame.samples / frame.sample_rate, self._after_damage)
+        due = self._gaps.due(start, frame.samples / frame.sample_rate, self._after_damage)
         self._after_damage = False
         if due is not None:
             yield from self._flush()
@@ -268,59 +252,6 @@ class Decoder:
         if self._resampler is not None:
             yield from self._resampled(None)
             self._resampler = None
-
-
-class _Clock:
-    """Finds gaps: compares the time stamps of frames with the length of the audio in them.
-
-    Attributes:
-        gaps: The gaps that become silence: for each, where in the audio it begins, and its length, in seconds.
-        jumps: The same for the gaps that are too long to become silence.
-        played: Seconds of audio before the frame that came last, with the silence in gaps.
-        end: The time stamp at which the frame that came last ends.
-    """
-
-    def __init__(self) -> None:
-        self.gaps: List[Tuple[float, float]] = []
-        self.jumps: List[Tuple[float, float]] = []
-        self.played = 0.0
-        self.end = 0.0
-        self._length = 0.0  # of the last frame
-        self._silence = 0.0  # in all gaps
-        self._zero: Optional[float] = None  # the time stamp that `played` counts from
-
-    def due(self, start: Optional[float], length: float, after_damage: bool) -> Optional[float]:
-        """Takes the next frame; returns where in the audio it belongs if there is a gap before it, else `None`.
-
-        There is a gap only if the frame is late compared with the frame before, and also with all the audio so far. So
-        time stamps that jitter, or come from a clock that is a little too fast or slow, make no gap.
-
-        Args:
-            start: The frame's time stamp, in seconds; `None` if it has none: then it follows the frame before.
-            length: The frame's length, in seconds.
-            after_damage: Whether damaged audio before the frame was left out: that is not a gap.
-        """
-        self.played += self._length
-        self._length = length
-        if start is None:
-            start = self.end
-        if self._zero is None:
-            self._zero = self.end = start
-        jump, late = start - self.end, start - self._zero - self.played
-        self.end = start + length
-        if late < -RESTART or after_damage:
-            self._zero = start - self.played
-        if jump < JITTER or late < JITTER or after_damage:
-            return None
-        audio = self.played - self._silence
-        if late > LONGEST_GAP or self._silence + late > LONGEST_GAP + audio:
-            self.jumps.append((self.played, late))
-            self._zero = start - self.played
-            return None
-        self.gaps.append((self.played, late))
-        self._silence += late
-        self.played += late
-        return self.played
 
 
 def decode_whole(
@@ -402,13 +333,6 @@ def _describe(stream: Any, index: int) -> str:
     if getattr(disposition, "value", disposition) & 1:
         facts.append("marked default")
     return f"track {index + 1} ({', '.join(facts)})"
-
-
-def _places(gaps: List[Tuple[float, float]]) -> str:
-    """Returns how long gaps are, and where: "4.0 s (4 s at 1.0 s)"."""
-    places = [f"{length:.2g} s at {start:.1f} s" for start, length in gaps[:3]]
-    more = f" and {len(gaps) - 3} more" if len(gaps) > 3 else ""
-    return f"{sum(length for _, length in gaps):.1f} s ({', '.join(places)}{more})"
 
 
 def _samples(frame: Any) -> bytes:

@@ -21,7 +21,8 @@ from ..exceptions import ConfigError, ElsaError
 from ..files import readable, replacing
 from ..results.rows import Cell
 from ..results.text import printable
-from .inputs import Input, Inputs
+from .inputs import Inputs
+from .list_file import Input
 from .meter import clock
 from .options import number, tell_what_is_checked
 from .output import check_output

@@ -8,7 +8,7 @@ import threading
 from typing import Callable, Iterator
 
 from ..results.text import printable
-from .inputs import READER
+from .list_file import READER
 
 _package = logging.getLogger("elsa_unscripted")
 

@@ -21,6 +21,15 @@ from .epilogs import (
     SHOW_EPILOG,
     TOKEN_EPILOG,
 )
+from .shared_options import (
+    add_check_option,
+    add_exchange,
+    add_inputs,
+    add_output,
+    add_require_score,
+    add_token,
+    add_way,
+)
 from .statuses import EXIT_STATUSES
 from .tape import add_tape
 from .terminal import PROGRAM
@@ -90,28 +99,9 @@ def _add_score(commands: argparse._SubParsersAction[Parser]) -> None:
         "input",
     )
     _add_as_it_comes(parser)
-    _add_check_option(parser.add_argument_group("the money"))
-    _add_shared(parser)
-    _add_output(parser)
-
-
-def _add_output(parser: argparse.ArgumentParser) -> None:
-    """Adds the options of `score` and `live` alike: what is printed, and where to."""
-    output = parser.add_argument_group("the output")
-    output.add_argument(
-        "--format",
-        choices=("summary", "json", "saved"),
-        metavar="FORM",
-        default="summary",
-        help="summary, for people; json, what the server sent, exactly; or saved, all that is known of the result, for "
-        "show and report; default: %(default)s",
-    )
-    output.add_argument("-o", "--output", metavar="FILE", help="write the result there, not to standard output")
-    _add_require_score(output)
-    output.add_argument("--no-progress", action="store_true", help="no progress bar; only terminals get one anyway")
-    loudness = output.add_mutually_exclusive_group()
-    loudness.add_argument("-q", "--quiet", action="store_true", help="nothing but the result and errors")
-    loudness.add_argument("-v", "--verbose", action="store_true", help="log the exchange, and trace errors")
+    add_check_option(parser.add_argument_group("the money"))
+    add_exchange(parser)
+    add_output(parser)
 
 
 def _add_as_it_comes(parser: argparse.ArgumentParser) -> None:
@@ -147,8 +137,8 @@ def _add_live(commands: argparse._SubParsersAction[Parser]) -> None:
         "--max-seconds", metavar="S", default="150", help="the most seconds to listen; default: %(default)s"
     )
     source.add_argument("--save", metavar="FILE", help="write the audio that was sent to this WAV file")
-    _add_shared(parser)
-    _add_output(parser)
+    add_exchange(parser)
+    add_output(parser)
 
 
 def _add_batch(commands: argparse._SubParsersAction[Parser]) -> None:
@@ -161,7 +151,7 @@ def _add_batch(commands: argparse._SubParsersAction[Parser]) -> None:
         formatter_class=_LAYOUT,
     )
     parser.set_defaults(run=_batch)
-    _add_inputs(parser)
+    add_inputs(parser)
     work = parser.add_argument_group("the work")
     work.add_argument("--jobs", metavar="N", default="16", help="recordings at a time, at most; default: %(default)s")
     work.add_argument(
@@ -177,45 +167,23 @@ def _add_batch(commands: argparse._SubParsersAction[Parser]) -> None:
         metavar="N",
         help="seconds of audio that this run may send; other recordings aren't begun",
     )
-    _add_check_option(work)
+    add_check_option(work)
     work.add_argument(
         "--dask", metavar="ADDRESS", help="let the workers of this Dask scheduler score, such as tcp://host:8786"
     )
-    _add_shared(parser)
+    add_exchange(parser)
     output = parser.add_argument_group("the output")
     output.add_argument(
         "-o", "--output", metavar="FILE", default="scores.jsonl", help="the journal; default: %(default)s"
     )
     output.add_argument("--csv", metavar="FILE", help="write a table, too: one row for each recording")
     output.add_argument("--report", metavar="PAGE.html", help="write a page of the class, too (extra 'report')")
-    _add_require_score(output)
+    add_require_score(output)
     output.add_argument("--no-progress", action="store_true", help="no bar, nor a line a minute without a terminal")
     loudness = output.add_mutually_exclusive_group()
     loudness.add_argument("-q", "--quiet", action="store_true", help="nothing but errors, and how to go on")
     loudness.add_argument(
         "-v", "--verbose", action="store_true", help="log all exchanges, without a bar; clearest with --jobs 1"
-    )
-
-
-def _add_inputs(parser: argparse.ArgumentParser) -> None:
-    """Adds the recordings, as `batch` and `check` take them."""
-    parser.add_argument("paths", metavar="PATH", nargs="*", help="a recording, or a folder of recordings")
-    parser.add_argument("--from-file", metavar="LIST", help="a list of more recordings; - reads it from standard input")
-    parser.add_argument("--path-column", metavar="NAME", help="the list's column that has the paths; default: path")
-    parser.add_argument(
-        "--glob",
-        metavar="PATTERN",
-        action="append",
-        default=[],
-        help="take the files of folders whose names match, such as '*.wav'; can be repeated",
-    )
-
-
-def _add_check_option(group: argparse._ArgumentGroup) -> None:
-    group.add_argument(
-        "--check",
-        action="store_true",
-        help="send nothing that is certain to be worthless: no speech in it, all zeros (extra 'check')",
     )
 
 
@@ -230,7 +198,7 @@ def _add_check(commands: argparse._SubParsersAction[Parser]) -> None:
         formatter_class=_LAYOUT,
     )
     parser.set_defaults(run=_check)
-    _add_inputs(parser)
+    add_inputs(parser)
     bill = parser.add_argument_group("the estimate of the bill")
     bill.add_argument(
         "--unit", metavar="S", default="15", help="seconds in a unit; started ones count; default: %(default)s"
@@ -241,70 +209,6 @@ def _add_check(commands: argparse._SubParsersAction[Parser]) -> None:
     output.add_argument("--csv", metavar="FILE", help="write a table, too: one row for each recording")
     output.add_argument("--no-progress", action="store_true", help="no progress bar; only terminals get one anyway")
     output.add_argument("-q", "--quiet", action="store_true", help="only the recordings with findings, and no summary")
-
-
-def _add_require_score(output: argparse._ArgumentGroup) -> None:
-    output.add_argument(
-        "--require-score", action="store_true", help="exit with 3 if there is no score: the speech was too short"
-    )
-
-
-def _add_shared(parser: argparse.ArgumentParser) -> None:
-    """Adds the options of `score`, `live` and `batch` alike: the token, and the exchange."""
-    _add_token(parser)
-    exchange = parser.add_argument_group("the exchange")
-    exchange.add_argument(
-        "--plan",
-        choices=("standard", "premium"),
-        metavar="PLAN",
-        default="standard",
-        help="standard or premium; default: %(default)s",
-    )
-    exchange.add_argument(
-        "--set",
-        metavar="KEY=JSON",
-        action="append",
-        default=[],
-        help="one more key for the config message; can be repeated",
-    )
-    exchange.add_argument(
-        "--speed",
-        metavar="N",
-        default="1",
-        help="seconds of audio sent in a second, or max; default: %(default)s, real time",
-    )
-    exchange.add_argument(
-        "--timeout",
-        metavar="S",
-        help="seconds for the server's answers, beside the time that the audio takes; default: 150",
-    )
-    exchange.add_argument("--connect-timeout", metavar="S", help="seconds for all attempts to connect; default: 10")
-    exchange.add_argument(
-        "--sample-rate",
-        metavar="HZ",
-        help="resample to mono 16 bit at this rate (extra 'formats'); default: as recorded",
-    )
-    _add_way(exchange)
-    exchange.add_argument(
-        "--ping-interval",
-        metavar="S",
-        help="seconds between pings, if a load balancer cuts silent connections; default: none are sent",
-    )
-
-
-def _add_token(parser: argparse.ArgumentParser) -> None:
-    token = parser.add_argument_group("the token").add_mutually_exclusive_group()
-    token.add_argument("--token-file", metavar="F", help="the file that holds it; - reads a line of standard input")
-    token.add_argument("--token", metavar="T", help="the token itself, visible in ps; - is --token-file -")
-
-
-def _add_way(group: argparse._ArgumentGroup) -> None:
-    """Adds the options that say where the server is, and how it is reached."""
-    group.add_argument("--url", metavar="U", help="default: $ELSA_UNSCRIPTED_URL, else the vendor's")
-    group.add_argument(
-        "--proxy", metavar="URL", help="http://[user:password@]host:port; default: $https_proxy, else $all_proxy"
-    )
-    group.add_argument("--ca-bundle", metavar="FILE", help="certificates to trust in place of the system's")
 
 
 def _add_show(commands: argparse._SubParsersAction[Parser]) -> None:
@@ -413,8 +317,8 @@ def _add_doctor(commands: argparse._SubParsersAction[Parser]) -> None:
     parser.set_defaults(run=_doctor)
     parser.add_argument("--online", action="store_true", help="also do the handshake with the token; close at once")
     parser.add_argument("--jobs", metavar="N", default="16", help="as many as batch is to have; default: %(default)s")
-    _add_token(parser)
-    _add_way(parser.add_argument_group("the way to the server"))
+    add_token(parser)
+    add_way(parser.add_argument_group("the way to the server"))
     output = parser.add_argument_group("the output")
     output.add_argument("--json", action="store_true", help="for programs, with all details")
     output.add_argument("-v", "--verbose", action="store_true", help="all details")

@@ -18,8 +18,9 @@ from ..results.result import FETCH_MAX_BYTES, FETCH_TIMEOUT, ScoreResult
 from ..wire.dial import KnownAddresses, tls_context
 from ..wire.messages import Status
 from .account import Account
+from .callbacks import CallbackFailed, Callbacks, OnEvent, OnProgress, OnStatus
 from .connector import Connector
-from .conversation import CallbackFailed, Callbacks, Conversation, OnEvent, OnProgress, OnStatus
+from .conversation import Conversation
 from .stream import LiveStream
 
 if TYPE_CHECKING:

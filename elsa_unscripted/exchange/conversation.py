@@ -10,7 +10,7 @@ from __future__ import annotations
 import contextlib
 import os
 import queue
-from typing import Any, Callable, Iterator, List, NamedTuple, Optional
+from typing import Callable, Iterator, List, Optional
 
 from ..audio.packets import Packet
 from ..config import Config
@@ -22,6 +22,7 @@ from ..threads import NoThreadError
 from ..wire.messages import END_STREAM, Opened, Status, encode_config
 from ..wire.transport import Transport
 from .account import Account
+from .callbacks import CallbackFailed, Callbacks
 from .clocks import GrowingDeadline, LiveDeadline, due_times
 from .commands import Command, Finish, Report, ReportProgress, SendConfig, StartAudio, StartGrace, StopAudio, StopGrace
 from .connector import Connection, Connector
@@ -32,29 +33,6 @@ LAST_LOOK = 0.1  # s after the deadline, to handle events already in the mailbox
 LEAVE_TIME = 0.5  # s for a thread to end after its connection was cut
 SOURCE_LOOK = 0.1  # s between two looks at a live source before its audio is sent; after that, the sender tells
 SHORT_CLOSE_TIMEOUT = 0.5  # s for the closing handshake after Ctrl-C or bad audio: the user may be waiting
-
-OnStatus = Callable[[Status], object]
-OnProgress = Callable[[float, Any], object]  # seconds of audio sent, and in all (`None` while nobody knows)
-OnEvent = Callable[[object], object]
-
-
-class Callbacks(NamedTuple):
-    """The caller's callbacks; see `Client.score()`."""
-
-    on_status: Optional[OnStatus]
-    on_progress: Optional[OnProgress]
-    on_event: Optional[OnEvent]
-
-
-class CallbackFailed(Exception):
-    """Carries an exception of a callback to `Client.score()`, so that no `except` on the way takes it for our own.
-
-    The callback's exception may be an `ElsaError` of another exchange.
-    """
-
-    def __init__(self, error: Exception) -> None:
-        super().__init__()
-        self.error = error
 
 
 class Conversation:

@@ -25,8 +25,9 @@ from ..signals import raised_by_handler
 from ..threads import NoThreadError, holding, start_thread
 from ..wire.messages import Status
 from .account import Account
+from .callbacks import CallbackFailed
 from .connector import Connector
-from .conversation import SHORT_CLOSE_TIMEOUT, CallbackFailed, Conversation
+from .conversation import SHORT_CLOSE_TIMEOUT, Conversation
 from .events import SendFailed
 
 if TYPE_CHECKING:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from .entry import Entry, Who, copied, name_in, to_raw
-from .file import Journal, Line, read
+from .entry import Entry, Line, Who, copied, name_in, to_raw
+from .file import Journal, read
 
 __all__ = ["Entry", "Journal", "Line", "Who", "copied", "name_in", "read", "to_raw"]

@@ -10,7 +10,6 @@ import os
 import stat
 import sys
 import weakref
-from dataclasses import dataclass
 from typing import Any, BinaryIO, Iterator, List, Mapping, Optional, Sequence, Tuple, Union
 
 from ..exceptions import JournalError
@@ -18,7 +17,7 @@ from ..files import OUT_OF_FILES, is_out_of_files, sync_directory
 from ..log import logger
 from ..signals import raised_by_handler
 from ..strict_json import dumps
-from .entry import Entry, Who, parse, to_entry, who
+from .entry import Entry, Line, Who, parse, to_entry, who
 from .index import HEAD, Index
 
 if sys.platform == "win32":
@@ -61,37 +60,6 @@ def read(path: Union[str, os.PathLike[str]]) -> Iterator[Entry]:
             raise
         advice = OUT_OF_FILES if is_out_of_files(error) else "check the path"
         raise JournalError(f"the journal {name} can't be read ({_why(error)}); {advice}") from error
-
-
-@dataclass(frozen=True)
-class Line:
-    """A line of a journal, checked. It keeps the text, which takes less memory: ten thousand lines may be a gigabyte.
-
-    Attributes:
-        good: Whether it has a result and no error.
-        new: Whether it was written since the journal was opened.
-        who: Whose recording it is about.
-        text: The line as it stands in the file.
-        name: What the journal is called.
-        begin: Where in the file it begins, in bytes.
-    """
-
-    good: bool
-    new: bool
-    who: Who
-    text: bytes
-    name: str
-    begin: int
-
-    def entry(self) -> Entry:
-        """Returns what the line says."""
-        return to_entry(self.raw())
-
-    def raw(self) -> Mapping[str, Any]:
-        """Returns the object that the line consists of."""
-        raw = parse(self.text, self.name, warn=False)
-        assert raw is not None
-        return raw
 
 
 class Journal:
