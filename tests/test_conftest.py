@@ -13,6 +13,7 @@ from commands import PATIENCE, environment
 
 TESTS = Path(__file__).resolve().parent
 
+pytestmark = pytest.mark.slow  # each starts pytest in a process of its own
 linux = pytest.mark.skipif(sys.platform != "linux", reason="the check looks for descriptors in /proc")
 
 BEGIN = """
@@ -82,7 +83,6 @@ def test_thread_that_ends():
     assert "2 passed in" in outcomes(code, tmp_path)
 
 
-@pytest.mark.slow
 @linux
 @pytest.mark.parametrize("held", ["socket.socket()", "open(os.devnull)", "os.fdopen(os.pipe()[0])"])
 def test_garbage_is_freed_in_its_own_test(held: str, tmp_path: Path) -> None:

@@ -29,6 +29,7 @@ TAPED = [
 ]
 
 
+@pytest.mark.slow  # half a second each, mostly waiting
 @pytest.mark.parametrize("fault", TAPED, ids=lambda fault: fault.name)
 def test_a_fault_is_recorded_and_replayed(fault: Fault, speech: Path, tmp_path: Path) -> None:
     """The outcome is as straight, where `test_fault` holds it: on the way through the recorder, and from the tape."""
