@@ -7,8 +7,9 @@ limit. Such an exception must reach the caller, and not be taken for a damaged f
 from __future__ import annotations
 
 from types import FrameType
+from typing import Optional
 
-__all__ = ["raised_by_handler"]
+__all__ = ["raise_interruption", "raised_by_handler"]
 
 _CO_VARARGS = 0x04  # as in `inspect`, whose import takes as long as that of the package
 
@@ -29,6 +30,28 @@ def raised_by_handler(error: BaseException) -> bool:
             return True
         traceback = traceback.tb_next
     return False
+
+
+def raise_interruption(error: BaseException, before: Optional[BaseException]) -> None:
+    """Raises what a signal handler raised during a call that failed for it, though maybe with another exception.
+
+    Python's own threads and executors wait in Python code. If a handler raises at a bad moment of that, their `with`
+    can't give a lock back, and its `RuntimeError` takes the place of what the handler raised.
+
+    Args:
+        error: What the call raised.
+        before: `sys.exc_info()[1]` from before the call: an exception that was being handled then, as after Ctrl-C,
+            didn't interrupt the call.
+    """
+    came: Optional[BaseException] = error
+    try:
+        while came is not None and came is not before:
+            # Python's own handler of Ctrl-C is written in C, and isn't on the traceback.
+            if isinstance(came, KeyboardInterrupt) or raised_by_handler(came):
+                raise came from came.__cause__  # `from` hides the `RuntimeError`, which tells nobody anything
+            came = came.__context__
+    finally:
+        del came, error  # the traceback of what is raised refers to this frame; a circle would keep the audio
 
 
 def _is_handler(frame: FrameType) -> bool:

@@ -6,7 +6,7 @@ import sys
 import threading
 from typing import Any, Callable, List, Optional, TypeVar
 
-from .signals import raised_by_handler
+from .signals import raise_interruption
 
 __all__ = ["NoThreadError", "holding", "start_thread"]
 
@@ -60,14 +60,16 @@ def start_thread(thread: threading.Thread, advice: str = "use fewer at once") ->
         NoThreadError: The thread can't be started, and doesn't run. Any other exception comes from a signal handler;
             then the thread may or may not run.
     """
+    before = sys.exc_info()[1]
     try:
         # Up to Python 3.11, a thread that is started now never runs, and `start()` waits for it for ever.
         if sys.is_finalizing():
             raise RuntimeError("can't start new thread at interpreter shutdown")
         thread.start()
     except RuntimeError as error:
-        if raised_by_handler(error):
-            raise
+        # `start()` waits until the thread runs. Ctrl-C at a bad moment of that would look like "no thread", and the
+        # thread would go on, unknown to whoever began it.
+        raise_interruption(error, before)
         if "shutdown" in str(error):
             advice = "the interpreter is ending: call it before that, not in a finalizer or from atexit"
         raise NoThreadError(f"no thread could be started ({error}); {advice}") from error

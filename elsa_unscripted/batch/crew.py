@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import sys
 import threading
 import time
 from concurrent.futures import CancelledError, Executor, Future
@@ -13,6 +14,7 @@ from ..deadline import Deadline
 from ..exceptions import ConnectError
 from ..exchange.client import Client
 from ..mailbox import Mailbox
+from ..signals import raise_interruption
 from ..threads import NoThreadError, start_thread
 from .ticket import Done, Ticket
 from .worker import score_anywhere, score_file
@@ -112,9 +114,11 @@ class ExecutorCrew:
 
     def start(self, ticket: Ticket) -> Optional[Exception]:
         self._count += 1
+        before = sys.exc_info()[1]
         try:
             future = self._executor.submit(score_anywhere, ticket.path, self._config, f"{self._name}-{self._count}")
         except Exception as error:  # noqa: BLE001 - the executor is the caller's, and may raise anything
+            raise_interruption(error, before)
             return error
         self._futures[ticket] = future
         future.add_done_callback(functools.partial(_deliver, ticket, self._wake))

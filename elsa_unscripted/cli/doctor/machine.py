@@ -12,6 +12,7 @@ from typing import Iterator
 from ...audio.wav import header
 from ...exceptions import ConnectError, ElsaError
 from ...exchange.client import Client
+from ...signals import raise_interruption
 from ...version import __version__
 from ..result import encoding_of
 from .check import OK, SKIPPED, WARNING, Check, failed
@@ -125,6 +126,7 @@ def _check_exchange() -> Check:
         ):
             result = client.score(header(16_000, 1, 2, len(pcm)) + pcm)
     except (ConnectError, OSError, RuntimeError) as error:
+        raise_interruption(error, None)
         hint = "let programs of this machine connect to each other there"
         return Check("own exchange", WARNING, f"not tried: no server works at 127.0.0.1 ({error})", hint)
     except ElsaError as error:
