@@ -810,15 +810,36 @@ def test_what_cannot_be_is_refused(options: dict[str, Any], why: str) -> None:
         (lambda text: text.replace('"after"', '"extra": 1, "after"', 1), "line 2: 'extra' does not belong here"),
         (lambda text: text.rpartition('{"end"')[0], "ends amid an exchange"),
         (lambda text: text.replace('"at"', '"at": -1, "was"', 1), "line 2"),
-        (lambda text: "RIFF" + text, "line 1 is not a JSON object"),
+        (lambda text: "RIFF" + text, "line 1: it is not a JSON object"),
+        (lambda text: text.rpartition('{"end"')[0] + text, "line 7: the exchange of line 1 has no end line"),
+        (lambda text: text.partition("\n")[2], "line 1: an exchange must begin here"),
+        (lambda text: text.replace('"v": 1', '"v": 1, "v": 1', 1), "line 1: 'v' is there twice"),
+        (lambda text: text.replace('"sha256": "', '"sha256": "X', 1), 'line 1: "sha256" must be 64 hex digits'),
+        (lambda text: text.replace('"whole": true', '"whole": true, "pcm": "AAAA"', 1), "line 1: .* not that of"),
+        (lambda text: with_end(text, end="close", code=70000, reason=""), 'line 7: "code" 70000 never'),
+        (lambda text: with_end(text, end="close", code=1000, reason="x" * 124), "line 7: .* at most 123 bytes"),
+        (lambda text: with_end(text, end="close", code=1000, reason="\ud800"), "line 7: .* surrogate"),
+        (lambda text: with_end(text, end="refused", status=7, headers=[], body=""), "line 7: .* 200 to 599"),
+        (lambda text: with_end(text, end="refused", status=403, headers=[["A", "\n"]], body=""), "'A' .* none of HTTP"),
+        (
+            lambda text: with_end(text, end="refused", status=403, headers=[["Cookie", "x"]], body=""),
+            "'Cookie' does not",
+        ),
     ],
 )
 def test_what_is_no_tape_is_refused(change: Callable[[str], str], why: str, tape: Path) -> None:
-    """A tape is read strictly; the error names the line."""
+    """A tape is read strictly, so that nothing fails amid a replay; the error names the line."""
     record(tape, "example", noise(0.5))
     tape.write_text(change(tape.read_text(encoding="utf-8")), encoding="utf-8")
     with pytest.raises(TapeError, match=why):
         Sandbox(replay=tape)
+
+
+def with_end(text: str, **end: Any) -> str:
+    """Returns a tape whose last exchange ended otherwise."""
+    before, mark, _ = text.rpartition('{"end"')
+    assert mark
+    return before + json.dumps({**end, "after": "end", "at": 1.0, "delay": 0.0}) + "\n"
 
 
 def test_upstream_is_reached_through_tls_and_a_proxy(

@@ -99,6 +99,8 @@ class Answer:
         pairs = [line.partition(b":") for line in lines]
         if match is None or not all(colon and re.fullmatch(rb"[!#-'*+.^`|~\w-]+", name) for name, colon, _ in pairs):
             return None
+        if re.search(rb"[\r\n\0]", b"".join(value for *_, value in pairs)):
+            return None
         try:
             self.headers = [(name.decode("ascii"), value.strip().decode("utf-8")) for name, _, value in pairs]
         except UnicodeDecodeError:

@@ -22,6 +22,7 @@ from .format import AUDIO, CONFIG, END, OPEN, End, Said, TapeError
 from .frames import BINARY, CLOSE, PING, PONG, TEXT, Frames, Message, close_frame, frame
 from .heard import Finished, Heard, Opened, show
 from .links import lead_to
+from .reading import read
 from .shelf import Shelf, checkpoints, describe, is_refuted, is_the_one
 
 CHUNK = 65536  # bytes
@@ -45,7 +46,7 @@ class Player:
 
     def __init__(self, path: Path, strict: bool, speed: float | None, opened: Opened, finished: Finished) -> None:
         try:
-            exchanges, fetched = tape.read(path)
+            exchanges, fetched = read(path)
         except OSError as error:
             raise TapeError(
                 f"the tape {str(path)!r} can't be read ({error.strerror}); record it, with the mode 'once' or 'all'"

@@ -19,6 +19,7 @@ from .dial import Upstream, dial, in_thread
 from .format import Fetched
 from .heard import Finished, Opened
 from .links import fetch, new_path
+from .reading import read
 from .redact import Redaction
 from .relay import Relay
 
@@ -45,7 +46,7 @@ class Recorder:
         self, path: Path, upstream: Upstream, keep_audio: bool, anew: bool, opened: Opened, finished: Finished
     ) -> None:
         if path.exists() and not anew:
-            tape.read(path)
+            read(path)
         self.upstream = upstream
         self.keep_audio = keep_audio
         self.opened = opened
