@@ -506,10 +506,10 @@ def test_a_client_that_hangs_up_amid_a_refusal_loses_nothing(tape: Path) -> None
     assert (end["status"], end["body"].encode()) == (403, body)
 
 
-def handshake(token: str = PLAIN_TOKEN) -> bytes:
+def handshake(token: str = PLAIN_TOKEN, coding: str = "utf-8") -> bytes:
     head = "GET /api/v1/ws/score_audio_plus HTTP/1.1\r\nHost: x\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
     head += "Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\nSec-WebSocket-Version: 13\r\n"
-    return f"{head}Authorization: ELSA {token}\r\n\r\n".encode()
+    return f"{head}Authorization: ELSA {token}\r\n\r\n".encode(coding)
 
 
 def until(condition: Callable[[], bool]) -> None:
@@ -703,6 +703,79 @@ def test_the_token_is_nowhere_on_the_tape(token: str, tape: Path) -> None:
     assert len(written) > 8 * len(token)
     with Sandbox(replay=tape):
         pass  # it is a tape
+
+
+def recorded(tape: Path, token: str, *said: str | bytes, coding: str = "utf-8") -> bytes:
+    """Records what a service says at the end to a client with a token; returns all bytes of the tape, decoded."""
+
+    def script(connection: Connection) -> None:
+        connection.handshake()
+        connection.read_frame()
+        for each in said:
+            connection.send(each, TEXT if isinstance(each, str) else BINARY)
+        connection.send(b"\xff" + "".join(map(str, said)).encode())
+        connection.cut()
+
+    with RawServer(script) as server, Sandbox(record=tape, upstream=server.url) as sandbox:
+        with socket.create_connection(("127.0.0.1", sandbox.port), PATIENCE) as client:
+            client.sendall(handshake(token, coding))
+            assert client.recv(1000).startswith(b"HTTP/1.1 101")
+            client.sendall(masked(CONFIG.encode()))
+            while client.recv(65536):
+                pass
+        until(tape.exists)
+    raw = [base64.b64decode(line[key]) for line in lines(tape) for key in ("binary", "raw") if key in line]
+    return b"\n".join([tape.read_bytes(), *raw, *(line["text"].encode() for line in lines(tape) if "text" in line)])
+
+
+def test_a_short_token_is_masked_where_it_stands_alone(tape: Path) -> None:
+    """A token of 4 to 7 characters is on no tape, and is left where it is a part of the service's words."""
+    said = recorded(tape, "noisy", '{"a": "noisy", "b": "x\\nnoisy%20noisy", "c": "noisyness"}', b"a noisy one")
+    assert said.count(b"noisy") == said.count(b"noisyness") > 0
+
+
+@pytest.mark.parametrize("coding", ["latin-1", "utf-8"])
+def test_a_token_that_is_not_ascii_is_masked(coding: str, tape: Path) -> None:
+    """It is on no tape, in whatever coding or escapes the service repeats it."""
+    token = "tökén-of-ünique"
+    spelled = [token, json.dumps(token), urllib.parse.quote(token), urllib.parse.quote(token, encoding="latin-1")]
+    spelled += [html.escape(token).encode("ascii", "xmlcharrefreplace").decode(), "t&ouml;k&eacute;n-of-&uuml;nique"]
+    said = recorded(tape, token, *spelled, token.encode("latin-1"), coding=coding)
+    assert b"nique" not in said
+
+
+def test_what_a_token_is_made_of_is_no_secret(tape: Path) -> None:
+    """The words of a token that chooses a scenario stay, where they are the service's."""
+    with Sandbox() as upstream, Sandbox(record=tape, upstream=upstream.url) as sandbox:
+        talk(sandbox.url, noise(0.5), token="sandbox:failed=background noise")
+    with Sandbox(replay=tape) as sandbox:
+        assert talk(sandbox.url, noise(0.5))[-1]["reason"] == "background noise"
+
+
+def test_queries_are_replaced_in_what_is_no_text_too(tape: Path) -> None:
+    """Signatures are on no tape in binary and invalid messages, either; each keeps its length."""
+    link = '{"result_link": "https://files.example/a?X-Sig=signature&x=1"}'
+    said = recorded(tape, PLAIN_TOKEN, link.encode())
+    assert b"signature" not in said
+    assert b"https://files.example/a?" + b"*" * len("X-Sig=signature&x=1") + b'"}' in said
+
+
+def test_cookies_of_a_torn_refusal_are_not_kept(tape: Path) -> None:
+    """What came of a head that was cut is on the tape, without the cookie that it sets."""
+
+    def script(connection: Connection) -> None:
+        connection.read_request()
+        connection.send_raw(b"HTTP/1.1 403 No\r\nSet-Cookie: session=cookie-of-the-service\r\nX-More: kept")
+        connection.cut()
+
+    with RawServer(script) as server, Sandbox(record=tape, upstream=server.url) as sandbox:
+        with socket.create_connection(("127.0.0.1", sandbox.port), PATIENCE) as client:
+            client.sendall(handshake())
+            while client.recv(65536):
+                pass
+        until(tape.exists)
+    raw = base64.b64decode(lines(tape)[-1]["raw"])
+    assert raw == b"HTTP/1.1 403 No\r\nSet-Cookie:" + b"*" * 30 + b"\r\nX-More: kept"
 
 
 def masked(payload: bytes, opcode: int = 1) -> bytes:
