@@ -34,6 +34,7 @@ from websockets.sync.client import connect
 
 from elsa_unscripted import ConnectError, StreamClosedError, score
 from elsa_unscripted.sandbox import Exchange, Sandbox, TapeError, assert_sent
+from elsa_unscripted.sandbox.tape.format import append
 from elsa_unscripted.sandbox.tape.frames import Frames
 
 TOKEN = 'a-secret/token+of<mine>&"yours"'
@@ -519,6 +520,59 @@ def until(condition: Callable[[], bool]) -> None:
         time.sleep(0.005)
 
 
+@pytest.mark.parametrize("proxy", ["http://127.0.0.1:99999", "http://[::", "socks5://127.0.0.1:1"])
+def test_a_proxy_that_is_none_is_told(proxy: str, tape: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A mistake in the environment's proxy is a 502 that names it."""
+    monkeypatch.setenv("https_proxy", proxy)
+    monkeypatch.setenv("no_proxy", "")
+    with Sandbox(record=tape, upstream="wss://service.example") as sandbox:
+        with pytest.raises(ConnectError, match="proxy is not http://") as caught:
+            score(SECOND, PLAIN_TOKEN, url=sandbox.url, connect_retries=0)
+    assert caught.value.status_code == 502
+
+
+@posix
+def test_a_full_disk_leaves_the_tape_as_it_was(tape: Path) -> None:
+    """A block that doesn't fit is taken back, so that what is on the tape can still be replayed."""
+    import resource
+
+    tape.write_text("{}\n")
+    limits = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (100, limits[1]))
+    try:
+        with pytest.raises(OSError, match="File too large"):
+            append(tape, "x" * 200)
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, limits)
+    assert tape.read_text() == "{}\n"
+
+
+def test_what_an_eager_client_recorded_is_for_a_patient_one(tape: Path) -> None:
+    """A greeting and a stream id come before the config and the audio, also where a client had not waited for them."""
+
+    def script(connection: Connection) -> None:
+        connection.handshake()
+        connection.read_until_end()
+        connection.send({"type": "ELSA:wsConnect"})
+        connection.send(STREAM_ID)
+        connection.send(SUCCESS)
+        connection.finish()
+
+    with RawServer(script) as server, Sandbox(record=tape, upstream=server.url) as sandbox:
+        with connect(sandbox.url, additional_headers={"Authorization": f"ELSA {PLAIN_TOKEN}"}) as client:
+            for message in (CONFIG, packet(noise(0.5)), END_STREAM):
+                client.send(message)
+            assert [json.loads(client.recv(PATIENCE)).get("status") for _ in range(3)] == [
+                None,
+                "processing",
+                "success",
+            ]
+    assert [line["after"] for line in lines(tape)[1:4]] == ["open", "config", "end"]
+    with Sandbox(replay=tape, strict=True) as sandbox:
+        assert talk(sandbox.url, noise(0.5))[-1]["status"] == "success"
+    assert sandbox.unplayed == ()
+
+
 @pytest.mark.parametrize("seed", range(6))
 def test_bytes_pass_as_they_are(seed: int, tape: Path) -> None:
     """Whatever comes after the handshake, in whatever segments, the client gets it byte for byte, and the tape too."""
@@ -867,6 +921,9 @@ def test_modes(tape: Path) -> None:
         ({"strict": True}, "give record or replay"),
         ({"record": "a", "scenario": "slow"}, "no scenario"),
         ({"replay": "a", "speed": 0.0}, "speed"),
+        ({"record": SCRIPT / "below" / "tape.jsonl"}, "can't be written"),
+        ({"record": SCRIPT.parent}, "can't be written"),
+        ({"record": SCRIPT.parent, "mode": "all"}, "can't be written"),
     ],
 )
 def test_what_cannot_be_is_refused(options: dict[str, Any], why: str) -> None:

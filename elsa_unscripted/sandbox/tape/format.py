@@ -187,8 +187,16 @@ def append(path: Path, text: str, *, anew: bool = False) -> None:
         file.seek(max(0, size - 1))
         missing = b"\n" if size and file.read(1) != b"\n" else b""  # an editor may have left it out
         rest = memoryview(missing + text.encode())
-        while rest:
-            rest = rest[file.write(rest) or 0 :]
+        end = size
+        try:
+            while rest:
+                written = file.write(rest) or 0
+                end, rest = end + written, rest[written:]
+        except OSError:
+            # A disk is full: half a block would make the whole file no tape.
+            if end > size and file.seek(0, os.SEEK_END) == end:
+                file.truncate(size)
+            raise
 
 
 def _moment(line: Said | End) -> dict[str, Any]:

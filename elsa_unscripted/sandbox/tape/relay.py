@@ -25,7 +25,7 @@ from . import format as tape
 from .answer import Answer
 from .format import Cause, End, Said, Taped
 from .frames import BINARY, CLOSE, TEXT, Frames, Message, frame
-from .heard import Heard, show
+from .heard import GREETING, Heard, says, show
 from .links import ON_TAPE, replace_links
 from .redact import Redaction
 
@@ -247,11 +247,27 @@ class Relay:
             return ON_TAPE + paths[-1]
 
         taped = text if self._released else replace_links(text, lead)
-        self._keep(Said(tape.TEXT, taped.encode(), *moment))
+        self._keep(Said(tape.TEXT, taped.encode(), *self._caused(text, moment)))
         for path in paths:
             text = taped = taped.replace(f"{ON_TAPE}{path}", f"http://{self._host}{path}")
         show(self._exchange, text)
         return frame(TEXT, text.encode()) if paths else None
+
+    def _caused(self, text: str, moment: tuple[Cause, float, float]) -> tuple[Cause, float, float]:
+        """Returns a message's moment, with what caused it by the protocol, if more was heard since.
+
+        Some clients send without waiting. Those that wait would wait for ever if a greeting were replayed after the
+        config, or the stream id after audio.
+        """
+        _, at, _ = moment
+        heard = self._heard
+        if self._exchange.stream_id or heard.after == tape.OPEN:
+            return moment
+        if says(text, "type") == GREETING:
+            return Cause(tape.OPEN), at, at
+        if heard.after != tape.CONFIG and says(text, "stream_id") is not None:
+            return Cause(tape.CONFIG), at, max(0.0, self._begun + at - heard.configured)
+        return moment
 
     def _keep(self, said: Said) -> None:
         self._size += len(said.data) + 200  # bytes, roughly, of the line's other fields
