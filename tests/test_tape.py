@@ -21,6 +21,7 @@ import urllib.error
 import urllib.parse
 import urllib.request
 import wave
+import zlib
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -836,6 +837,48 @@ def masked(payload: bytes, opcode: int = 1) -> bytes:
     """Returns a client's frame; its mask is zeros."""
     assert len(payload) < 126
     return bytes([0x80 | opcode, 0x80 | len(payload)]) + bytes(4) + payload
+
+
+@pytest.mark.parametrize(
+    ("coding", "packed", "kept"),
+    [
+        ("gzip", gzip.compress(b"one, ") + gzip.compress(b"two"), b"one, two"),
+        ("deflate", zlib.compress(b"text"), b"text"),
+        ("deflate", zlib.compress(b"text")[2:-4], b"text"),
+        ("br", b"\x0b\x01\x80text\x03", b""),
+    ],
+)
+def test_the_body_of_a_refusal_is_unpacked(coding: str, packed: bytes, kept: bytes, tape: Path) -> None:
+    """It passes as it came, and is on the tape as it can be searched for the token; else not at all."""
+    head = f"HTTP/1.1 403 No\r\nContent-Encoding: {coding}\r\nContent-Length: {len(packed)}\r\n\r\n".encode()
+
+    def script(connection: Connection) -> None:
+        connection.read_request()
+        connection.send_raw(head + packed)
+        connection.cut()
+
+    with RawServer(script) as server, Sandbox(record=tape, upstream=server.url) as sandbox:
+        assert answered(sandbox.port) == head + packed
+    with Sandbox(replay=tape) as sandbox:
+        assert answered(sandbox.port).partition(b"\r\n\r\n")[2] == kept
+
+
+def answered(port: int, more: bytes = b"") -> bytes:
+    """Returns all that comes after a handshake's request, and what is sent when it is answered."""
+    with socket.create_connection(("127.0.0.1", port), PATIENCE) as client:
+        client.sendall(handshake())
+        heard = bytearray(client.recv(1000))
+        client.sendall(more)
+        while part := client.recv(65536):
+            heard += part
+    return bytes(heard)
+
+
+def test_a_client_that_breaks_the_protocol_is_told(tape: Path) -> None:
+    """A frame that isn't masked ends a replay with the code 1002; it isn't waited for ever."""
+    record(tape, "example", noise(0.5))
+    with Sandbox(replay=tape) as sandbox:
+        assert answered(sandbox.port, b"\x81\x02{}").endswith(b"\x88\x02\x03\xea")
 
 
 @pytest.mark.parametrize("status", [200, 403])
