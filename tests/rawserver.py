@@ -44,7 +44,7 @@ class Connection:
 
     def handshake(self, extra: bytes = b"", headers: bytes = b"") -> None:
         """Answers 101, with more `headers`, and sends `extra` in the same segment."""
-        asked = dict(line.split(": ", 1) for line in self.read_request().decode().split("\r\n")[1:-2])
+        asked = dict(line.split(": ", 1) for line in self.read_request().decode("latin-1").split("\r\n")[1:-2])
         digest = hashlib.sha1((asked["Sec-WebSocket-Key"] + "258EAFA5-E914-47DA-95CA-C5AB0DC85B11").encode()).digest()
         answer = "HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
         answer += f"Sec-WebSocket-Accept: {base64.b64encode(digest).decode()}\r\n"

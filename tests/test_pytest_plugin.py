@@ -60,6 +60,10 @@ def test_unknown_word(elsa_sandbox):
 def test_unknown_scenario(elsa_sandbox):
     """fails"""
 
+@pytest.mark.elsa(scenario=5)
+def test_wrong_type():
+    """fails"""
+
 def test_environment_is_as_before():
     assert "ELSA_UNSCRIPTED_URL" not in os.environ
 '''
@@ -82,6 +86,10 @@ def test_by_name(elsa_tape):
 @pytest.mark.parametrize("plan", ["standard", "premium"])
 def test_parameters(elsa_tape, plan):
     assert score("speech.wav", api_plan=plan, speed=None).overall
+
+@pytest.mark.parametrize("where", ["a/b", "a:b"])
+def test_ids(elsa_tape, where):
+    assert score("speech.wav", speed=None).overall
 
 @pytest.mark.elsa(tape="tapes/shared.jsonl", allow_unplayed=True)
 def test_shared_1():
@@ -157,10 +165,11 @@ def test_fixtures_and_marker(how: tuple[str, ...], project: Path, site: Path) ->
     """A sandbox for each test, as the nearest marker says; what the marker doesn't know is an error that lists it."""
     (project / "test_scenarios.py").write_text(SCENARIOS)
     outcomes, text = run(project, site, *how, ELSA_API_TOKEN="a-real-token-of-mine")
-    wrong = {"test_unknown_word", "test_unknown_scenario"}
+    wrong = {"test_wrong_type", "test_unknown_word", "test_unknown_scenario"}
     names = set(re.findall(r"def (test_\w+)", SCENARIOS))
     assert outcomes == {name: "ERROR" if name in wrong else "PASSED" for name in names}, text
     assert "the marker elsa takes scenario, greeting" in text
+    assert "in the marker elsa, scenario must be str, not 5" in text
     assert "no such scenario; there are: success" in text
 
 
@@ -207,11 +216,12 @@ def test_tapes_are_recorded_and_replayed(project: Path, site: Path) -> None:
 
         outcomes, text = run(project, site, "--elsa-record=once", **variables)
         assert set(outcomes.values()) == {"PASSED"}, text
-        assert service.handshakes == 9
+        assert service.handshakes == 11
         tapes = sorted(path.relative_to(project).as_posix() for path in project.rglob("*.jsonl"))
         assert tapes == [
             "tapes/shared.jsonl",
             "tapes/test_tapes/test_by_name.jsonl",
+            *(f"tapes/test_tapes/test_ids[a_b]-{each}.jsonl" for each in ("83c3d79b", "d31240b3")),
             "tapes/test_tapes/test_parameters[premium].jsonl",
             "tapes/test_tapes/test_parameters[standard].jsonl",
         ]
@@ -221,4 +231,4 @@ def test_tapes_are_recorded_and_replayed(project: Path, site: Path) -> None:
         failed = {name for name, outcome in outcomes.items() if outcome != "PASSED"}
         assert failed == {"test_not_used_up", "test_unittest"}, text
         assert "the test has not used up its tape; it left:\n  1.0 s of" in text.replace("E   ", "")
-        assert service.handshakes == 9
+        assert service.handshakes == 11

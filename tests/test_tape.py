@@ -21,6 +21,7 @@ import urllib.error
 import urllib.parse
 import urllib.request
 import wave
+import zlib
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -34,6 +35,7 @@ from websockets.sync.client import connect
 
 from elsa_unscripted import ConnectError, StreamClosedError, score
 from elsa_unscripted.sandbox import Exchange, Sandbox, TapeError, assert_sent
+from elsa_unscripted.sandbox.tape.format import append
 from elsa_unscripted.sandbox.tape.frames import Frames
 
 TOKEN = 'a-secret/token+of<mine>&"yours"'
@@ -506,10 +508,10 @@ def test_a_client_that_hangs_up_amid_a_refusal_loses_nothing(tape: Path) -> None
     assert (end["status"], end["body"].encode()) == (403, body)
 
 
-def handshake(token: str = PLAIN_TOKEN) -> bytes:
+def handshake(token: str = PLAIN_TOKEN, coding: str = "utf-8") -> bytes:
     head = "GET /api/v1/ws/score_audio_plus HTTP/1.1\r\nHost: x\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
     head += "Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\nSec-WebSocket-Version: 13\r\n"
-    return f"{head}Authorization: ELSA {token}\r\n\r\n".encode()
+    return f"{head}Authorization: ELSA {token}\r\n\r\n".encode(coding)
 
 
 def until(condition: Callable[[], bool]) -> None:
@@ -517,6 +519,59 @@ def until(condition: Callable[[], bool]) -> None:
     while not condition():
         assert time.monotonic() < deadline, "it never came about"
         time.sleep(0.005)
+
+
+@pytest.mark.parametrize("proxy", ["http://127.0.0.1:99999", "http://[::", "socks5://127.0.0.1:1"])
+def test_a_proxy_that_is_none_is_told(proxy: str, tape: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A mistake in the environment's proxy is a 502 that names it."""
+    monkeypatch.setenv("https_proxy", proxy)
+    monkeypatch.setenv("no_proxy", "")
+    with Sandbox(record=tape, upstream="wss://service.example") as sandbox:
+        with pytest.raises(ConnectError, match="proxy is not http://") as caught:
+            score(SECOND, PLAIN_TOKEN, url=sandbox.url, connect_retries=0)
+    assert caught.value.status_code == 502
+
+
+@posix
+def test_a_full_disk_leaves_the_tape_as_it_was(tape: Path) -> None:
+    """A block that doesn't fit is taken back, so that what is on the tape can still be replayed."""
+    import resource
+
+    tape.write_text("{}\n")
+    limits = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (100, limits[1]))
+    try:
+        with pytest.raises(OSError, match="File too large"):
+            append(tape, "x" * 200)
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, limits)
+    assert tape.read_text() == "{}\n"
+
+
+def test_what_an_eager_client_recorded_is_for_a_patient_one(tape: Path) -> None:
+    """A greeting and a stream id come before the config and the audio, also where a client had not waited for them."""
+
+    def script(connection: Connection) -> None:
+        connection.handshake()
+        connection.read_until_end()
+        connection.send({"type": "ELSA:wsConnect"})
+        connection.send(STREAM_ID)
+        connection.send(SUCCESS)
+        connection.finish()
+
+    with RawServer(script) as server, Sandbox(record=tape, upstream=server.url) as sandbox:
+        with connect(sandbox.url, additional_headers={"Authorization": f"ELSA {PLAIN_TOKEN}"}) as client:
+            for message in (CONFIG, packet(noise(0.5)), END_STREAM):
+                client.send(message)
+            assert [json.loads(client.recv(PATIENCE)).get("status") for _ in range(3)] == [
+                None,
+                "processing",
+                "success",
+            ]
+    assert [line["after"] for line in lines(tape)[1:4]] == ["open", "config", "end"]
+    with Sandbox(replay=tape, strict=True) as sandbox:
+        assert talk(sandbox.url, noise(0.5))[-1]["status"] == "success"
+    assert sandbox.unplayed == ()
 
 
 @pytest.mark.parametrize("seed", range(6))
@@ -705,10 +760,125 @@ def test_the_token_is_nowhere_on_the_tape(token: str, tape: Path) -> None:
         pass  # it is a tape
 
 
+def recorded(tape: Path, token: str, *said: str | bytes, coding: str = "utf-8") -> bytes:
+    """Records what a service says at the end to a client with a token; returns all bytes of the tape, decoded."""
+
+    def script(connection: Connection) -> None:
+        connection.handshake()
+        connection.read_frame()
+        for each in said:
+            connection.send(each, TEXT if isinstance(each, str) else BINARY)
+        connection.send(b"\xff" + "".join(map(str, said)).encode())
+        connection.cut()
+
+    with RawServer(script) as server, Sandbox(record=tape, upstream=server.url) as sandbox:
+        with socket.create_connection(("127.0.0.1", sandbox.port), PATIENCE) as client:
+            client.sendall(handshake(token, coding))
+            assert client.recv(1000).startswith(b"HTTP/1.1 101")
+            client.sendall(masked(CONFIG.encode()))
+            while client.recv(65536):
+                pass
+        until(tape.exists)
+    raw = [base64.b64decode(line[key]) for line in lines(tape) for key in ("binary", "raw") if key in line]
+    return b"\n".join([tape.read_bytes(), *raw, *(line["text"].encode() for line in lines(tape) if "text" in line)])
+
+
+def test_a_short_token_is_masked_where_it_stands_alone(tape: Path) -> None:
+    """A token of 4 to 7 characters is on no tape, and is left where it is a part of the service's words."""
+    said = recorded(tape, "noisy", '{"a": "noisy", "b": "x\\nnoisy%20noisy", "c": "noisyness"}', b"a noisy one")
+    assert said.count(b"noisy") == said.count(b"noisyness") > 0
+
+
+@pytest.mark.parametrize("coding", ["latin-1", "utf-8"])
+def test_a_token_that_is_not_ascii_is_masked(coding: str, tape: Path) -> None:
+    """It is on no tape, in whatever coding or escapes the service repeats it."""
+    token = "tökén-of-ünique"
+    spelled = [token, json.dumps(token), urllib.parse.quote(token), urllib.parse.quote(token, encoding="latin-1")]
+    spelled += [html.escape(token).encode("ascii", "xmlcharrefreplace").decode(), "t&ouml;k&eacute;n-of-&uuml;nique"]
+    said = recorded(tape, token, *spelled, token.encode("latin-1"), coding=coding)
+    assert b"nique" not in said
+
+
+def test_what_a_token_is_made_of_is_no_secret(tape: Path) -> None:
+    """The words of a token that chooses a scenario stay, where they are the service's."""
+    with Sandbox() as upstream, Sandbox(record=tape, upstream=upstream.url) as sandbox:
+        talk(sandbox.url, noise(0.5), token="sandbox:failed=background noise")
+    with Sandbox(replay=tape) as sandbox:
+        assert talk(sandbox.url, noise(0.5))[-1]["reason"] == "background noise"
+
+
+def test_queries_are_replaced_in_what_is_no_text_too(tape: Path) -> None:
+    """Signatures are on no tape in binary and invalid messages, either; each keeps its length."""
+    link = '{"result_link": "https://files.example/a?X-Sig=signature&x=1"}'
+    said = recorded(tape, PLAIN_TOKEN, link.encode())
+    assert b"signature" not in said
+    assert b"https://files.example/a?" + b"*" * len("X-Sig=signature&x=1") + b'"}' in said
+
+
+def test_cookies_of_a_torn_refusal_are_not_kept(tape: Path) -> None:
+    """What came of a head that was cut is on the tape, without the cookie that it sets."""
+
+    def script(connection: Connection) -> None:
+        connection.read_request()
+        connection.send_raw(b"HTTP/1.1 403 No\r\nSet-Cookie: session=cookie-of-the-service\r\nX-More: kept")
+        connection.cut()
+
+    with RawServer(script) as server, Sandbox(record=tape, upstream=server.url) as sandbox:
+        with socket.create_connection(("127.0.0.1", sandbox.port), PATIENCE) as client:
+            client.sendall(handshake())
+            while client.recv(65536):
+                pass
+        until(tape.exists)
+    raw = base64.b64decode(lines(tape)[-1]["raw"])
+    assert raw == b"HTTP/1.1 403 No\r\nSet-Cookie:" + b"*" * 30 + b"\r\nX-More: kept"
+
+
 def masked(payload: bytes, opcode: int = 1) -> bytes:
     """Returns a client's frame; its mask is zeros."""
     assert len(payload) < 126
     return bytes([0x80 | opcode, 0x80 | len(payload)]) + bytes(4) + payload
+
+
+@pytest.mark.parametrize(
+    ("coding", "packed", "kept"),
+    [
+        ("gzip", gzip.compress(b"one, ") + gzip.compress(b"two"), b"one, two"),
+        ("deflate", zlib.compress(b"text"), b"text"),
+        ("deflate", zlib.compress(b"text")[2:-4], b"text"),
+        ("br", b"\x0b\x01\x80text\x03", b""),
+    ],
+)
+def test_the_body_of_a_refusal_is_unpacked(coding: str, packed: bytes, kept: bytes, tape: Path) -> None:
+    """It passes as it came, and is on the tape as it can be searched for the token; else not at all."""
+    head = f"HTTP/1.1 403 No\r\nContent-Encoding: {coding}\r\nContent-Length: {len(packed)}\r\n\r\n".encode()
+
+    def script(connection: Connection) -> None:
+        connection.read_request()
+        connection.send_raw(head + packed)
+        connection.cut()
+
+    with RawServer(script) as server, Sandbox(record=tape, upstream=server.url) as sandbox:
+        assert answered(sandbox.port) == head + packed
+    with Sandbox(replay=tape) as sandbox:
+        assert answered(sandbox.port).partition(b"\r\n\r\n")[2] == kept
+
+
+def answered(port: int, more: bytes = b"") -> bytes:
+    """Returns all that comes after a handshake's request, and what is sent when it is answered."""
+    with socket.create_connection(("127.0.0.1", port), PATIENCE) as client:
+        client.sendall(handshake())
+        heard = bytearray(client.recv(1000))
+        client.sendall(more)
+        while part := client.recv(65536):
+            heard += part
+    return bytes(heard)
+
+
+def test_a_client_that_breaks_the_protocol_is_told(tape: Path) -> None:
+    """A frame that isn't masked ends a replay with the code 1002; it isn't waited for ever."""
+    record(tape, "example", noise(0.5))
+    with Sandbox(replay=tape) as sandbox:
+        assert answered(sandbox.port, b"\x81\x02{}").endswith(b"\x88\x02\x03\xea")
 
 
 @pytest.mark.parametrize("status", [200, 403])
@@ -794,6 +964,9 @@ def test_modes(tape: Path) -> None:
         ({"strict": True}, "give record or replay"),
         ({"record": "a", "scenario": "slow"}, "no scenario"),
         ({"replay": "a", "speed": 0.0}, "speed"),
+        ({"record": SCRIPT / "below" / "tape.jsonl"}, "can't be written"),
+        ({"record": SCRIPT.parent}, "can't be written"),
+        ({"record": SCRIPT.parent, "mode": "all"}, "can't be written"),
     ],
 )
 def test_what_cannot_be_is_refused(options: dict[str, Any], why: str) -> None:
@@ -810,15 +983,36 @@ def test_what_cannot_be_is_refused(options: dict[str, Any], why: str) -> None:
         (lambda text: text.replace('"after"', '"extra": 1, "after"', 1), "line 2: 'extra' does not belong here"),
         (lambda text: text.rpartition('{"end"')[0], "ends amid an exchange"),
         (lambda text: text.replace('"at"', '"at": -1, "was"', 1), "line 2"),
-        (lambda text: "RIFF" + text, "line 1 is not a JSON object"),
+        (lambda text: "RIFF" + text, "line 1: it is not a JSON object"),
+        (lambda text: text.rpartition('{"end"')[0] + text, "line 7: the exchange of line 1 has no end line"),
+        (lambda text: text.partition("\n")[2], "line 1: an exchange must begin here"),
+        (lambda text: text.replace('"v": 1', '"v": 1, "v": 1', 1), "line 1: 'v' is there twice"),
+        (lambda text: text.replace('"sha256": "', '"sha256": "X', 1), 'line 1: "sha256" must be 64 hex digits'),
+        (lambda text: text.replace('"whole": true', '"whole": true, "pcm": "AAAA"', 1), "line 1: .* not that of"),
+        (lambda text: with_end(text, end="close", code=70000, reason=""), 'line 7: "code" 70000 never'),
+        (lambda text: with_end(text, end="close", code=1000, reason="x" * 124), "line 7: .* at most 123 bytes"),
+        (lambda text: with_end(text, end="close", code=1000, reason="\ud800"), "line 7: .* surrogate"),
+        (lambda text: with_end(text, end="refused", status=7, headers=[], body=""), "line 7: .* 200 to 599"),
+        (lambda text: with_end(text, end="refused", status=403, headers=[["A", "\n"]], body=""), "'A' .* none of HTTP"),
+        (
+            lambda text: with_end(text, end="refused", status=403, headers=[["Cookie", "x"]], body=""),
+            "'Cookie' does not",
+        ),
     ],
 )
 def test_what_is_no_tape_is_refused(change: Callable[[str], str], why: str, tape: Path) -> None:
-    """A tape is read strictly; the error names the line."""
+    """A tape is read strictly, so that nothing fails amid a replay; the error names the line."""
     record(tape, "example", noise(0.5))
     tape.write_text(change(tape.read_text(encoding="utf-8")), encoding="utf-8")
     with pytest.raises(TapeError, match=why):
         Sandbox(replay=tape)
+
+
+def with_end(text: str, **end: Any) -> str:
+    """Returns a tape whose last exchange ended otherwise."""
+    before, mark, _ = text.rpartition('{"end"')
+    assert mark
+    return before + json.dumps({**end, "after": "end", "at": 1.0, "delay": 0.0}) + "\n"
 
 
 def test_upstream_is_reached_through_tls_and_a_proxy(

@@ -6,9 +6,10 @@ one imports neither the package nor websockets before a test asks for a fixture.
 
 from __future__ import annotations
 
+import hashlib
 import os
 import re
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -20,11 +21,19 @@ if TYPE_CHECKING:
 URL, TOKEN = "ELSA_UNSCRIPTED_URL", "ELSA_API_TOKEN"
 ANY_TOKEN = "any-token"  # in place of a real one, wherever nothing is recorded
 MODES = ("none", "once", "all")
+LONGEST_NAME = 150  # characters of a test's name in that of its tape: file systems bound the latter
 FOLDER = "tapes"  # beside the test's file: where tapes are that no marker names
 
-# What the marker takes: for a sandbox without a tape, and for one with a tape.
-PLAYING = ("scenario", "greeting", "assessment")
-TAPING = ("tape", "upstream", "keep_audio", "strict", "speed", "allow_unplayed")
+# What the marker takes, and of which types: for a sandbox without a tape, and for one with a tape.
+PLAYING: dict[str, tuple[type, ...]] = {"scenario": (str,), "greeting": (bool,), "assessment": (object,)}
+TAPING: dict[str, tuple[type, ...]] = {
+    "tape": (str, os.PathLike),
+    "upstream": (str,),
+    "keep_audio": (bool,),
+    "strict": (bool,),
+    "speed": (int, float, type(None)),
+    "allow_unplayed": (bool,),
+}
 
 # The tapes that tests of this session have recorded: what comes next is added to them.
 _recorded = pytest.StashKey["set[Path]"]()
@@ -135,7 +144,7 @@ def _make(options: dict[str, Any]) -> Sandbox:
         from elsa_unscripted.sandbox import Sandbox
 
         return Sandbox(**options)
-    except (ImportError, ValueError, OSError) as error:
+    except (ImportError, ValueError, TypeError, OSError) as error:
         pytest.fail(str(error), pytrace=False)
 
 
@@ -147,11 +156,16 @@ def _options(item: Any) -> dict[str, Any]:
         if mark.args or unknown:
             what = unknown[0] if unknown else repr(mark.args[0])
             pytest.fail(f"the marker elsa takes {', '.join((*PLAYING, *TAPING))}, by name; not {what}", pytrace=False)
+        for name, value in mark.kwargs.items():
+            types = {**PLAYING, **TAPING}[name]
+            if not isinstance(value, types):
+                words = " or ".join("None" if each is type(None) else each.__name__ for each in types)
+                pytest.fail(f"in the marker elsa, {name} must be {words}, not {value!r}", pytrace=False)
         options = {**mark.kwargs, **options}
     return options
 
 
-def _refuse(options: dict[str, Any], names: tuple[str, ...], why: str) -> None:
+def _refuse(options: dict[str, Any], names: Iterable[str], why: str) -> None:
     for name in names:
         if name in options:
             pytest.fail(f"in the marker elsa, {name} {why}", pytrace=False)
@@ -160,5 +174,7 @@ def _refuse(options: dict[str, Any], names: tuple[str, ...], why: str) -> None:
 def _name(item: Any) -> Path:
     """Returns where the tape of a test is, beside its file: one for each test and each of its parameters."""
     inside = item.nodeid.partition("::")[2].replace("::", ".")
-    name = re.sub(r"[^-.[\]\w]+", "_", inside)
+    name = re.sub(r"[^-.[\]\w]+", "_", inside)[:LONGEST_NAME]
+    if name != inside:  # two names must not become one
+        name += f"-{hashlib.sha256(inside.encode()).hexdigest()[:8]}"
     return Path(FOLDER, item.path.stem, f"{name}.jsonl")

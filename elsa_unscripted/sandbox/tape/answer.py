@@ -99,6 +99,8 @@ class Answer:
         pairs = [line.partition(b":") for line in lines]
         if match is None or not all(colon and re.fullmatch(rb"[!#-'*+.^`|~\w-]+", name) for name, colon, _ in pairs):
             return None
+        if re.search(rb"[\r\n\0]", b"".join(value for *_, value in pairs)):
+            return None
         try:
             self.headers = [(name.decode("ascii"), value.strip().decode("utf-8")) for name, _, value in pairs]
         except UnicodeDecodeError:
@@ -125,14 +127,29 @@ class Answer:
 
 
 def unpack(body: bytes, coding: str, limit: int) -> bytes:
-    """Returns a body as it was before its `Content-Encoding`, up to a bound: what is packed may hide a token."""
+    """Returns a body as it was before its `Content-Encoding`, up to a bound: what is packed may hide a token.
+
+    Of what can't be unpacked, nothing is returned.
+    """
     gzipped = body.startswith(b"\x1f\x8b")
-    if not gzipped and coding.strip().lower() not in ("gzip", "deflate"):
+    coding = coding.strip().lower()
+    if not gzipped and coding in ("", "identity"):
         return body
-    try:
-        return zlib.decompressobj(zlib.MAX_WBITS | (16 if gzipped else 0)).decompress(body, limit)
-    except zlib.error:
+    if not gzipped and coding != "deflate":
         return b""
+    # Some servers send deflate without the head of zlib.
+    for bits in (zlib.MAX_WBITS | 16,) if gzipped else (zlib.MAX_WBITS, -zlib.MAX_WBITS):
+        unpacked, rest = bytearray(), body
+        try:
+            while rest and len(unpacked) < limit:  # gzip may come in several parts
+                part = zlib.decompressobj(bits)
+                unpacked += part.decompress(rest, limit - len(unpacked))
+                rest = part.unused_data
+        except zlib.error:
+            if not unpacked:
+                continue
+        return bytes(unpacked)
+    return b""
 
 
 def _join_chunks(data: bytes) -> bytes:

@@ -159,8 +159,12 @@ def _find_proxy(upstream: Upstream) -> SplitResult | None:
     found = proxies.get("https" if upstream.tls else "http") or proxies.get("all")
     if not found:
         return None
-    proxy = urlsplit(found if "//" in found else f"http://{found}")
-    if proxy.scheme != "http" or not proxy.hostname:
+    try:
+        proxy = urlsplit(found if "//" in found else f"http://{found}")
+        usable = proxy.scheme == "http" and proxy.hostname and proxy.port != 0
+    except ValueError:  # an odd port, or half an IPv6 address
+        usable = False
+    if not usable:
         raise OSError("the environment's proxy is not http://[user:password@]host[:port]")
     return proxy
 

@@ -1,4 +1,5 @@
-"""What a tape is: JSON Lines, one block for each exchange. Reads and writes them; `README.md` of the room documents it.
+"""What a tape is: JSON Lines, one block for each exchange. Writes them; `reading` reads them, `README.md` of the room
+documents them.
 
 A block is one `begin` line, one line for each message of the server, and one `end` line. Blocks are whole in
 themselves, so tapes that are joined are a tape. Beside the blocks there are `fetched` lines, with what links led to.
@@ -7,10 +8,8 @@ themselves, so tapes that are joined are a tape. Beside the blocks there are `fe
 from __future__ import annotations
 
 import base64
-import binascii
 import json
 import os
-from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -188,167 +187,16 @@ def append(path: Path, text: str, *, anew: bool = False) -> None:
         file.seek(max(0, size - 1))
         missing = b"\n" if size and file.read(1) != b"\n" else b""  # an editor may have left it out
         rest = memoryview(missing + text.encode())
-        while rest:
-            rest = rest[file.write(rest) or 0 :]
-
-
-def read(path: str | os.PathLike[str]) -> tuple[list[Taped], list[Fetched]]:
-    """Returns all that is on a tape, in its order.
-
-    Raises:
-        TapeError: It is no tape, or of another version; the message names the line.
-        OSError: It can't be read.
-    """
-    exchanges: list[Taped] = []
-    fetched: list[Fetched] = []
-    begun: dict[str, Any] | None = None
-    said: list[Said] = []
-    for number, line in _lines(path):
+        end = size
         try:
-            if begun is None and "fetched" in line:
-                fetched.append(_read_fetched(line))
-            elif begun is None:
-                begun, said = _read_begin(line), []
-            elif "end" in line:
-                exchanges.append(_taped(begun, tuple(said), _read_end(line)))
-                begun = None
-            else:
-                said.append(_read_said(line))
-        except (KeyError, TypeError, ValueError) as error:
-            why = f"{error.args[0]!r} is missing" if isinstance(error, KeyError) else str(error)
-            raise TapeError(f"{os.fspath(path)!r} is not a tape: line {number}: {why}") from None
-    if begun is not None:
-        raise TapeError(f"{os.fspath(path)!r} ends amid an exchange: it lacks its end line")
-    return exchanges, fetched
-
-
-def _lines(path: str | os.PathLike[str]) -> Iterator[tuple[int, dict[str, Any]]]:
-    # Split at line feeds alone: text may hold what `splitlines()` takes for an end of line.
-    for number, text in enumerate(Path(path).read_bytes().split(b"\n"), 1):
-        if not text.strip():
-            continue
-        try:
-            line = json.loads(text)
-        except (ValueError, RecursionError):
-            line = None
-        if not isinstance(line, dict):
-            raise TapeError(f"{os.fspath(path)!r} is not a tape: line {number} is not a JSON object")
-        yield number, line
-
-
-def _read_begin(line: dict[str, Any]) -> dict[str, Any]:
-    _check_version(line)
-    _check_keys(line, "v begin config format frames seconds sha256 steps whole", "pcm")
-    if line["begin"] != "exchange":
-        raise ValueError('"begin" must be "exchange"')
-    layout = line["format"]
-    if layout is not None and not (
-        isinstance(layout, list) and len(layout) == 3 and all(type(part) is int and part > 0 for part in layout)
-    ):
-        raise ValueError('"format" must be sample rate, channels and bytes in a sample, or null')
-    _natural(line, "frames")
-    _typed(line, "sha256", str)
-    _typed(line, "whole", bool)
-    steps = line["steps"]
-    if not isinstance(steps, list) or not all(isinstance(step, str) for step in steps):
-        raise ValueError('"steps" must be a list of strings')
-    return line
-
-
-def _taped(begun: dict[str, Any], said: tuple[Said, ...], end: End) -> Taped:
-    layout = begun["format"]
-    return Taped(
-        begun["config"],
-        (layout[0], layout[1], layout[2]) if layout else None,
-        begun["frames"],
-        begun["sha256"],
-        tuple(begun["steps"]),
-        begun["whole"],
-        said,
-        end,
-        _bytes(begun, "pcm") if "pcm" in begun else None,
-    )
-
-
-def _read_said(line: dict[str, Any]) -> Said:
-    kind = next((each for each in (TEXT, BINARY, RAW) if each in line), None)
-    if kind is None:
-        raise ValueError("neither a message nor an end")
-    _check_keys(line, f"{kind} after at delay", "frames sha256")
-    data = _typed(line, TEXT, str).encode("utf-8", "surrogatepass") if kind == TEXT else _bytes(line, kind)
-    return Said(kind, data, *_read_moment(line))
-
-
-def _read_end(line: dict[str, Any]) -> End:
-    how, moment = line["end"], _read_moment(line)
-    if how not in ENDS:
-        raise ValueError(f'"end" must be one of {", ".join(ENDS)}')
-    common = "end after at delay"
-    if how == CLOSE:
-        _check_keys(line, f"{common} code reason", "frames sha256")
-        code = line["code"] if line["code"] is None else _natural(line, "code")
-        return End(how, *moment, code=code, reason=_typed(line, "reason", str))
-    if how == CLIENT:
-        _check_keys(line, f"{common} unread", "frames sha256")
-        return End(how, *moment, unread=_typed(line, "unread", bool))
-    if how != REFUSED:
-        _check_keys(line, common, "frames sha256")
-        return End(how, *moment)
-    if line["status"] is None:
-        _check_keys(line, f"{common} status raw then")
-        if line["then"] not in (CUT, RESET, CLIENT):
-            raise ValueError(f'"then" must be one of {CUT}, {RESET}, {CLIENT}')
-        return End(how, *moment, body=_bytes(line, RAW), then=line["then"])
-    _check_keys(line, f"{common} status headers", "body base64")
-    headers = line["headers"]
-    if not isinstance(headers, list) or not all(
-        isinstance(each, list) and len(each) == 2 and all(isinstance(part, str) for part in each) for each in headers
-    ):
-        raise ValueError('"headers" must be a list of pairs of strings')
-    status = _natural(line, "status")
-    pairs = tuple((name, value) for name, value in headers)
-    return End(how, *moment, status=status, headers=pairs, body=_read_body(line) or b"")
-
-
-def _read_fetched(line: dict[str, Any]) -> Fetched:
-    _check_version(line)
-    _check_keys(line, "v fetched status type", "body base64")
-    status = _natural(line, "status")
-    return Fetched(_typed(line, "fetched", str), status, _typed(line, "type", str), _read_body(line))
-
-
-def _check_version(line: dict[str, Any]) -> None:
-    if line["v"] != VERSION or type(line["v"]) is not int:
-        raise ValueError(f"it is of version {line['v']!r}; this sandbox reads version {VERSION}")
-
-
-def _check_keys(line: dict[str, Any], needed: str, optional: str = "") -> None:
-    for key in needed.split():
-        if key not in line:
-            raise KeyError(key)
-    for key in line:
-        if key not in f"{needed} {optional}".split():
-            raise ValueError(f"{key!r} does not belong here")
-
-
-def _typed(line: dict[str, Any], key: str, kind: type) -> Any:
-    if not isinstance(line[key], kind):
-        raise ValueError(f'"{key}" must be a {kind.__name__}')
-    return line[key]
-
-
-def _natural(line: dict[str, Any], key: str) -> int:
-    value = line[key]
-    if type(value) is not int or value < 0:
-        raise ValueError(f'"{key}" must be a whole number, from 0')
-    return value
-
-
-def _seconds(line: dict[str, Any], key: str) -> float:
-    value = line[key]
-    if type(value) not in (int, float) or not 0 <= value < 1e9:
-        raise ValueError(f'"{key}" must be seconds, from 0')
-    return float(value)
+            while rest:
+                written = file.write(rest) or 0
+                end, rest = end + written, rest[written:]
+        except OSError:
+            # A disk is full: half a block would make the whole file no tape.
+            if end > size and file.seek(0, os.SEEK_END) == end:
+                file.truncate(size)
+            raise
 
 
 def _moment(line: Said | End) -> dict[str, Any]:
@@ -357,28 +205,8 @@ def _moment(line: Said | End) -> dict[str, Any]:
     return {"after": cause.after, **audio, "at": round(line.at, 6), "delay": round(line.delay, 6)}
 
 
-def _read_moment(line: dict[str, Any]) -> tuple[Cause, float, float]:
-    after = line["after"]
-    if after not in CAUSES:
-        raise ValueError(f'"after" must be one of {", ".join(CAUSES)}')
-    if after == AUDIO:
-        cause = Cause(after, _natural(line, "frames"), _typed(line, "sha256", str))
-    elif "frames" in line or "sha256" in line:
-        raise ValueError('"frames" and "sha256" belong to what came after "audio"')
-    else:
-        cause = Cause(after)
-    return cause, _seconds(line, "at"), _seconds(line, "delay")
-
-
 def _spell(kind: str, data: bytes) -> str:
     return data.decode("utf-8", "surrogatepass") if kind == TEXT else base64.b64encode(data).decode()
-
-
-def _bytes(line: dict[str, Any], key: str) -> bytes:
-    try:
-        return base64.b64decode(_typed(line, key, str), validate=True)
-    except binascii.Error:
-        raise ValueError(f'"{key}" is not base64') from None
 
 
 def _body(body: bytes | None) -> dict[str, Any]:
@@ -386,11 +214,3 @@ def _body(body: bytes | None) -> dict[str, Any]:
         return {"body": body if body is None else body.decode()}
     except UnicodeDecodeError:
         return {"base64": _spell(RAW, body or b"")}
-
-
-def _read_body(line: dict[str, Any]) -> bytes | None:
-    if ("body" in line) == ("base64" in line):
-        raise ValueError('either "body" or "base64" is needed')
-    if "base64" in line:
-        return _bytes(line, "base64")
-    return None if line["body"] is None else _typed(line, "body", str).encode("utf-8", "surrogatepass")

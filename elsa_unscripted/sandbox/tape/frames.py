@@ -99,7 +99,7 @@ class Frames:
         payload = bytes(self.held[start : start + size])
         if self._masked:
             payload = _unmask(payload, bytes(head[at : at + 4]))
-        if opcode == CLOSE and not _is_close(payload):
+        if opcode == CLOSE and not is_close(payload):
             self.broken = True
             return None
         return start + size, opcode, fin, payload
@@ -110,7 +110,8 @@ def _unmask(payload: bytes, mask: bytes) -> bytes:
     return (int.from_bytes(payload, "big") ^ int.from_bytes(keys, "big")).to_bytes(len(payload), "big")
 
 
-def _is_close(payload: bytes) -> bool:
+def is_close(payload: bytes) -> bool:
+    """Returns whether an endpoint may send this in a close frame."""
     if not payload:
         return True
     code = int.from_bytes(payload[:2], "big")

@@ -16,6 +16,7 @@ from .format import AUDIO, CONFIG, END, OPEN, STEP_DIGITS, STEPS_PER_SECOND, Cau
 from .frames import BINARY, TEXT, Message
 
 END_TYPE = "ELSA:end_stream"
+GREETING = "ELSA:wsConnect"
 Opened = Callable[[Exchange], object]  # told of an exchange whose handshake was accepted
 Finished = Callable[[Exchange, Optional[int]], object]  # told of one that has ended, with its close code
 VERDICTS = ("success", "failed", "bad_quality")
@@ -37,6 +38,7 @@ class Heard:
         hashes: Number of frames → SHA-256, for each checkpoint that was passed.
         pcm: The audio so far, if it is kept.
         since: When the client came to where it is, on `time.monotonic()`.
+        configured: When its config came, on `time.monotonic()`; 0 before it.
     """
 
     def __init__(self, exchange: Exchange, *, keep_pcm: bool = False) -> None:
@@ -48,6 +50,7 @@ class Heard:
         self.steps: list[str] = []
         self.hashes: dict[int, str] = {}
         self.since = time.monotonic()
+        self.configured = 0.0
         self.pcm = bytearray()
         self._keep_pcm = keep_pcm
         self._checkpoints: list[int] = []
@@ -83,7 +86,7 @@ class Heard:
         except (ValueError, RecursionError):
             content = text
         if self.after == OPEN:
-            self.config, self.after = content, CONFIG
+            self.config, self.after, self.configured = content, CONFIG, time.monotonic()
             self.exchange.config = content if isinstance(content, dict) else None
         elif isinstance(content, dict) and content.get("type") == END_TYPE:
             self.after = END
@@ -141,6 +144,15 @@ def _unpack(packet: bytes, known: tuple[int, int, int] | None) -> tuple[tuple[in
             return layout, file.readframes(file.getnframes())
     except (wave.Error, EOFError, ValueError, ZeroDivisionError):
         return known or (1, 1, 1), packet
+
+
+def says(text: str, key: str) -> Any:
+    """Returns a member of a message of the server; `None` if it is no object, or has none."""
+    try:
+        content = json.loads(text)
+    except (ValueError, RecursionError):
+        return None
+    return content.get(key) if isinstance(content, dict) else None
 
 
 def show(exchange: Exchange, text: str) -> None:

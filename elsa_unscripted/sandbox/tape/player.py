@@ -22,6 +22,7 @@ from .format import AUDIO, CONFIG, END, OPEN, End, Said, TapeError
 from .frames import BINARY, CLOSE, PING, PONG, TEXT, Frames, Message, close_frame, frame
 from .heard import Finished, Heard, Opened, show
 from .links import lead_to
+from .reading import read
 from .shelf import Shelf, checkpoints, describe, is_refuted, is_the_one
 
 CHUNK = 65536  # bytes
@@ -45,7 +46,7 @@ class Player:
 
     def __init__(self, path: Path, strict: bool, speed: float | None, opened: Opened, finished: Finished) -> None:
         try:
-            exchanges, fetched = tape.read(path)
+            exchanges, fetched = read(path)
         except OSError as error:
             raise TapeError(
                 f"the tape {str(path)!r} can't be read ({error.strerror}); record it, with the mode 'once' or 'all'"
@@ -143,17 +144,19 @@ class _Play:
                 return
             for message, _ in frames.feed(data):
                 if message.opcode == CLOSE:
-                    await self._leave(message)
+                    await self._leave(int.from_bytes(message.data[:2], "big") if message.data else None)
                     return
                 if message.opcode == PING:
                     self._write(frame(PONG, message.data))
                 else:
                     self._take(message)
+            if frames.broken and not self._over:
+                await self._leave(1002)
+                return
 
-    async def _leave(self, message: Message) -> None:
-        """Answers the client's close frame, or takes it as the answer to ours; ends the connection."""
+    async def _leave(self, code: int | None) -> None:
+        """Sends a close frame, unless one was sent; ends the connection."""
         if self._close_code is None:
-            code = int.from_bytes(message.data[:2], "big") if message.data else None
             self._write(close_frame(code, ""))
             self._close_code = 1005 if code is None else code
         self._connection.transport.close()

@@ -6,7 +6,9 @@
 from __future__ import annotations
 
 import asyncio
+import errno
 import logging
+import os
 import socket
 from pathlib import Path
 
@@ -16,9 +18,10 @@ from ..connection import Connection
 from ..pages import page
 from . import format as tape
 from .dial import Upstream, dial, in_thread
-from .format import Fetched
+from .format import Fetched, TapeError
 from .heard import Finished, Opened
 from .links import fetch, new_path
+from .reading import read
 from .redact import Redaction
 from .relay import Relay
 
@@ -37,15 +40,13 @@ class Recorder:
         finished: Called with it and its close code when it has ended, and is on the tape.
 
     Raises:
-        TapeError: The file is no tape, so nothing can be recorded on it.
-        OSError: It can't be read.
+        TapeError: The file is no tape, so nothing can be recorded on it; or it can't be written.
     """
 
     def __init__(
         self, path: Path, upstream: Upstream, keep_audio: bool, anew: bool, opened: Opened, finished: Finished
     ) -> None:
-        if path.exists() and not anew:
-            tape.read(path)
+        _check(path, anew)
         self.upstream = upstream
         self.keep_audio = keep_audio
         self.opened = opened
@@ -107,6 +108,20 @@ class Recorder:
             self._anew = False
         except OSError as error:
             logger.error("the tape %s can't be written: %s", self._path, error.strerror or error)
+
+
+def _check(path: Path, anew: bool) -> None:
+    """Raises unless a tape can be written: the first exchange would be billed, and lost."""
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        if path.exists():
+            open(path, "r+b").close()
+            if not anew:
+                read(path)
+        elif not os.access(path.parent, os.W_OK):
+            raise PermissionError(errno.EACCES, os.strerror(errno.EACCES))
+    except OSError as error:
+        raise TapeError(f"the tape {str(path)!r} can't be written ({error.strerror})") from error
 
 
 def _why(error: Exception) -> str:

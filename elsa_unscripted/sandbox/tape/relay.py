@@ -13,8 +13,9 @@ import logging
 import re
 import ssl
 import time
+from collections.abc import Iterable
 from contextlib import suppress
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from websockets.http11 import Request
 
@@ -24,7 +25,7 @@ from . import format as tape
 from .answer import Answer
 from .format import Cause, End, Said, Taped
 from .frames import BINARY, CLOSE, TEXT, Frames, Message, frame
-from .heard import Heard, show
+from .heard import GREETING, Heard, says, show
 from .links import ON_TAPE, replace_links
 from .redact import Redaction
 
@@ -37,6 +38,8 @@ UNREAD_SECONDS = 0.2  # s: the service has stopped reading if it has taken nothi
 GREETING_SECONDS = 0.1  # s: so long the config is held back, so that a greeting isn't taken for an answer to it
 REST_SECONDS = 1.0  # s: for the rest of a refusal whose client has left
 LEAVE_SECONDS = 2.0  # s: for a client to leave when the service has ended the connection
+SHORTEST_TOKEN = 4  # characters; to mask a shorter one, such as a number, could break the service's JSON
+SHORTEST_COOKIE = 8  # characters; a shorter part of a cookie may be any word
 MAX_TAPED_BYTES = 256 * 2**20  # of one exchange's messages
 CHUNK = 65536  # bytes
 NOT_PASSED_ON = ("host", "sec-websocket-extensions", "proxy-authorization", "proxy-connection", "content-length")
@@ -244,11 +247,27 @@ class Relay:
             return ON_TAPE + paths[-1]
 
         taped = text if self._released else replace_links(text, lead)
-        self._keep(Said(tape.TEXT, taped.encode(), *moment))
+        self._keep(Said(tape.TEXT, taped.encode(), *self._caused(text, moment)))
         for path in paths:
             text = taped = taped.replace(f"{ON_TAPE}{path}", f"http://{self._host}{path}")
         show(self._exchange, text)
         return frame(TEXT, text.encode()) if paths else None
+
+    def _caused(self, text: str, moment: tuple[Cause, float, float]) -> tuple[Cause, float, float]:
+        """Returns a message's moment, with what caused it by the protocol, if more was heard since.
+
+        Some clients send without waiting. Those that wait would wait for ever if a greeting were replayed after the
+        config, or the stream id after audio.
+        """
+        _, at, _ = moment
+        heard = self._heard
+        if self._exchange.stream_id or heard.after == tape.OPEN:
+            return moment
+        if says(text, "type") == GREETING:
+            return Cause(tape.OPEN), at, at
+        if heard.after != tape.CONFIG and says(text, "stream_id") is not None:
+            return Cause(tape.CONFIG), at, max(0.0, self._begun + at - heard.configured)
+        return moment
 
     def _keep(self, said: Said) -> None:
         self._size += len(said.data) + 200  # bytes, roughly, of the line's other fields
@@ -329,11 +348,24 @@ class Relay:
         return self._secrets.clean(text.encode("utf-8", "surrogatepass")).decode("utf-8", "surrogatepass")
 
 
-def _secrets_in(headers: Any) -> list[str]:
+def _secrets_in(headers: Iterable[tuple[str, str]]) -> list[bytes]:
     """Returns what a client's headers say of itself that no tape may hold."""
-    found = []
+    found: set[str] = set()
     for name, value in headers:
-        if name.lower() in ("authorization", "proxy-authorization", "cookie"):
-            found += [value, *re.split(r"[\s;,]+", value), *re.split(r"[\s;,=]+", value)]
+        if name.lower() == "authorization":
+            scheme, _, token = value.strip().partition(" ")
+            token = token.strip() or scheme
+            found |= {each for each in (value, token, token.rstrip("=")) if len(each) >= SHORTEST_TOKEN}
+        elif name.lower() in ("proxy-authorization", "cookie"):
+            parts = [value, *re.split(r"[\s;,]+", value), *re.split(r"[\s;,=]+", value)]
+            found |= {each for each in parts if len(each) >= SHORTEST_COOKIE}
     # The longest first: a shorter one may be a part of it.
-    return sorted({each for each in found if each.lower() not in ("elsa", "bearer", "basic")}, key=len, reverse=True)
+    return sorted(map(_as_it_came, found), key=len, reverse=True)
+
+
+def _as_it_came(value: str) -> bytes:
+    """Returns a header's bytes; releases of websockets differ in how they read what isn't ASCII."""
+    try:
+        return value.encode("latin-1")
+    except UnicodeEncodeError:
+        return value.encode("utf-8", "surrogateescape")
