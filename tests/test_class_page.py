@@ -702,6 +702,7 @@ def test_it_prints(browser: Browser, few: Path) -> None:
         page.set_viewport_size({"width": 794, "height": 1000})
         assert page.locator("#recordings tbody tr").first.evaluate(display) == "table-row"
         assert page.locator("#recordings thead").evaluate(display) == "table-header-group"
+        assert page.locator("#recordings thead button").first.evaluate(display) == "contents"  # else it isn't repeated
         page.evaluate("window.print = () => { window.printed = true; }")
         page.emulate_media(media="screen")
         page.fill("#filter", "7b")
