@@ -204,7 +204,11 @@ def weakest(scores: Sequence[Optional[float]], thresholds: Thresholds = THRESHOL
         scores: Of the words, in the order in which they were said.
         thresholds: A word is good from the upper one on.
     """
-    below = [(score, index) for index, score in enumerate(scores) if score is not None and score < thresholds[1]]
+    below = [
+        (score, index)
+        for index, score in enumerate(scores)
+        if score is not None and band(score, thresholds) != "good"
+    ]
     return [index for _, index in sorted(below)]
 
 
