@@ -257,19 +257,26 @@ def test_what_is_silent_is_known_by_its_warning() -> None:
 
 
 def test_sounds_of_the_class(tmp_path: Path) -> None:
-    """The sounds that most pupils got wrong come first, with their pupils, counts and words; notations are one."""
+    """The sounds that most pupils got wrong come first, with their pupils, counts and words; notations are one.
+
+    A word has no punctuation, is there once however it is spelled, and behind those that show the sound's letters.
+    """
+
+    def example(word: str) -> dict[str, str]:
+        return {"text": word}
+
     lines = [scored("Ana"), scored("Ben"), scored("Cem")]
-    errors = [[("TH", "T", 2, "think")], [("θ", "t", 1, "thin"), ("R", "L", 9, "red")], [("TH", "D", 1, "then")]]
+    errors = [[("TH", "T", 2, "my think,")], [("θ", "t", 1, "thin Think"), ("R", "L", 9, "red")], [("TH", "D", 1, "then")]]
     for entry, found in zip(lines, errors):
         entry["result"]["result"]["speakers"][0]["feedbacks"]["pronunciation"]["top_errors"] = [
-            {"phoneme": one, "errors": [{"error_phoneme": other, "count": n, "examples": [{"text": word}]}]}
-            for one, other, n, word in found
+            {"phoneme": one, "errors": [{"error_phoneme": other, "count": n, "examples": list(map(example, words.split()))}]}
+            for one, other, n, words in found
         ]
     page = made(tmp_path, lines)
     section = page.read_text(encoding="utf-8").partition('id="sounds-title"')[2].partition("</section>")[0]
     rows = [" ".join(re.sub(r"<[^>]+>", " ", row).split()) for row in section.split("<tr")[2:]]
     assert [re.sub(r"^data-sound=\S+ ", "", row) for row in rows] == [
-        "said t for th Ana Ben /θ/ → /t/ 2 3 th ink , th in",
+        "said t for th Ana Ben /θ/ → /t/ 2 3 th ink , th in , my",
         "said l for r Ben /ɹ/ → /l/ 1 9 r ed",
         "said d for th Cem /θ/ → /d/ 1 1 th en",
     ]
@@ -566,6 +573,7 @@ def test_a_link_leads_to_the_recording(browser: Browser, few: Path) -> None:
         assert section.locator("h1").inner_text() == "Ben"
         assert page.title() == "Ben – Class report"
         text = section.inner_text()
+        assert section.locator(".sounds .examples b").count() > 3  # the letters of the sound
         for expected in ("41.0\u00a0%", "A2", "Pronunciation", "8 kHz", "Last summer my family", "Sounds to practise"):
             assert expected in text
         assert section.locator(".words .band-weak").count() > 3

@@ -18,7 +18,7 @@ from ..results.sounds import sound
 from . import render
 from .course import Pupil, pupils
 from .names import natural_order, short_names
-from .practice import SoundRow, cut_at
+from .practice import SoundRow, cut_examples
 from .rows import EQUIVALENTS, FACTS, MAX_SENTENCE, MAX_TRANSCRIPT, UNRATED, Listed, Row, read_rows, shown
 from .voices import voices
 
@@ -199,6 +199,7 @@ def _sounds(rows: Sequence[Row]) -> List[Tuple[SoundRow, List[int]]]:
     pupils: Dict[Tuple[str, str], List[int]] = {}
     times: Counter[Tuple[str, str]] = Counter()
     examples: Dict[Tuple[str, str], Counter[str]] = {}
+    spelled: Dict[str, str] = {}
     for index, row in enumerate(rows):
         for phoneme, heard, _, count, words in row.sound_errors:
             key = (sound(phoneme).arpabet if phoneme else "", sound(heard).arpabet if heard else "")
@@ -206,7 +207,7 @@ def _sounds(rows: Sequence[Row]) -> List[Tuple[SoundRow, List[int]]]:
             if index not in found[-1:]:
                 found.append(index)
             times[key] += count or 1
-            examples.setdefault(key, Counter()).update(words)
+            examples.setdefault(key, Counter()).update(spelled.setdefault(word.casefold(), word) for word in words)
     ranked = sorted(pupils, key=lambda key: (-len(pupils[key]), -times[key], key))[:MAX_SOUNDS]
     return [
         (
@@ -216,7 +217,7 @@ def _sounds(rows: Sequence[Row]) -> List[Tuple[SoundRow, List[int]]]:
                 bool(key[0] and key[1]) and sound(key[0]).letters == sound(key[1]).letters,
                 "",
                 times[key],
-                [cut_at(word, key[0]) for word, _ in examples[key].most_common(MAX_EXAMPLES)],
+                cut_examples([word for word, _ in examples[key].most_common()], key[0])[:MAX_EXAMPLES],
             ),
             pupils[key],
         )
@@ -296,7 +297,7 @@ def _section(name: str, row: Row, twin: str, room: int) -> Dict[str, Any]:
         "transcript": cut,
         "marks": row.marks[: cut.count(" ") + 1].rstrip("n"),
         "weak": row.weak_words,
-        "sounds": row.sound_errors,
+        "sounds": [(*told, cut_examples(words, told[0])) for *told, words in row.sound_errors],
         "first": row.first,
         "day": row.day,
         "sandbox": 1 if row.by_sandbox else None,

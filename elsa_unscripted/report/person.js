@@ -69,6 +69,10 @@ const pupilViews = (data) => {
     return [meant, heard].filter(Boolean).map((name) => `/${notation(name)[1]}/`).join(" → ");
   }
 
+  // Words, each cut into what stands before the letters of a sound, these letters, and what stands behind.
+  const listed = (words) => words.flatMap(([before, letters, after], place) => [place ? ", " : "",
+    make("bdi", {}, before, letters ? make("b", {}, letters) : "", after)]);
+
   function exercises({ first, sounds = [], weak = [] }) {
     return make("ol", { class: "exercises" }, ...first.map(([isSound, place]) => {
       if (!isSound) {
@@ -79,7 +83,7 @@ const pupilViews = (data) => {
       const [meant, heard, , count, examples] = sounds[place];
       return make("li", {}, make("h3", {}, make("span", { class: "capital" }, mistake(meant, heard))),
         make("p", { class: "small muted" }, [ipa(meant, heard), count ? `${count} ${count === 1 ? "time" : "times"}` : ""].filter(Boolean).join(", ")),
-        make("p", { class: "hears" }, make("bdi", {}, examples.slice(0, 4).join(", "))));
+        make("p", { class: "hears" }, ...listed(examples.slice(0, 4))));
     }));
   }
 
@@ -101,7 +105,7 @@ const pupilViews = (data) => {
       make("tbody", {}, ...errors.map(([meant, heard, , count, examples]) => make("tr", {},
         make("th", { scope: "row" }, mistake(meant, heard)),
         make("td", { class: "ipa" }, ipa(meant, heard)),
-        make("td", { class: "number" }, count ? `${count}` : "–"), make("td", { class: "examples" }, make("bdi", {}, examples.join(", "))))))),
+        make("td", { class: "number" }, count ? `${count}` : "–"), make("td", { class: "examples" }, ...listed(examples)))))),
     make("details", { class: "arpabet screen-only" }, make("summary", {}, "As ELSA named them, in ARPAbet"),
       make("ul", {}, ...errors.map(named)))];
   }

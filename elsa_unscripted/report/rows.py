@@ -5,7 +5,6 @@ Called by `classroom`. All text of the server and of the journal is made harmles
 
 from __future__ import annotations
 
-import functools
 import os
 import re
 from collections import Counter
@@ -282,7 +281,7 @@ def _scored(known: Row, line: Mapping[str, Any], result: ScoreResult, limits: Th
         told.insert(0, f"partial assessment: {shown(result.partial_error, MAX_WORD)}")
     weak_words = _weak_words(spoken, limits)
     found = facts.sound_errors(speaker)[:MAX_SOUND_ERRORS]
-    heard = [(error.count or 0, {facts.bare(each.text) for each in error.examples}) for _, error in found]
+    heard = [(error.count or 0, set(map(facts.bare, facts.examples(error)))) for _, error in found]
     return known._replace(
         first=tuple(facts.first_of(heard, [facts.bare(word) for word, _ in weak_words])),
         ratings=tuple(
@@ -317,9 +316,9 @@ def _facts(
 
 def _marks(transcript: str, spoken: Sequence[Spoken], limits: Thresholds) -> str:
     """Returns a letter for each word of the transcript, found among the scored words in the order they were said."""
-    bare = [_bare(text) for text, _ in spoken]
+    bare = [facts.bare(text) for text, _ in spoken]
     marks, done = [], 0
-    for token in map(_bare, transcript.split(" ")):
+    for token in map(facts.bare, transcript.split(" ")):
         ahead = range(done, min(done + LOOK_AHEAD, len(bare)))
         found = next((index for index in ahead if token and bare[index] == token), None)
         marks.append("n" if found is None else band(spoken[found][1], limits)[0])
@@ -327,16 +326,11 @@ def _marks(transcript: str, spoken: Sequence[Spoken], limits: Thresholds) -> str
     return "".join(marks)
 
 
-@functools.lru_cache(4096)
-def _bare(word: str) -> str:
-    return re.sub(r"[^\w']+", "", word).casefold()
-
-
 def _weak_words(spoken: Sequence[Spoken], limits: Thresholds) -> Tuple[Tuple[str, float], ...]:
     worst: Dict[str, Tuple[str, float]] = {}  # by word: one that is weak in several places is shown once
     for index in facts.weakest([score for _, score in spoken], limits):
         text, score = spoken[index]
-        worst.setdefault(_bare(text), (text, round(score or 0.0, 1)))
+        worst.setdefault(facts.bare(text), (text, round(score or 0.0, 1)))
     return tuple(worst.values())[:MAX_WEAK_WORDS]
 
 
@@ -346,5 +340,5 @@ def _sound_error(phoneme: Optional[str], error: PhonemeError) -> Tuple[Any, ...]
         shown(error.error_phoneme, MAX_WORD),
         shown(error.type, MAX_WORD),
         error.count or 0,
-        list(dict.fromkeys(shown(example.text, MAX_WORD) for example in error.examples))[:MAX_EXAMPLES],
+        [shown(word, MAX_WORD) for word in facts.examples(error)[:MAX_EXAMPLES]],
     )
