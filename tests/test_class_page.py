@@ -301,15 +301,34 @@ def test_terms_show_progress(tmp_path: Path) -> None:
     page.write_bytes(html.encode())
     assert {each["name"] for each in data(page)["recordings"]} == {"Ana K", "Zoe\u0301"}
     assert data(page)["recordings"][0]["course"][0][0] == 60.0
-    table = html.partition('id="progress"')[2].partition("</table>")[0]
-    rows = [" ".join(re.sub(r"<[^>]+>", " ", row).partition(">")[2].split()) for row in table.split("<tr")[1:]]
-    assert rows == [
-        "Pupil spring 2026-03-01 autumn 2026-11-22 Change",
+    head = html.partition('id="progress"')[2].partition("<thead>")[2].partition("</thead>")[0]
+    assert " ".join(re.sub(r"<[^>]+>", " ", head).split()) == "Pupil spring 2026-03-01 autumn 2026-11-22 Change"
+    assert progress(html) == [
         "Ana K 60.0 71.5 +11.5",
         "gone 70.0 –",
         "Zoe\u0301 50.0 –",
     ]
     assert 'id="progress"' not in class_page(autumn)
+
+
+def progress(html: str) -> list[str]:
+    """The rows of the table of progress, below its head."""
+    table = html.partition('id="progress"')[2].partition("</table>")[0]
+    return [" ".join(re.sub(r"<[^>]+>", " ", row).partition(">")[2].split()) for row in table.split("<tr")[2:]]
+
+
+@pytest.mark.parametrize("names", [("J. R. Smith", "J. R. Jones"), ("Ana/answer", "Ben/answer"), ("ł" * 400, "Łł")])
+def test_pupils_are_told_apart_over_the_terms(tmp_path: Path, names: tuple[str, str]) -> None:
+    """A dot in a name is no ending, a file's name that all have is no pupil's, and a long name is one."""
+    journals = []
+    for term, (month, change) in {"spring": (3, 0), "autumn": (9, 5)}.items():
+        lines = [scored(f"{term}/{name}", 60.0 + 10 * at + change) for at, name in enumerate(names)]
+        made_then = ({**each, "time": f"2026-{month:02}-01T10:00:00Z"} for each in lines)
+        (tmp_path / term).mkdir()
+        journals.append(write(tmp_path / term / "scores.jsonl", made_then))
+    html = class_page(journals)
+    assert sorted(row[-14:] for row in progress(html)) == ["60.0 65.0 +5.0", "70.0 75.0 +5.0"]
+    assert "<bdi>autumn/scores</bdi>" in html  # two journals of one name are told apart
 
 
 def test_a_class_can_be_heard(
@@ -322,12 +341,15 @@ def test_a_class_can_be_heard(
     lines[3]["sha256"] = None
     folder = tmp_path / "recordings" / "inner"
     folder.mkdir(parents=True)
+    mark = "\u200f" + "ن" * 50 + "\u200f"  # as Arabic names have it; a page spells it out
+    lines += [{**scored(f"{'long folder ' * 30}/{mark}"), "sha256": lines[0]["sha256"]}]
+    (folder / f"{mark}.wav").write_bytes(short)
     for name in ("Ana", "Ben"):
         (folder / f"{name}.wav").write_bytes(short)
     journal = write(tmp_path / "scores.jsonl", lines)
     html = class_page(journal, audio=tmp_path / "recordings")
-    assert re.findall(r'id="(a\d+)" data-kind="([^"]+)"', html) == [("a0", "audio/wav")]
-    assert "1 recording can be heard: " in html
+    assert re.findall(r'id="(a\d+)" data-kind="([^"]+)"', html) == [("a0", "audio/wav"), ("a4", "audio/wav")]
+    assert "2 recordings can be heard: " in html
     told = re.sub(r"\s+", " ", caplog.text)
     assert "their content is another one: Ben.wav" in told
     assert re.search(r"not found in \S+: Cem.wav", told)

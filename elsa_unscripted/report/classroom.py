@@ -67,7 +67,10 @@ def class_page(
     """
     limits = check_thresholds(thresholds)
     paths = [journal_path] if isinstance(journal_path, (str, os.PathLike)) else list(journal_path)
-    terms = sorted((_term(path, limits, listed) for path in paths), key=lambda each: tuple(each.days[-1:]))
+    terms = sorted(
+        (_term(path, name, limits, listed) for path, name in zip(paths, _term_names(paths))),
+        key=lambda each: tuple(each.days[-1:]),
+    )
     newest = terms[-1]
     days = newest.days
     names = [name for name, _ in newest.found]
@@ -141,14 +144,20 @@ class _Journal(NamedTuple):
     found: Sequence[Tuple[str, Row]]
 
 
-def _term(path: Union[str, os.PathLike[str]], limits: Thresholds, listed: Sequence[Listed]) -> _Journal:
+def _term_names(paths: Sequence[Union[str, os.PathLike[str]]]) -> Sequence[str]:
+    """Returns the names of the journals; of some that have one name, the folders that tell them apart, too."""
+    stems = [os.path.splitext(os.path.basename(os.fsdecode(path)))[0] for path in paths]
+    unique = len(set(stems)) == len(stems)
+    return stems if unique else short_names([os.path.abspath(os.fsdecode(path)) for path in paths])
+
+
+def _term(path: Union[str, os.PathLike[str]], name: str, limits: Thresholds, listed: Sequence[Listed]) -> _Journal:
     found, days = read_rows(path, limits, listed)
     named = zip(short_names([row.path for row in found]), found)
     rows = sorted(
-        ((row.name or name or "unnamed", row) for name, row in named), key=lambda pair: natural_order(pair[0])
+        ((row.name or short or "unnamed", row) for short, row in named), key=lambda pair: natural_order(pair[0])
     )
-    stem = os.path.splitext(os.path.basename(os.fsdecode(path)))[0]
-    return _Journal(shown(stem, MAX_SENTENCE), days, rows)
+    return _Journal(shown(name, MAX_SENTENCE), days, rows)
 
 
 def _one_decimal(value: Optional[float]) -> Optional[float]:

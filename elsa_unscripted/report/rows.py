@@ -65,7 +65,8 @@ class Row(NamedTuple):
     """What the page shows of one recording.
 
     Attributes:
-        path: Of the file.
+        path: Of the file, ready to be shown.
+        file_name: The file's, without its folder: as it is, to be looked for, not shown.
         ratings: One for each of `RATED`.
         seconds: How long the recording is.
         problem: Why there is no overall score, if there is none.
@@ -85,6 +86,7 @@ class Row(NamedTuple):
     """
 
     path: str
+    file_name: str = ""
     ratings: Tuple[Rating, ...] = UNRATED
     seconds: Optional[float] = None
     problem: Optional[Problem] = None
@@ -195,7 +197,7 @@ def _join(found: Sequence[_Found], listed: Sequence[Listed]) -> Sequence[Row]:
         rows += [_with_columns(each.row, columns) if columns else each.row for each in mine]
         if not mine:
             problem = NOT_BEGUN if path and os.path.exists(path) else NOT_HANDED_IN
-            rows.append(_with_columns(Row(shown(path, MAX_SENTENCE), problem=problem), columns))
+            rows.append(_with_columns(Row(shown(path, MAX_SENTENCE), _file_name(path), problem=problem), columns))
     return [*(each.row for each in found if id(each) not in taken), *rows]
 
 
@@ -226,6 +228,10 @@ def _is_end(path: str, other: str) -> bool:
     return longer[-len(shorter) :] == shorter
 
 
+def _file_name(path: str) -> str:
+    return path.replace("\\", "/").rpartition("/")[2]
+
+
 def _with_columns(row: Row, columns: Mapping[str, str]) -> Row:
     told = tuple((shown(name, MAX_WORD), shown(cell, MAX_CELL)) for name, cell in list(columns.items())[:MAX_COLUMNS])
     return row._replace(columns=told, name=shown(name_in(columns), MAX_CELL))
@@ -250,6 +256,7 @@ def _row(entry: Entry, limits: Thresholds) -> Row:
     day = re.match(r"\d{4}-\d\d-\d\d(?=T)", entry.time[:MAX_WORD], re.ASCII)
     known = Row(
         shown(line["path"], MAX_SENTENCE) or "unnamed",
+        _file_name(entry.path),
         seconds=seconds,
         content=entry.sha256 or "",
         day=day[0] if day else "",
