@@ -331,6 +331,20 @@ def test_pupils_are_told_apart_over_the_terms(tmp_path: Path, names: tuple[str, 
     assert "<bdi>autumn/scores</bdi>" in html  # two journals of one name are told apart
 
 
+def test_a_journal_is_one_term(tmp_path: Path) -> None:
+    """A journal that is given twice is told: nobody has made progress from a term to the same."""
+    journal = write(tmp_path / "scores.jsonl", [scored("Ana")])
+    with pytest.raises(ConfigError, match="given twice"):
+        class_page([journal, tmp_path / "." / "scores.jsonl"])
+
+
+def test_what_all_have_in_common_is_no_group(tmp_path: Path) -> None:
+    """A column that tells two groups apart is offered before one that is the same for all."""
+    lines = [scored(name, columns={"school": "S", "year": "7", "class": f"7{name}"}) for name in "aab"]
+    lines[1]["path"] = "recordings/7b/c.wav"
+    assert data(made(tmp_path, lines))["columns"][0] == "class"
+
+
 def test_a_class_can_be_heard(
     tmp_path: Path, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -494,7 +508,7 @@ def _few(tmp_path_factory: pytest.TempPathFactory) -> Path:
     lines[0]["sha256"] = hashlib.sha256(Path(SHORT).read_bytes()).hexdigest()
     folder = tmp_path_factory.mktemp("few")
     (folder / "Ana.wav").write_bytes(Path(SHORT).read_bytes())
-    earlier = write(folder / "earlier.jsonl", [scored("Ana", 60.0, time="2026-03-01T10:00:00.000Z")])
+    earlier = write(folder / "earlier.jsonl", [scored(name, 60.0, time="2026-03-01T10:00:00.000Z") for name in ("Ana", "Zoé")])
     page = folder / "class.html"
     page.write_text(class_page([earlier, write(folder / "scores.jsonl", lines)], audio=folder), encoding="utf-8")
     return page
@@ -609,6 +623,7 @@ def test_a_link_leads_to_the_recording(browser: Browser, few: Path) -> None:
         page.keyboard.press("Escape")
         page.wait_for_selector("#overview", state="visible")
         assert page.title() == "Class report"
+        assert page.evaluate("document.activeElement.textContent") == "Ben"  # with the keyboard one goes on from there
         page.locator("#recordings").get_by_role("link", name="Ana").click()
         section.get_by_text("The sandbox made this result").wait_for()
         assert section.locator(".progress tbody tr").first.inner_text().split() == ["Overall", "60.0", "83.5"]
@@ -685,13 +700,16 @@ def test_nothing_sticks_out(browser: Browser, tmp_path: Path, width: int) -> Non
 @pytest.mark.browser
 def test_names_sort_as_the_reader_does(browser: Browser, tmp_path: Path) -> None:
     """Å is the last letter but two in Swedish, and an A in English; 9 is before 10; a filter needs no accents."""
-    page_file = made(tmp_path, [scored(name) for name in ("Zoe", "Åsa 10", "Åsa 9", "Ana", "Łukasz")])
+    journal = write(tmp_path / "scores.jsonl", [scored(name) for name in ("Zoe", "Åsa 10", "Åsa 9", "Ana", "Łukasz")])
+    page_file = tmp_path / "class.html"
+    page_file.write_text(class_page([journal, write(tmp_path / "none.jsonl", [])]), encoding="utf-8")
     for locale, order in (
         ("sv-SE", ["Ana", "Łukasz", "Zoe", "Åsa 9", "Åsa 10"]),
         ("en-GB", ["Ana", "Åsa 9", "Åsa 10", "Łukasz", "Zoe"]),
     ):
         with opened(browser, page_file, locale=locale) as page:
             assert names(page) == order
+            assert page.locator("table.progress tbody th").all_inner_texts() == order
             page.get_by_role("button", name="Recording").click()
             assert names(page) == order[::-1]
             for sought, found in (("asa", 2), ("lukasz", 1)):
@@ -703,7 +721,10 @@ def test_names_sort_as_the_reader_does(browser: Browser, tmp_path: Path) -> None
 def test_a_group_narrows_the_page(browser: Browser, few: Path) -> None:
     """A group of the list's that is chosen narrows the table, the tiles, the problems, the sounds and the drawings."""
     with opened(browser, few) as page:
+        courses = page.locator("table.progress tbody tr:visible th")
+        assert courses.all_inner_texts() == ["Ana", "Ben", "Chloé", "Dmitri", "Emre", "Fatima", "Zoé"]
         page.get_by_label("class", exact=True).select_option("7a")
+        assert courses.all_inner_texts() == ["Ana", "Chloé", "Emre"]
         assert names(page) == ["Ana", "Chloé", "Emre"]
         assert page.locator("#tiles dd").all_inner_texts() == ["3", "2", "1", "75.3\u00a0%"]
         assert page.locator(".problem:visible h3").all_inner_texts() == ["Bad recording quality\n1"]
@@ -717,6 +738,7 @@ def test_a_group_narrows_the_page(browser: Browser, few: Path) -> None:
         page.get_by_label("class", exact=True).select_option("all")
         assert len(names(page)) == 6
         assert page.locator("#tiles dd").first.inner_text() == "6"
+        assert courses.count() == 7
 
 
 @pytest.mark.browser

@@ -11,10 +11,12 @@ from collections import Counter
 from statistics import median
 from typing import Any, Dict, Iterator, List, NamedTuple, Optional, Sequence, Set, Tuple, Union
 
+from ..exceptions import ConfigError
 from ..results.bands import BANDS, THRESHOLDS, Thresholds, band, check_thresholds
 from ..results.facts import LEVELS, RATED, SANDBOX, level_number, sandboxed
 from ..results.problems import PROBLEMS, RECORD_AGAIN, Problem, counted
 from ..results.sounds import sound
+from ..results.text import rounded
 from . import render
 from .course import Pupil, pupils
 from .names import natural_order, short_names
@@ -63,10 +65,12 @@ def class_page(
     Raises:
         ValueError: The thresholds make no sense.
         JournalError: A file can't be read, or is no journal.
-        ConfigError: The folder can't be read.
+        ConfigError: The folder can't be read, or a journal is given twice.
     """
     limits = check_thresholds(thresholds)
     paths = [journal_path] if isinstance(journal_path, (str, os.PathLike)) else list(journal_path)
+    if len(set(map(os.path.realpath, paths))) < len(paths):
+        raise ConfigError("a journal is given twice: a page of several journals is that of several terms")
     terms = sorted(
         (_term(path, name, limits, listed) for path, name in zip(paths, _term_names(paths))),
         key=lambda each: tuple(each.days[-1:]),
@@ -87,7 +91,7 @@ def class_page(
     for pupil in course:
         if pupil.place is not None:
             recordings[pupil.place]["course"] = [
-                None if ratings is None else [_one_decimal(rating.value) for rating in ratings]
+                None if ratings is None else [rounded(rating.value) for rating in ratings]
                 for ratings in pupil.courses
             ]
     return render.page(
@@ -160,10 +164,6 @@ def _term(path: Union[str, os.PathLike[str]], name: str, limits: Thresholds, lis
     return _Journal(shown(name, MAX_SENTENCE), days, rows)
 
 
-def _one_decimal(value: Optional[float]) -> Optional[float]:
-    return None if value is None else round(value, 1)
-
-
 def _twins(names: Sequence[str], rows: Sequence[Row]) -> Sequence[str]:
     """Returns, for each recording, the name of another of the same content; empty if there is none."""
     owners: Dict[str, List[int]] = {}
@@ -184,7 +184,8 @@ def _shown_columns(rows: Sequence[Row]) -> Sequence[str]:
         for column, cell in row.columns:
             if cell and cell != row.name and cell not in row.name.split():
                 cells.setdefault(column, set()).add(cell)
-    return sorted(cells, key=lambda column: len(cells[column]))[:MAX_SHOWN_COLUMNS]
+    # A school or a teacher that all have in common makes no groups: such a column comes last.
+    return sorted(cells, key=lambda column: (len(cells[column]) == 1, len(cells[column])))[:MAX_SHOWN_COLUMNS]
 
 
 def _groups(names: Sequence[str], rows: Sequence[Row]) -> Iterator[Tuple[Problem, str, List[Tuple[int, str, str]]]]:
@@ -247,7 +248,7 @@ def _histogram(skill: int, rows: Sequence[Row], limits: Thresholds) -> Dict[str,
     """
     found = [row.ratings[skill].value for row in rows]
     # Into the scale before anything is calculated: the mean of two scores of 1e308 is infinite.
-    given = [min(max(value, 0.0), 100.0) for value in found if value is not None]
+    given = [round(min(max(value, 0.0), 100.0), 1) for value in found if value is not None]
     heights = {(index, name): 0 for index in range(BINS) for name in BANDS}
     for value in given:
         heights[min(int(value * BINS / 100), BINS - 1), band(value, limits)] += 1
@@ -292,8 +293,7 @@ def _section(name: str, row: Row, twin: str, room: int) -> Dict[str, Any]:
         "name": name,
         "path": row.path if row.path != name else "",
         "scores": [
-            [None if rating.value is None else round(rating.value, 1), rating.level, rating.word]
-            for rating in row.ratings
+            (rounded(rating.value), rating.level, rating.word) for rating in row.ratings
         ]
         if row.ratings is not UNRATED
         else [],

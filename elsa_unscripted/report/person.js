@@ -121,12 +121,17 @@ const pupilViews = (data) => {
     return make("div", { class: "scroll", tabindex: "0", role: "region", "aria-label": "Scores of each term" }, table);
   }
 
+  const addresses = new Map(); // of recordings that were decoded: each is kept in memory once
+
   function player(index) {
     const source = document.getElementById(`a${index}`);
     if (!source) return null;
     const audio = make("audio", { controls: "", preload: "none", "aria-label": `Recording of ${data.recordings[index].name}` });
-    const bytes = Uint8Array.from(atob(source.textContent), (letter) => letter.charCodeAt(0));
-    audio.src = URL.createObjectURL(new Blob([bytes], { type: source.dataset.kind }));
+    if (!addresses.has(index)) {
+      const bytes = Uint8Array.from(atob(source.textContent), (letter) => letter.charCodeAt(0));
+      addresses.set(index, URL.createObjectURL(new Blob([bytes], { type: source.dataset.kind })));
+    }
+    audio.src = addresses.get(index);
     return audio;
   }
 
