@@ -266,10 +266,17 @@ def test_sounds_of_the_class(tmp_path: Path) -> None:
         return {"text": word}
 
     lines = [scored("Ana"), scored("Ben"), scored("Cem")]
-    errors = [[("TH", "T", 2, "my think,")], [("θ", "t", 1, "thin Think"), ("R", "L", 9, "red")], [("TH", "D", 1, "then")]]
+    errors = [
+        [("TH", "T", 2, "my think,")],
+        [("θ", "t", 1, "thin Think"), ("R", "L", 9, "red")],
+        [("TH", "D", 1, "then")],
+    ]
     for entry, found in zip(lines, errors):
         entry["result"]["result"]["speakers"][0]["feedbacks"]["pronunciation"]["top_errors"] = [
-            {"phoneme": one, "errors": [{"error_phoneme": other, "count": n, "examples": list(map(example, words.split()))}]}
+            {
+                "phoneme": one,
+                "errors": [{"error_phoneme": other, "count": n, "examples": list(map(example, words.split()))}],
+            }
             for one, other, n, words in found
         ]
     page = made(tmp_path, lines)
@@ -508,7 +515,9 @@ def _few(tmp_path_factory: pytest.TempPathFactory) -> Path:
     lines[0]["sha256"] = hashlib.sha256(Path(SHORT).read_bytes()).hexdigest()
     folder = tmp_path_factory.mktemp("few")
     (folder / "Ana.wav").write_bytes(Path(SHORT).read_bytes())
-    earlier = write(folder / "earlier.jsonl", [scored(name, 60.0, time="2026-03-01T10:00:00.000Z") for name in ("Ana", "Zoé")])
+    earlier = write(
+        folder / "earlier.jsonl", [scored(name, 60.0, time="2026-03-01T10:00:00.000Z") for name in ("Ana", "Zoé")]
+    )
     page = folder / "class.html"
     page.write_text(class_page([earlier, write(folder / "scores.jsonl", lines)], audio=folder), encoding="utf-8")
     return page
@@ -766,3 +775,26 @@ def test_it_prints(browser: Browser, few: Path) -> None:
         page.evaluate("dispatchEvent(new Event('afterprint'))")
         assert page.locator("#sheets .sheet").count() == 0
         assert page.locator("#overview").is_visible()
+
+
+@pytest.mark.browser
+@pytest.mark.parametrize("terms", [1, 7])
+def test_a_pupil_takes_one_sheet(browser: Browser, tmp_path: Path, terms: int) -> None:
+    """Who has much to be told, warnings, long speech, many terms, takes one sheet; and no name is torn into letters."""
+    warnings = ["a warning of the longest kind that a page shows " * 6] * 5
+    lines = [scored(name, 50.0, warnings=warnings) for name in ("Ana Castro", "Ben Dąbrowska")]
+    for line in lines:
+        line["result"]["sandbox"] = True
+        line["result"]["result"]["speakers"][0]["utterances"][0]["text"] *= 6
+    journals = []
+    for term in range(terms):
+        made_then = ({**each, "time": f"202{term}-03-01T10:00:00Z"} for each in lines)
+        journals.append(write(tmp_path / f"term{term}.jsonl", made_then))
+    page_file = tmp_path / "class.html"
+    page_file.write_text(class_page(journals), encoding="utf-8")
+    with opened(browser, page_file, viewport=TABLET) as page:
+        for head in page.locator(".progress tbody th").all():
+            assert head.evaluate("head => head.clientWidth") > 80
+        page.evaluate("window.print = () => {}")
+        page.get_by_role("button", name="Print all pupils").click()
+        assert len(re.findall(rb"/Type ?/Page\b", page.pdf(format="A4", print_background=True))) == len(lines)

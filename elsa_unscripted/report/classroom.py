@@ -91,8 +91,7 @@ def class_page(
     for pupil in course:
         if pupil.place is not None:
             recordings[pupil.place]["course"] = [
-                None if ratings is None else [rounded(rating.value) for rating in ratings]
-                for ratings in pupil.courses
+                None if ratings is None else [rounded(rating.value) for rating in ratings] for ratings in pupil.courses
             ]
     return render.page(
         "class.html",
@@ -292,9 +291,7 @@ def _section(name: str, row: Row, twin: str, room: int) -> Dict[str, Any]:
     found = {
         "name": name,
         "path": row.path if row.path != name else "",
-        "scores": [
-            (rounded(rating.value), rating.level, rating.word) for rating in row.ratings
-        ]
+        "scores": [(rounded(rating.value), rating.level, rating.word) for rating in row.ratings]
         if row.ratings is not UNRATED
         else [],
         "problem": PROBLEMS.index(row.problem) if row.problem else None,

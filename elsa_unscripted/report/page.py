@@ -197,7 +197,14 @@ def _data(words: Sequence[Word], recording: Optional[sound.Sound], limits: Thres
         ]
         start, end = span_of(word, seconds) or (None, None)
         told.append(
-            [start, end, rounded(word.score), band(word.score, limits), facts.by_elsa(_short(word.decision, 60)), sounds]
+            [
+                start,
+                end,
+                rounded(word.score),
+                band(word.score, limits),
+                facts.by_elsa(_short(word.decision, 60)),
+                sounds,
+            ]
         )
     return {"words": told, "seconds": seconds, "kind": recording.kind if recording and recording.data else ""}
 

@@ -10,6 +10,7 @@ const pupilViews = (data) => {
   const nameOf = (symbol) => (symbol ? notation(symbol)[0] : "");
   const levelNumber = (level) => data.levels.indexOf((level || "").trim().toUpperCase().replace(/[+-]+$/, ""));
 
+  const MANY_TERMS = 5; // more need a sheet's whole width
   const SVG = ["svg", "rect", "line"];
 
   function make(name, attributes, ...children) {
@@ -22,7 +23,7 @@ const pupilViews = (data) => {
   const byElsa = (...words) => (words.some(Boolean) ? `ELSA: ${words.filter(Boolean).join(", ")}` : "");
 
   function section(heading, ...children) {
-    return make("section", { class: heading.toLowerCase().replace(/ /g, "-") }, make("h2", {}, heading), ...children);
+    return make("section", { class: heading.toLowerCase().replaceAll(" ", "-") }, make("h2", {}, heading), ...children);
   }
 
   function overall([value, level, decision] = [null], equivalents) {
@@ -83,7 +84,7 @@ const pupilViews = (data) => {
       const [meant, heard, , count, examples] = sounds[place];
       return make("li", {}, make("h3", {}, make("span", { class: "capital" }, mistake(meant, heard))),
         make("p", { class: "small muted" }, [ipa(meant, heard), count ? `${count} ${count === 1 ? "time" : "times"}` : ""].filter(Boolean).join(", ")),
-        make("p", { class: "hears" }, ...listed(examples.slice(0, 4))));
+        make("p", {}, ...listed(examples.slice(0, 4))));
     }));
   }
 
@@ -159,7 +160,10 @@ const pupilViews = (data) => {
     if (scores.length) parts.push(overall(scores[0], equivalents));
     if (found.first) parts.push(section("Practise first", exercises(found)));
     if (scores.some(([each]) => each !== null)) parts.push(section("Skills", ...bars(scores)));
-    if (found.course) parts.push(section("Progress", progress(found.course)));
+    if (found.course) {
+      parts.push(section("Progress", progress(found.course)));
+      if (found.course.length > MANY_TERMS) parts.at(-1).classList.add("wide");
+    }
     if (found.transcript) {
       const chips = weak.map(([word, score]) => make("li", { class: "chip" }, make("bdi", {}, word), ` ${percent(score)}`));
       const legend = make("p", { class: "small muted" }, make("span", { class: "marked band-weak" }, "weak"), ` below ${low} %, `,

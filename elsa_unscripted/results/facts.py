@@ -209,9 +209,7 @@ def weakest(scores: Sequence[Optional[float]], thresholds: Thresholds = THRESHOL
         thresholds: A word is good from the upper one on.
     """
     below = [
-        (score, index)
-        for index, score in enumerate(scores)
-        if score is not None and band(score, thresholds) != "good"
+        (score, index) for index, score in enumerate(scores) if score is not None and band(score, thresholds) != "good"
     ]
     return [index for _, index in sorted(below)]
 
