@@ -626,9 +626,9 @@ def test_a_link_leads_to_the_recording(browser: Browser, few: Path) -> None:
         assert section.locator("audio").count() == 0
         assert not page.locator("#overview").is_visible()
         section.get_by_role("link", name="Next").click()
-        page.wait_for_function("document.querySelector('#section h1').textContent === 'Chloé'")
+        page.wait_for_function("document.querySelector('#section h1')?.textContent === 'Chloé'")
         page.go_back()
-        page.wait_for_function("document.querySelector('#section h1').textContent === 'Ben'")
+        page.wait_for_function("document.querySelector('#section h1')?.textContent === 'Ben'")
         page.keyboard.press("Escape")
         page.wait_for_selector("#overview", state="visible")
         assert page.title() == "Class report"
@@ -640,11 +640,11 @@ def test_a_link_leads_to_the_recording(browser: Browser, few: Path) -> None:
         page.wait_for_function("() => document.querySelector('#section audio').currentTime > 0")
         page.keyboard.press("Escape")
         page.locator("#again").get_by_role("link", name="Emre").click()
-        page.wait_for_function("document.querySelector('#section h1').textContent === 'Emre'")
+        page.wait_for_function("document.querySelector('#section h1')?.textContent === 'Emre'")
         assert "Bad recording quality" in section.inner_text()
         assert "too noisy" in section.inner_text()
         page.reload()
-        page.wait_for_function("document.querySelector('#section h1').textContent === 'Emre'")
+        page.wait_for_function("document.querySelector('#section h1')?.textContent === 'Emre'")
 
 
 @pytest.mark.browser
@@ -783,9 +783,9 @@ def test_a_pupil_takes_one_sheet(browser: Browser, tmp_path: Path, terms: int) -
     """Who has much to be told, warnings, long speech, many terms, takes one sheet; and no name is torn into letters."""
     warnings = ["a warning of the longest kind that a page shows " * 6] * 5
     lines = [scored(name, 50.0, warnings=warnings) for name in ("Ana Castro", "Ben Dąbrowska")]
-    for line in lines:
-        line["result"]["sandbox"] = True
-        line["result"]["result"]["speakers"][0]["utterances"][0]["text"] *= 6
+    for each in lines:
+        each["result"]["sandbox"] = True
+        each["result"]["result"]["speakers"][0]["utterances"][0]["text"] *= 6
     journals = []
     for term in range(terms):
         made_then = ({**each, "time": f"202{term}-03-01T10:00:00Z"} for each in lines)

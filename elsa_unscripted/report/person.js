@@ -99,15 +99,15 @@ const pupilViews = (data) => {
 
   function sounds(errors) {
     const head = { "What happened": "", IPA: "ipa", Times: "number", "For example in": "examples" };
-    const named = ([meant, heard, kind]) => make("li", {}, make("bdi", { class: "sound" }, meant || "nothing"), " → ",
-      make("bdi", { class: "sound" }, heard || "nothing"), " ", make("bdi", { class: "muted" }, byElsa(kind)));
+    const named = ([meant, heard, kind]) => make("li", {}, make("bdi", { class: "sound" }, nameOf(meant) || "nothing"), " → ",
+      make("bdi", { class: "sound" }, nameOf(heard) || "nothing"), " ", make("bdi", { class: "muted" }, byElsa(kind)));
     return [make("table", { class: "sounds" },
       make("thead", {}, make("tr", {}, ...Object.entries(head).map(([text, kind]) => make("th", { scope: "col", class: kind }, text)))),
       make("tbody", {}, ...errors.map(([meant, heard, , count, examples]) => make("tr", {},
         make("th", { scope: "row" }, mistake(meant, heard)),
         make("td", { class: "ipa" }, ipa(meant, heard)),
         make("td", { class: "number" }, count ? `${count}` : "–"), make("td", { class: "examples" }, ...listed(examples)))))),
-    make("details", { class: "arpabet screen-only" }, make("summary", {}, "As ELSA named them, in ARPAbet"),
+    make("details", { class: "arpabet screen-only" }, make("summary", {}, "In ARPAbet"),
       make("ul", {}, ...errors.map(named)))];
   }
 
