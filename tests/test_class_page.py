@@ -614,7 +614,7 @@ def test_a_link_leads_to_the_recording(browser: Browser, few: Path) -> None:
     with opened(browser, few) as page:
         page.locator("#recordings").get_by_role("link", name="Ben").press("Enter")
         section = page.locator("#section")
-        page.wait_for_function("document.activeElement.textContent === 'Ben'")
+        page.wait_for_function("() => document.activeElement.textContent === 'Ben'")
         assert section.locator("h1").inner_text() == "Ben"
         assert page.title() == "Ben – Class report"
         text = section.inner_text()
@@ -626,9 +626,9 @@ def test_a_link_leads_to_the_recording(browser: Browser, few: Path) -> None:
         assert section.locator("audio").count() == 0
         assert not page.locator("#overview").is_visible()
         section.get_by_role("link", name="Next").click()
-        page.wait_for_function("document.querySelector('#section h1')?.textContent === 'Chloé'")
+        page.wait_for_function("() => document.querySelector('#section h1')?.textContent === 'Chloé'")
         page.go_back()
-        page.wait_for_function("document.querySelector('#section h1')?.textContent === 'Ben'")
+        page.wait_for_function("() => document.querySelector('#section h1')?.textContent === 'Ben'")
         page.keyboard.press("Escape")
         page.wait_for_selector("#overview", state="visible")
         assert page.title() == "Class report"
@@ -640,11 +640,11 @@ def test_a_link_leads_to_the_recording(browser: Browser, few: Path) -> None:
         page.wait_for_function("() => document.querySelector('#section audio').currentTime > 0")
         page.keyboard.press("Escape")
         page.locator("#again").get_by_role("link", name="Emre").click()
-        page.wait_for_function("document.querySelector('#section h1')?.textContent === 'Emre'")
+        page.wait_for_function("() => document.querySelector('#section h1')?.textContent === 'Emre'")
         assert "Bad recording quality" in section.inner_text()
         assert "too noisy" in section.inner_text()
         page.reload()
-        page.wait_for_function("document.querySelector('#section h1')?.textContent === 'Emre'")
+        page.wait_for_function("() => document.querySelector('#section h1')?.textContent === 'Emre'")
 
 
 @pytest.mark.browser
