@@ -15,6 +15,13 @@ SPOKEN = (
     "We stayed in a small wooden house beside a lake, and every morning my brother and I walked through the forest "
     "to the next village to buy bread. I think that was the best part of the whole holiday, although my feet hurt."
 )
+MISSPOKEN = (
+    ("DH", "D", "the brother that although"),
+    ("W", "V", "went we wanted wooden walked away"),
+    ("R", "L", "brother through forest bread every morning"),
+    ("Z", "S", "because noise was mountains"),
+    ("IH", "IY", "in city village think"),
+)
 FIRST = "Ana Ben Chloé Dmitri Emre Fatima Goran Hana İpek João Khalid Linh Marek Núria Olga Paulo Quentin Rosa"
 LAST = "Abe Becker Castro Dąbrowska Eriksen Fuchs García Horvat Ito Jansen Kim López Müller Novák Ozturk Pham"
 
@@ -68,11 +75,11 @@ def scored(name: str, overall: float | None = 74.0, seed: int = 0, **fields: Any
                     "error_phoneme": heard,
                     "type": "substitution",
                     "count": chance.randint(1, 6),
-                    "examples": [{"text": word} for word in chance.sample(SPOKEN.split(), 4)],
+                    "examples": [{"text": word} for word in chance.sample(words_with.split(), 3)],
                 }
             ],
         }
-        for sound, heard in chance.sample([("TH", "T"), ("W", "V"), ("R", "L"), ("Z", "S"), ("IH", "IY")], 3)
+        for sound, heard, words_with in chance.sample(MISSPOKEN, 3)
     ]
     speaker = {
         "total_time": 25.1 if overall is not None else 6.5,

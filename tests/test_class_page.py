@@ -257,19 +257,33 @@ def test_what_is_silent_is_known_by_its_warning() -> None:
 
 
 def test_sounds_of_the_class(tmp_path: Path) -> None:
-    """The sounds that most pupils got wrong come first, with their pupils, counts and words; notations are one."""
+    """The sounds that most pupils got wrong come first, with their pupils, counts and words; notations are one.
+
+    A word has no punctuation, is there once however it is spelled, and behind those that show the sound's letters.
+    """
+
+    def example(word: str) -> dict[str, str]:
+        return {"text": word}
+
     lines = [scored("Ana"), scored("Ben"), scored("Cem")]
-    errors = [[("TH", "T", 2, "think")], [("θ", "t", 1, "thin"), ("R", "L", 9, "red")], [("TH", "D", 1, "then")]]
+    errors = [
+        [("TH", "T", 2, "my think,")],
+        [("θ", "t", 1, "thin Think"), ("R", "L", 9, "red")],
+        [("TH", "D", 1, "then")],
+    ]
     for entry, found in zip(lines, errors):
         entry["result"]["result"]["speakers"][0]["feedbacks"]["pronunciation"]["top_errors"] = [
-            {"phoneme": one, "errors": [{"error_phoneme": other, "count": n, "examples": [{"text": word}]}]}
-            for one, other, n, word in found
+            {
+                "phoneme": one,
+                "errors": [{"error_phoneme": other, "count": n, "examples": list(map(example, words.split()))}],
+            }
+            for one, other, n, words in found
         ]
     page = made(tmp_path, lines)
     section = page.read_text(encoding="utf-8").partition('id="sounds-title"')[2].partition("</section>")[0]
     rows = [" ".join(re.sub(r"<[^>]+>", " ", row).split()) for row in section.split("<tr")[2:]]
     assert [re.sub(r"^data-sound=\S+ ", "", row) for row in rows] == [
-        "said t for th Ana Ben /θ/ → /t/ 2 3 th ink , th in",
+        "said t for th Ana Ben /θ/ → /t/ 2 3 th ink , th in , my",
         "said l for r Ben /ɹ/ → /l/ 1 9 r ed",
         "said d for th Cem /θ/ → /d/ 1 1 th en",
     ]
@@ -294,15 +308,48 @@ def test_terms_show_progress(tmp_path: Path) -> None:
     page.write_bytes(html.encode())
     assert {each["name"] for each in data(page)["recordings"]} == {"Ana K", "Zoe\u0301"}
     assert data(page)["recordings"][0]["course"][0][0] == 60.0
-    table = html.partition('id="progress"')[2].partition("</table>")[0]
-    rows = [" ".join(re.sub(r"<[^>]+>", " ", row).partition(">")[2].split()) for row in table.split("<tr")[1:]]
-    assert rows == [
-        "Pupil spring 2026-03-01 autumn 2026-11-22 Change",
+    head = html.partition('id="progress"')[2].partition("<thead>")[2].partition("</thead>")[0]
+    assert " ".join(re.sub(r"<[^>]+>", " ", head).split()) == "Pupil spring 2026-03-01 autumn 2026-11-22 Change"
+    assert progress(html) == [
         "Ana K 60.0 71.5 +11.5",
         "gone 70.0 –",
         "Zoe\u0301 50.0 –",
     ]
     assert 'id="progress"' not in class_page(autumn)
+
+
+def progress(html: str) -> list[str]:
+    """The rows of the table of progress, below its head."""
+    table = html.partition('id="progress"')[2].partition("</table>")[0]
+    return [" ".join(re.sub(r"<[^>]+>", " ", row).partition(">")[2].split()) for row in table.split("<tr")[2:]]
+
+
+@pytest.mark.parametrize("names", [("J. R. Smith", "J. R. Jones"), ("Ana/answer", "Ben/answer"), ("ł" * 400, "Łł")])
+def test_pupils_are_told_apart_over_the_terms(tmp_path: Path, names: tuple[str, str]) -> None:
+    """A dot in a name is no ending, a file's name that all have is no pupil's, and a long name is one."""
+    journals = []
+    for term, (month, change) in {"spring": (3, 0), "autumn": (9, 5)}.items():
+        lines = [scored(f"{term}/{name}", 60.0 + 10 * at + change) for at, name in enumerate(names)]
+        made_then = ({**each, "time": f"2026-{month:02}-01T10:00:00Z"} for each in lines)
+        (tmp_path / term).mkdir()
+        journals.append(write(tmp_path / term / "scores.jsonl", made_then))
+    html = class_page(journals)
+    assert sorted(row[-14:] for row in progress(html)) == ["60.0 65.0 +5.0", "70.0 75.0 +5.0"]
+    assert "<bdi>autumn/scores</bdi>" in html  # two journals of one name are told apart
+
+
+def test_a_journal_is_one_term(tmp_path: Path) -> None:
+    """A journal that is given twice is told: nobody has made progress from a term to the same."""
+    journal = write(tmp_path / "scores.jsonl", [scored("Ana")])
+    with pytest.raises(ConfigError, match="given twice"):
+        class_page([journal, tmp_path / "." / "scores.jsonl"])
+
+
+def test_what_all_have_in_common_is_no_group(tmp_path: Path) -> None:
+    """A column that tells two groups apart is offered before one that is the same for all."""
+    lines = [scored(name, columns={"school": "S", "year": "7", "class": f"7{name}"}) for name in "aab"]
+    lines[1]["path"] = "recordings/7b/c.wav"
+    assert data(made(tmp_path, lines))["columns"][0] == "class"
 
 
 def test_a_class_can_be_heard(
@@ -315,12 +362,15 @@ def test_a_class_can_be_heard(
     lines[3]["sha256"] = None
     folder = tmp_path / "recordings" / "inner"
     folder.mkdir(parents=True)
+    mark = "\u200f" + "ن" * 50 + "\u200f"  # as Arabic names have it; a page spells it out
+    lines += [{**scored(f"{'long folder ' * 30}/{mark}"), "sha256": lines[0]["sha256"]}]
+    (folder / f"{mark}.wav").write_bytes(short)
     for name in ("Ana", "Ben"):
         (folder / f"{name}.wav").write_bytes(short)
     journal = write(tmp_path / "scores.jsonl", lines)
     html = class_page(journal, audio=tmp_path / "recordings")
-    assert re.findall(r'id="(a\d+)" data-kind="([^"]+)"', html) == [("a0", "audio/wav")]
-    assert "1 recording can be heard: " in html
+    assert re.findall(r'id="(a\d+)" data-kind="([^"]+)"', html) == [("a0", "audio/wav"), ("a4", "audio/wav")]
+    assert "2 recordings can be heard: " in html
     told = re.sub(r"\s+", " ", caplog.text)
     assert "their content is another one: Ben.wav" in told
     assert re.search(r"not found in \S+: Cem.wav", told)
@@ -465,7 +515,9 @@ def _few(tmp_path_factory: pytest.TempPathFactory) -> Path:
     lines[0]["sha256"] = hashlib.sha256(Path(SHORT).read_bytes()).hexdigest()
     folder = tmp_path_factory.mktemp("few")
     (folder / "Ana.wav").write_bytes(Path(SHORT).read_bytes())
-    earlier = write(folder / "earlier.jsonl", [scored("Ana", 60.0, time="2026-03-01T10:00:00.000Z")])
+    earlier = write(
+        folder / "earlier.jsonl", [scored(name, 60.0, time="2026-03-01T10:00:00.000Z") for name in ("Ana", "Zoé")]
+    )
     page = folder / "class.html"
     page.write_text(class_page([earlier, write(folder / "scores.jsonl", lines)], audio=folder), encoding="utf-8")
     return page
@@ -562,10 +614,11 @@ def test_a_link_leads_to_the_recording(browser: Browser, few: Path) -> None:
     with opened(browser, few) as page:
         page.locator("#recordings").get_by_role("link", name="Ben").press("Enter")
         section = page.locator("#section")
-        page.wait_for_function("document.activeElement.textContent === 'Ben'")
+        page.wait_for_function("() => document.activeElement.textContent === 'Ben'")
         assert section.locator("h1").inner_text() == "Ben"
         assert page.title() == "Ben – Class report"
         text = section.inner_text()
+        assert section.locator(".sounds .examples b").count() > 3  # the letters of the sound
         for expected in ("41.0\u00a0%", "A2", "Pronunciation", "8 kHz", "Last summer my family", "Sounds to practise"):
             assert expected in text
         assert section.locator(".words .band-weak").count() > 3
@@ -573,12 +626,13 @@ def test_a_link_leads_to_the_recording(browser: Browser, few: Path) -> None:
         assert section.locator("audio").count() == 0
         assert not page.locator("#overview").is_visible()
         section.get_by_role("link", name="Next").click()
-        page.wait_for_function("document.querySelector('#section h1').textContent === 'Chloé'")
+        page.wait_for_function("() => document.querySelector('#section h1')?.textContent === 'Chloé'")
         page.go_back()
-        page.wait_for_function("document.querySelector('#section h1').textContent === 'Ben'")
+        page.wait_for_function("() => document.querySelector('#section h1')?.textContent === 'Ben'")
         page.keyboard.press("Escape")
         page.wait_for_selector("#overview", state="visible")
         assert page.title() == "Class report"
+        assert page.evaluate("document.activeElement.textContent") == "Ben"  # with the keyboard one goes on from there
         page.locator("#recordings").get_by_role("link", name="Ana").click()
         section.get_by_text("The sandbox made this result").wait_for()
         assert section.locator(".progress tbody tr").first.inner_text().split() == ["Overall", "60.0", "83.5"]
@@ -586,11 +640,11 @@ def test_a_link_leads_to_the_recording(browser: Browser, few: Path) -> None:
         page.wait_for_function("() => document.querySelector('#section audio').currentTime > 0")
         page.keyboard.press("Escape")
         page.locator("#again").get_by_role("link", name="Emre").click()
-        page.wait_for_function("document.querySelector('#section h1').textContent === 'Emre'")
+        page.wait_for_function("() => document.querySelector('#section h1')?.textContent === 'Emre'")
         assert "Bad recording quality" in section.inner_text()
         assert "too noisy" in section.inner_text()
         page.reload()
-        page.wait_for_function("document.querySelector('#section h1').textContent === 'Emre'")
+        page.wait_for_function("() => document.querySelector('#section h1')?.textContent === 'Emre'")
 
 
 @pytest.mark.browser
@@ -655,13 +709,16 @@ def test_nothing_sticks_out(browser: Browser, tmp_path: Path, width: int) -> Non
 @pytest.mark.browser
 def test_names_sort_as_the_reader_does(browser: Browser, tmp_path: Path) -> None:
     """Å is the last letter but two in Swedish, and an A in English; 9 is before 10; a filter needs no accents."""
-    page_file = made(tmp_path, [scored(name) for name in ("Zoe", "Åsa 10", "Åsa 9", "Ana", "Łukasz")])
+    journal = write(tmp_path / "scores.jsonl", [scored(name) for name in ("Zoe", "Åsa 10", "Åsa 9", "Ana", "Łukasz")])
+    page_file = tmp_path / "class.html"
+    page_file.write_text(class_page([journal, write(tmp_path / "none.jsonl", [])]), encoding="utf-8")
     for locale, order in (
         ("sv-SE", ["Ana", "Łukasz", "Zoe", "Åsa 9", "Åsa 10"]),
         ("en-GB", ["Ana", "Åsa 9", "Åsa 10", "Łukasz", "Zoe"]),
     ):
         with opened(browser, page_file, locale=locale) as page:
             assert names(page) == order
+            assert page.locator("table.progress tbody th").all_inner_texts() == order
             page.get_by_role("button", name="Recording").click()
             assert names(page) == order[::-1]
             for sought, found in (("asa", 2), ("lukasz", 1)):
@@ -673,7 +730,10 @@ def test_names_sort_as_the_reader_does(browser: Browser, tmp_path: Path) -> None
 def test_a_group_narrows_the_page(browser: Browser, few: Path) -> None:
     """A group of the list's that is chosen narrows the table, the tiles, the problems, the sounds and the drawings."""
     with opened(browser, few) as page:
+        courses = page.locator("table.progress tbody tr:visible th")
+        assert courses.all_inner_texts() == ["Ana", "Ben", "Chloé", "Dmitri", "Emre", "Fatima", "Zoé"]
         page.get_by_label("class", exact=True).select_option("7a")
+        assert courses.all_inner_texts() == ["Ana", "Chloé", "Emre"]
         assert names(page) == ["Ana", "Chloé", "Emre"]
         assert page.locator("#tiles dd").all_inner_texts() == ["3", "2", "1", "75.3\u00a0%"]
         assert page.locator(".problem:visible h3").all_inner_texts() == ["Bad recording quality\n1"]
@@ -687,6 +747,7 @@ def test_a_group_narrows_the_page(browser: Browser, few: Path) -> None:
         page.get_by_label("class", exact=True).select_option("all")
         assert len(names(page)) == 6
         assert page.locator("#tiles dd").first.inner_text() == "6"
+        assert courses.count() == 7
 
 
 @pytest.mark.browser
@@ -702,6 +763,7 @@ def test_it_prints(browser: Browser, few: Path) -> None:
         page.set_viewport_size({"width": 794, "height": 1000})
         assert page.locator("#recordings tbody tr").first.evaluate(display) == "table-row"
         assert page.locator("#recordings thead").evaluate(display) == "table-header-group"
+        assert page.locator("#recordings thead button").first.evaluate(display) == "contents"  # else it isn't repeated
         page.evaluate("window.print = () => { window.printed = true; }")
         page.emulate_media(media="screen")
         page.fill("#filter", "7b")
@@ -713,3 +775,26 @@ def test_it_prints(browser: Browser, few: Path) -> None:
         page.evaluate("dispatchEvent(new Event('afterprint'))")
         assert page.locator("#sheets .sheet").count() == 0
         assert page.locator("#overview").is_visible()
+
+
+@pytest.mark.browser
+@pytest.mark.parametrize("terms", [1, 7])
+def test_a_pupil_takes_one_sheet(browser: Browser, tmp_path: Path, terms: int) -> None:
+    """Who has much to be told, warnings, long speech, many terms, takes one sheet; and no name is torn into letters."""
+    warnings = ["a warning of the longest kind that a page shows " * 6] * 5
+    lines = [scored(name, 50.0, warnings=warnings) for name in ("Ana Castro", "Ben Dąbrowska")]
+    for each in lines:
+        each["result"]["sandbox"] = True
+        each["result"]["result"]["speakers"][0]["utterances"][0]["text"] *= 6
+    journals = []
+    for term in range(terms):
+        made_then = ({**each, "time": f"202{term}-03-01T10:00:00Z"} for each in lines)
+        journals.append(write(tmp_path / f"term{term}.jsonl", made_then))
+    page_file = tmp_path / "class.html"
+    page_file.write_text(class_page(journals), encoding="utf-8")
+    with opened(browser, page_file, viewport=TABLET) as page:
+        for head in page.locator(".progress tbody th").all():
+            assert head.evaluate("head => head.clientWidth") > 80
+        page.evaluate("window.print = () => {}")
+        page.get_by_role("button", name="Print all pupils").click()
+        assert len(re.findall(rb"/Type ?/Page\b", page.pdf(format="A4", print_background=True))) == len(lines)

@@ -152,3 +152,37 @@ def test_the_terminal_and_the_pages_agree(tmp_path: Path) -> None:
     banded = {(colors[color], name) for name, color in found}
     assert banded == set(re.findall(r'band-(\w+)">\s*<span class="name">(Fluency|Grammar)', page))
     assert banded == {("good", "Fluency"), ("weak", "Grammar")}
+
+
+ARPABET = [
+    *(
+        "AA",
+        "AE",
+        "AH",
+        "AO",
+        "AW",
+        "AX",
+        "AXR",
+        "AY",
+        "EH",
+        "ER",
+        "EY",
+        "IH",
+        "IX",
+        "IY",
+        "OW",
+        "OY",
+        "UH",
+        "UW",
+        "UX",
+    ),
+    *("B", "CH", "D", "DH", "DX", "EL", "EM", "EN", "F", "G", "H", "HH", "JH", "K", "L", "M", "N", "NG", "NX"),
+    *("P", "Q", "R", "S", "SH", "T", "TH", "V", "W", "WH", "Y", "Z", "ZH"),
+]
+
+
+def test_every_sound_of_arpabet_has_its_ipa() -> None:
+    """No symbol of ARPAbet is left as it is, whatever its stress."""
+    for symbol in ARPABET:
+        assert all(sounds.sound(symbol + stress).example for stress in ("", "0", "1", "2"))
+    assert [sounds.sound(symbol).ipa for symbol in ("UX1", "Q", "t͡ʃ", "1")] == ["ʉ", "ʔ", "tʃ", "1"]

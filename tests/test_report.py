@@ -25,6 +25,7 @@ from elsa_unscripted.report.drawing import BINS, gaps, joined, shape, ticks
 from elsa_unscripted.report.transcript import cut, pieces
 from elsa_unscripted.results.assessment import Score, Speaker
 from elsa_unscripted.results.bands import band, check_thresholds
+from elsa_unscripted.results.facts import weakest
 from elsa_unscripted.results.result import ScoreResult
 from elsa_unscripted.sandbox.verdict import example
 
@@ -40,6 +41,13 @@ def test_bands_begin_at_their_threshold() -> None:
     """A score of exactly a threshold is in the band above it, and no score is in none of them."""
     values = (59.9, 60.0, 79.9, 80.0, None)
     assert [band(value, (60, 80)) for value in values] == ["weak", "fair", "fair", "good", "none"]
+
+
+def test_bands_are_those_of_the_shown_number() -> None:
+    """What is shown as 80.0 % is good where good begins at 80, and no word to practise: nobody sees more decimals."""
+    values = (59.94, 59.96, 79.94, 79.96)
+    assert [band(value, (60, 80)) for value in values] == ["weak", "fair", "fair", "good"]
+    assert weakest(values) == [0, 1, 2]
 
 
 @pytest.mark.parametrize("bad", [(80, 60), (-1, 50), (50, 101), (math.nan, 50), (50,), (1, 2, 3), "ab", None, 7])

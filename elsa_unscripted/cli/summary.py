@@ -209,7 +209,7 @@ def _sound_errors(sheet: Sheet, speaker: Speaker) -> Section:
     rows: List[Tuple[str, str, str, str]] = []
     for phoneme, error in found[:MAX_SOUND_ERRORS]:
         heard = f" → {sheet.piece(error.error_phoneme, 6)}" if error.error_phoneme else ""
-        examples = ", ".join(example.text for example in error.examples[:MAX_EXAMPLES] if example.text)
+        examples = ", ".join(facts.examples(error)[:MAX_EXAMPLES])
         times = f"{error.count}{TIE}x" if error.count else ""
         rows.append((sheet.piece(phoneme or "?", 6) + heard, sheet.piece(error.type, 14), times, examples))
     if not rows:

@@ -12,9 +12,9 @@
   // The table.
 
   const inWords = new Intl.Collator(undefined, { numeric: true }); // as the reader's language sorts
-  const LETTERS = { ł: "l", ø: "o", đ: "d", ð: "d", ı: "i", ß: "ss", æ: "ae", œ: "oe" };
+  const LETTERS = { ł: "l", ø: "o", đ: "d", ð: "d", ħ: "h", þ: "th", ı: "i", ß: "ss", æ: "ae", œ: "oe", ς: "σ", "’": "'" };
   const folded = (text) => text.normalize("NFKD").replace(/\p{M}/gu, "").toLowerCase()
-    .replace(/[łøđðıßæœ]/g, (letter) => LETTERS[letter]);
+    .replace(/[łøđðħþıßæœς’]/g, (letter) => LETTERS[letter]);
 
   const rows = Array.from(body.rows, (row, index) => {
     const { name, scores = [], columns = [] } = data.recordings[index];
@@ -41,6 +41,12 @@
       .sort((a, b) => placeOf.get(a.dataset.row) - placeOf.get(b.dataset.row));
     lists[0].append(...items.slice(0, shown));
     if (lists[1]) lists[1].append(...items.slice(shown));
+  }
+
+  // Whoever is in other terms only has no row in the table, and so no place there: everybody is sorted by name.
+  const nameIn = (row) => row.querySelector("th").textContent;
+  for (const course of document.querySelectorAll("table.progress tbody")) {
+    course.append(...[...course.rows].sort((a, b) => inWords.compare(nameIn(a), nameIn(b))));
   }
 
   const missing = (value) => value === null || value === undefined || value === "" || Number.isNaN(value);
@@ -89,7 +95,8 @@
   function regroup() {
     narrow();
     const chosen = new Set(rows.filter(({ columns }) => isChosen(columns)).map(({ index }) => String(index)));
-    for (const item of document.querySelectorAll("[data-row]")) item.hidden = !chosen.has(item.dataset.row);
+    const all = chosen.size === rows.length; // then also those who are in other terms only, of whom no group is known
+    for (const item of document.querySelectorAll("[data-row]")) item.hidden = !chosen.has(item.dataset.row) && !(all && item.dataset.row === "");
     for (const part of document.querySelectorAll(".problem")) {
       const number = part.querySelectorAll("li:not([hidden])").length;
       part.hidden = number === 0;
@@ -230,6 +237,7 @@
   });
 
   let place = 0;
+  let origin = null; // the link that was followed: who comes back with the keyboard goes on from there
 
   function route() {
     const match = /^#r(\d+)$/.exec(location.hash);
@@ -241,10 +249,11 @@
       byId("section").replaceChildren();
       overview.hidden = false;
       document.title = title;
+      if (origin) origin.focus({ preventScroll: true });
       scrollTo({ top: place, behavior: "instant" });
       return;
     }
-    if (!overview.hidden) place = scrollY;
+    if (!overview.hidden) [place, origin] = [scrollY, document.activeElement.closest("a")];
     render(chosen);
     overview.hidden = true;
     byId("section").hidden = false;

@@ -11,14 +11,16 @@ from collections import Counter
 from statistics import median
 from typing import Any, Dict, Iterator, List, NamedTuple, Optional, Sequence, Set, Tuple, Union
 
+from ..exceptions import ConfigError
 from ..results.bands import BANDS, THRESHOLDS, Thresholds, band, check_thresholds
 from ..results.facts import LEVELS, RATED, SANDBOX, level_number, sandboxed
 from ..results.problems import PROBLEMS, RECORD_AGAIN, Problem, counted
 from ..results.sounds import sound
+from ..results.text import rounded
 from . import render
 from .course import Pupil, pupils
 from .names import natural_order, short_names
-from .practice import SoundRow, cut_at
+from .practice import SoundRow, cut_examples
 from .rows import EQUIVALENTS, FACTS, MAX_SENTENCE, MAX_TRANSCRIPT, UNRATED, Listed, Row, read_rows, shown
 from .voices import voices
 
@@ -63,11 +65,16 @@ def class_page(
     Raises:
         ValueError: The thresholds make no sense.
         JournalError: A file can't be read, or is no journal.
-        ConfigError: The folder can't be read.
+        ConfigError: The folder can't be read, or a journal is given twice.
     """
     limits = check_thresholds(thresholds)
     paths = [journal_path] if isinstance(journal_path, (str, os.PathLike)) else list(journal_path)
-    terms = sorted((_term(path, limits, listed) for path in paths), key=lambda each: tuple(each.days[-1:]))
+    if len(set(map(os.path.realpath, paths))) < len(paths):
+        raise ConfigError("a journal is given twice: a page of several journals is that of several terms")
+    terms = sorted(
+        (_term(path, name, limits, listed) for path, name in zip(paths, _term_names(paths))),
+        key=lambda each: tuple(each.days[-1:]),
+    )
     newest = terms[-1]
     days = newest.days
     names = [name for name, _ in newest.found]
@@ -84,8 +91,7 @@ def class_page(
     for pupil in course:
         if pupil.place is not None:
             recordings[pupil.place]["course"] = [
-                None if ratings is None else [_one_decimal(rating.value) for rating in ratings]
-                for ratings in pupil.courses
+                None if ratings is None else [rounded(rating.value) for rating in ratings] for ratings in pupil.courses
             ]
     return render.page(
         "class.html",
@@ -141,18 +147,20 @@ class _Journal(NamedTuple):
     found: Sequence[Tuple[str, Row]]
 
 
-def _term(path: Union[str, os.PathLike[str]], limits: Thresholds, listed: Sequence[Listed]) -> _Journal:
+def _term_names(paths: Sequence[Union[str, os.PathLike[str]]]) -> Sequence[str]:
+    """Returns the names of the journals; of some that have one name, the folders that tell them apart, too."""
+    stems = [os.path.splitext(os.path.basename(os.fsdecode(path)))[0] for path in paths]
+    unique = len(set(stems)) == len(stems)
+    return stems if unique else short_names([os.path.abspath(os.fsdecode(path)) for path in paths])
+
+
+def _term(path: Union[str, os.PathLike[str]], name: str, limits: Thresholds, listed: Sequence[Listed]) -> _Journal:
     found, days = read_rows(path, limits, listed)
     named = zip(short_names([row.path for row in found]), found)
     rows = sorted(
-        ((row.name or name or "unnamed", row) for name, row in named), key=lambda pair: natural_order(pair[0])
+        ((row.name or short or "unnamed", row) for short, row in named), key=lambda pair: natural_order(pair[0])
     )
-    stem = os.path.splitext(os.path.basename(os.fsdecode(path)))[0]
-    return _Journal(shown(stem, MAX_SENTENCE), days, rows)
-
-
-def _one_decimal(value: Optional[float]) -> Optional[float]:
-    return None if value is None else round(value, 1)
+    return _Journal(shown(name, MAX_SENTENCE), days, rows)
 
 
 def _twins(names: Sequence[str], rows: Sequence[Row]) -> Sequence[str]:
@@ -175,7 +183,8 @@ def _shown_columns(rows: Sequence[Row]) -> Sequence[str]:
         for column, cell in row.columns:
             if cell and cell != row.name and cell not in row.name.split():
                 cells.setdefault(column, set()).add(cell)
-    return sorted(cells, key=lambda column: len(cells[column]))[:MAX_SHOWN_COLUMNS]
+    # A school or a teacher that all have in common makes no groups: such a column comes last.
+    return sorted(cells, key=lambda column: (len(cells[column]) == 1, len(cells[column])))[:MAX_SHOWN_COLUMNS]
 
 
 def _groups(names: Sequence[str], rows: Sequence[Row]) -> Iterator[Tuple[Problem, str, List[Tuple[int, str, str]]]]:
@@ -199,6 +208,7 @@ def _sounds(rows: Sequence[Row]) -> List[Tuple[SoundRow, List[int]]]:
     pupils: Dict[Tuple[str, str], List[int]] = {}
     times: Counter[Tuple[str, str]] = Counter()
     examples: Dict[Tuple[str, str], Counter[str]] = {}
+    spelled: Dict[str, str] = {}
     for index, row in enumerate(rows):
         for phoneme, heard, _, count, words in row.sound_errors:
             key = (sound(phoneme).arpabet if phoneme else "", sound(heard).arpabet if heard else "")
@@ -206,7 +216,7 @@ def _sounds(rows: Sequence[Row]) -> List[Tuple[SoundRow, List[int]]]:
             if index not in found[-1:]:
                 found.append(index)
             times[key] += count or 1
-            examples.setdefault(key, Counter()).update(words)
+            examples.setdefault(key, Counter()).update(spelled.setdefault(word.casefold(), word) for word in words)
     ranked = sorted(pupils, key=lambda key: (-len(pupils[key]), -times[key], key))[:MAX_SOUNDS]
     return [
         (
@@ -216,7 +226,7 @@ def _sounds(rows: Sequence[Row]) -> List[Tuple[SoundRow, List[int]]]:
                 bool(key[0] and key[1]) and sound(key[0]).letters == sound(key[1]).letters,
                 "",
                 times[key],
-                [cut_at(word, key[0]) for word, _ in examples[key].most_common(MAX_EXAMPLES)],
+                cut_examples([word for word, _ in examples[key].most_common()], key[0])[:MAX_EXAMPLES],
             ),
             pupils[key],
         )
@@ -237,7 +247,7 @@ def _histogram(skill: int, rows: Sequence[Row], limits: Thresholds) -> Dict[str,
     """
     found = [row.ratings[skill].value for row in rows]
     # Into the scale before anything is calculated: the mean of two scores of 1e308 is infinite.
-    given = [min(max(value, 0.0), 100.0) for value in found if value is not None]
+    given = [round(min(max(value, 0.0), 100.0), 1) for value in found if value is not None]
     heights = {(index, name): 0 for index in range(BINS) for name in BANDS}
     for value in given:
         heights[min(int(value * BINS / 100), BINS - 1), band(value, limits)] += 1
@@ -281,10 +291,7 @@ def _section(name: str, row: Row, twin: str, room: int) -> Dict[str, Any]:
     found = {
         "name": name,
         "path": row.path if row.path != name else "",
-        "scores": [
-            [None if rating.value is None else round(rating.value, 1), rating.level, rating.word]
-            for rating in row.ratings
-        ]
+        "scores": [(rounded(rating.value), rating.level, rating.word) for rating in row.ratings]
         if row.ratings is not UNRATED
         else [],
         "problem": PROBLEMS.index(row.problem) if row.problem else None,
@@ -296,7 +303,7 @@ def _section(name: str, row: Row, twin: str, room: int) -> Dict[str, Any]:
         "transcript": cut,
         "marks": row.marks[: cut.count(" ") + 1].rstrip("n"),
         "weak": row.weak_words,
-        "sounds": row.sound_errors,
+        "sounds": [(*told, cut_examples(words, told[0])) for *told, words in row.sound_errors],
         "first": row.first,
         "day": row.day,
         "sandbox": 1 if row.by_sandbox else None,

@@ -7,11 +7,11 @@ from __future__ import annotations
 
 import os
 import unicodedata
-from typing import Dict, List, NamedTuple, Optional, Sequence, Tuple
+from typing import Dict, List, NamedTuple, Optional, Sequence, Set, Tuple
 
 from ..results.facts import Rating
 from .names import natural_order
-from .rows import MAX_CELL, Row, shown
+from .rows import Row
 
 __all__ = ["Pupil", "pupils"]
 
@@ -44,8 +44,9 @@ def pupils(terms: Sequence[Sequence[Tuple[str, Row]]]) -> List[Pupil]:
     places: Dict[str, int] = {}
     courses: Dict[str, List[Optional[Sequence[Rating]]]] = {}
     for number, term in enumerate(terms):
+        keys = _keys(term)
         for index, (name, row) in enumerate(term):
-            key = _key(name, row)
+            key = keys[index]
             names[key] = row.name or name
             course = courses.setdefault(key, [None] * len(terms))
             if row.ratings[0].value is not None:
@@ -67,7 +68,18 @@ def _line(course: Sequence[Optional[Sequence[Rating]]]) -> str:
     return " ".join(points) if len(points) > 1 else ""
 
 
-def _key(name: str, row: Row) -> str:
-    """Returns what is equal for the same pupil: a list's name; else that of the file, without folder and ending."""
-    given = row.name or os.path.splitext(name.replace("\\", "/").rpartition("/")[2])[0]
-    return " ".join(unicodedata.normalize("NFKC", shown(given, MAX_CELL)).casefold().split())
+def _keys(term: Sequence[Tuple[str, Row]]) -> Sequence[str]:
+    """Returns what is equal for the same pupil: a list's name; else that of the file, without folder and ending.
+
+    Where files of different folders have one name, as in `Ana/answer.wav` and `Ben/answer.wav`, the folders that the
+    page names tell the pupils apart.
+    """
+    paths: Dict[str, Set[str]] = {}
+    for _, row in term:
+        paths.setdefault(row.file_name, set()).add(row.path)
+    keys = []
+    for name, row in term:
+        folder = name.replace("\\", "/").rpartition("/")[0] if len(paths[row.file_name]) > 1 else ""
+        given = row.name or f"{folder}/{os.path.splitext(row.file_name)[0]}"
+        keys.append(" ".join(unicodedata.normalize("NFKC", given).strip("/").casefold().split()))
+    return keys

@@ -10,7 +10,7 @@ import re
 import unicodedata
 from typing import Any, List, Sequence, Tuple
 
-__all__ = ["natural_order", "short_names"]
+__all__ = ["MAX_NAME", "natural_order", "short_names"]
 
 MAX_NAME = 120  # characters
 

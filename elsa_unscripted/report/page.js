@@ -70,8 +70,10 @@
     spoken = word;
   }
 
+  const stop = () => { if (audio.currentTime >= stopAt) audio.pause(); };
+
   function follow() {
-    if (audio.currentTime >= stopAt) audio.pause();
+    stop();
     show();
     markSpoken(audio.paused ? null : wordAt(audio.currentTime));
     if (!audio.paused) requestAnimationFrame(follow);
@@ -86,6 +88,7 @@
     });
     audio.addEventListener("play", () => { button.textContent = "Pause"; follow(); });
     audio.addEventListener("pause", () => { button.textContent = "Play"; });
+    audio.addEventListener("timeupdate", stop); // a page in the background has no animation frames
     audio.addEventListener("ended", () => { button.textContent = "Play"; });
     const slider = find("seek");
     if (!slider) return;

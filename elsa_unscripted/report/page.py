@@ -14,6 +14,7 @@ from ..results.bands import THRESHOLDS, Thresholds, band, check_thresholds
 from ..results.facts import LEVELS, Measure, Rating
 from ..results.result import ScoreResult
 from ..results.sounds import sound as sound_of
+from ..results.text import rounded
 from . import notes, render, sound
 from .practice import Exercise, SoundRow, exercise, sound_row
 from .timeline import PAUSE, span_of, timeline
@@ -188,7 +189,7 @@ def _data(words: Sequence[Word], recording: Optional[sound.Sound], limits: Thres
         sounds = [
             [
                 sound_of(_short(each.symbol, 12)).ipa,
-                each.score,
+                rounded(each.score),
                 band(each.score, limits),
                 sound_of(_short(each.heard, 12)).ipa if each.heard else "",
             ]
@@ -196,7 +197,14 @@ def _data(words: Sequence[Word], recording: Optional[sound.Sound], limits: Thres
         ]
         start, end = span_of(word, seconds) or (None, None)
         told.append(
-            [start, end, word.score, band(word.score, limits), facts.by_elsa(_short(word.decision, 60)), sounds]
+            [
+                start,
+                end,
+                rounded(word.score),
+                band(word.score, limits),
+                facts.by_elsa(_short(word.decision, 60)),
+                sounds,
+            ]
         )
     return {"words": told, "seconds": seconds, "kind": recording.kind if recording and recording.data else ""}
 

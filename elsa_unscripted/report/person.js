@@ -10,6 +10,7 @@ const pupilViews = (data) => {
   const nameOf = (symbol) => (symbol ? notation(symbol)[0] : "");
   const levelNumber = (level) => data.levels.indexOf((level || "").trim().toUpperCase().replace(/[+-]+$/, ""));
 
+  const MANY_TERMS = 5; // more need a sheet's whole width
   const SVG = ["svg", "rect", "line"];
 
   function make(name, attributes, ...children) {
@@ -22,7 +23,7 @@ const pupilViews = (data) => {
   const byElsa = (...words) => (words.some(Boolean) ? `ELSA: ${words.filter(Boolean).join(", ")}` : "");
 
   function section(heading, ...children) {
-    return make("section", { class: heading.toLowerCase().replace(/ /g, "-") }, make("h2", {}, heading), ...children);
+    return make("section", { class: heading.toLowerCase().replaceAll(" ", "-") }, make("h2", {}, heading), ...children);
   }
 
   function overall([value, level, decision] = [null], equivalents) {
@@ -69,6 +70,10 @@ const pupilViews = (data) => {
     return [meant, heard].filter(Boolean).map((name) => `/${notation(name)[1]}/`).join(" → ");
   }
 
+  // Words, each cut into what stands before the letters of a sound, these letters, and what stands behind.
+  const listed = (words) => words.flatMap(([before, letters, after], place) => [place ? ", " : "",
+    make("bdi", {}, before, letters ? make("b", {}, letters) : "", after)]);
+
   function exercises({ first, sounds = [], weak = [] }) {
     return make("ol", { class: "exercises" }, ...first.map(([isSound, place]) => {
       if (!isSound) {
@@ -79,7 +84,7 @@ const pupilViews = (data) => {
       const [meant, heard, , count, examples] = sounds[place];
       return make("li", {}, make("h3", {}, make("span", { class: "capital" }, mistake(meant, heard))),
         make("p", { class: "small muted" }, [ipa(meant, heard), count ? `${count} ${count === 1 ? "time" : "times"}` : ""].filter(Boolean).join(", ")),
-        make("p", { class: "hears" }, make("bdi", {}, examples.slice(0, 4).join(", "))));
+        make("p", {}, ...listed(examples.slice(0, 4))));
     }));
   }
 
@@ -94,15 +99,15 @@ const pupilViews = (data) => {
 
   function sounds(errors) {
     const head = { "What happened": "", IPA: "ipa", Times: "number", "For example in": "examples" };
-    const named = ([meant, heard, kind]) => make("li", {}, make("bdi", { class: "sound" }, meant || "nothing"), " → ",
-      make("bdi", { class: "sound" }, heard || "nothing"), " ", make("bdi", { class: "muted" }, byElsa(kind)));
+    const named = ([meant, heard, kind]) => make("li", {}, make("bdi", { class: "sound" }, nameOf(meant) || "nothing"), " → ",
+      make("bdi", { class: "sound" }, nameOf(heard) || "nothing"), " ", make("bdi", { class: "muted" }, byElsa(kind)));
     return [make("table", { class: "sounds" },
       make("thead", {}, make("tr", {}, ...Object.entries(head).map(([text, kind]) => make("th", { scope: "col", class: kind }, text)))),
       make("tbody", {}, ...errors.map(([meant, heard, , count, examples]) => make("tr", {},
         make("th", { scope: "row" }, mistake(meant, heard)),
         make("td", { class: "ipa" }, ipa(meant, heard)),
-        make("td", { class: "number" }, count ? `${count}` : "–"), make("td", { class: "examples" }, make("bdi", {}, examples.join(", "))))))),
-    make("details", { class: "arpabet screen-only" }, make("summary", {}, "As ELSA named them, in ARPAbet"),
+        make("td", { class: "number" }, count ? `${count}` : "–"), make("td", { class: "examples" }, ...listed(examples)))))),
+    make("details", { class: "arpabet screen-only" }, make("summary", {}, "In ARPAbet"),
       make("ul", {}, ...errors.map(named)))];
   }
 
@@ -117,12 +122,17 @@ const pupilViews = (data) => {
     return make("div", { class: "scroll", tabindex: "0", role: "region", "aria-label": "Scores of each term" }, table);
   }
 
+  const addresses = new Map(); // of recordings that were decoded: each is kept in memory once
+
   function player(index) {
     const source = document.getElementById(`a${index}`);
     if (!source) return null;
     const audio = make("audio", { controls: "", preload: "none", "aria-label": `Recording of ${data.recordings[index].name}` });
-    const bytes = Uint8Array.from(atob(source.textContent), (letter) => letter.charCodeAt(0));
-    audio.src = URL.createObjectURL(new Blob([bytes], { type: source.dataset.kind }));
+    if (!addresses.has(index)) {
+      const bytes = Uint8Array.from(atob(source.textContent), (letter) => letter.charCodeAt(0));
+      addresses.set(index, URL.createObjectURL(new Blob([bytes], { type: source.dataset.kind })));
+    }
+    audio.src = addresses.get(index);
     return audio;
   }
 
@@ -150,7 +160,10 @@ const pupilViews = (data) => {
     if (scores.length) parts.push(overall(scores[0], equivalents));
     if (found.first) parts.push(section("Practise first", exercises(found)));
     if (scores.some(([each]) => each !== null)) parts.push(section("Skills", ...bars(scores)));
-    if (found.course) parts.push(section("Progress", progress(found.course)));
+    if (found.course) {
+      parts.push(section("Progress", progress(found.course)));
+      if (found.course.length > MANY_TERMS) parts.at(-1).classList.add("wide");
+    }
     if (found.transcript) {
       const chips = weak.map(([word, score]) => make("li", { class: "chip" }, make("bdi", {}, word), ` ${percent(score)}`));
       const legend = make("p", { class: "small muted" }, make("span", { class: "marked band-weak" }, "weak"), ` below ${low} %, `,

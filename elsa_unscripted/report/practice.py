@@ -7,12 +7,13 @@ from __future__ import annotations
 
 from typing import NamedTuple, Optional, Sequence, Tuple
 
+from ..results import facts
 from ..results.assessment import Word
 from ..results.facts import Practice, SoundError
 from ..results.sounds import Sound, letters_of, sound
 from .transcript import cut
 
-__all__ = ["Cut", "Exercise", "SoundRow", "cut_at", "exercise", "sound_row"]
+__all__ = ["Cut", "Exercise", "SoundRow", "cut_at", "cut_examples", "exercise", "sound_row"]
 
 MAX_EXAMPLES = 12
 MAX_WORD = 60  # characters
@@ -74,9 +75,15 @@ def sound_row(found: SoundError) -> SoundRow:
     meant = sound(cut(phoneme, MAX_SYMBOL)) if phoneme else None
     heard = sound(cut(error.error_phoneme, MAX_SYMBOL)) if error.error_phoneme else None
     same = bool(meant and heard and meant.letters == heard.letters)
-    spelled = dict.fromkeys(cut(each.text, MAX_WORD) for each in error.examples if each.text)
-    examples = [cut_at(word, phoneme) for word in list(spelled)[:MAX_EXAMPLES]]
-    return SoundRow(meant, heard, same, cut(error.type or "", MAX_WORD), error.count, examples)
+    spelled = [cut(word, MAX_WORD) for word in facts.examples(error)]
+    return SoundRow(
+        meant, heard, same, cut(error.type or "", MAX_WORD), error.count, cut_examples(spelled, phoneme)[:MAX_EXAMPLES]
+    )
+
+
+def cut_examples(words: Sequence[str], symbol: Optional[str]) -> Sequence[Cut]:
+    """Returns words, cut at the letters of a sound; those in which the letters can be told come first."""
+    return sorted((cut_at(word, symbol) for word in words), key=lambda found: not found[1])
 
 
 def cut_at(word: str, symbol: Optional[str]) -> Cut:

@@ -5,7 +5,6 @@ Called by `classroom`. All text of the server and of the journal is made harmles
 
 from __future__ import annotations
 
-import functools
 import os
 import re
 from collections import Counter
@@ -66,7 +65,8 @@ class Row(NamedTuple):
     """What the page shows of one recording.
 
     Attributes:
-        path: Of the file.
+        path: Of the file, ready to be shown.
+        file_name: The file's, without its folder: as it is, to be looked for, not shown.
         ratings: One for each of `RATED`.
         seconds: How long the recording is.
         problem: Why there is no overall score, if there is none.
@@ -86,6 +86,7 @@ class Row(NamedTuple):
     """
 
     path: str
+    file_name: str = ""
     ratings: Tuple[Rating, ...] = UNRATED
     seconds: Optional[float] = None
     problem: Optional[Problem] = None
@@ -196,7 +197,7 @@ def _join(found: Sequence[_Found], listed: Sequence[Listed]) -> Sequence[Row]:
         rows += [_with_columns(each.row, columns) if columns else each.row for each in mine]
         if not mine:
             problem = NOT_BEGUN if path and os.path.exists(path) else NOT_HANDED_IN
-            rows.append(_with_columns(Row(shown(path, MAX_SENTENCE), problem=problem), columns))
+            rows.append(_with_columns(Row(shown(path, MAX_SENTENCE), _file_name(path), problem=problem), columns))
     return [*(each.row for each in found if id(each) not in taken), *rows]
 
 
@@ -227,6 +228,10 @@ def _is_end(path: str, other: str) -> bool:
     return longer[-len(shorter) :] == shorter
 
 
+def _file_name(path: str) -> str:
+    return path.replace("\\", "/").rpartition("/")[2]
+
+
 def _with_columns(row: Row, columns: Mapping[str, str]) -> Row:
     told = tuple((shown(name, MAX_WORD), shown(cell, MAX_CELL)) for name, cell in list(columns.items())[:MAX_COLUMNS])
     return row._replace(columns=told, name=shown(name_in(columns), MAX_CELL))
@@ -251,6 +256,7 @@ def _row(entry: Entry, limits: Thresholds) -> Row:
     day = re.match(r"\d{4}-\d\d-\d\d(?=T)", entry.time[:MAX_WORD], re.ASCII)
     known = Row(
         shown(line["path"], MAX_SENTENCE) or "unnamed",
+        _file_name(entry.path),
         seconds=seconds,
         content=entry.sha256 or "",
         day=day[0] if day else "",
@@ -282,7 +288,7 @@ def _scored(known: Row, line: Mapping[str, Any], result: ScoreResult, limits: Th
         told.insert(0, f"partial assessment: {shown(result.partial_error, MAX_WORD)}")
     weak_words = _weak_words(spoken, limits)
     found = facts.sound_errors(speaker)[:MAX_SOUND_ERRORS]
-    heard = [(error.count or 0, {facts.bare(each.text) for each in error.examples}) for _, error in found]
+    heard = [(error.count or 0, set(map(facts.bare, facts.examples(error)))) for _, error in found]
     return known._replace(
         first=tuple(facts.first_of(heard, [facts.bare(word) for word, _ in weak_words])),
         ratings=tuple(
@@ -317,9 +323,9 @@ def _facts(
 
 def _marks(transcript: str, spoken: Sequence[Spoken], limits: Thresholds) -> str:
     """Returns a letter for each word of the transcript, found among the scored words in the order they were said."""
-    bare = [_bare(text) for text, _ in spoken]
+    bare = [facts.bare(text) for text, _ in spoken]
     marks, done = [], 0
-    for token in map(_bare, transcript.split(" ")):
+    for token in map(facts.bare, transcript.split(" ")):
         ahead = range(done, min(done + LOOK_AHEAD, len(bare)))
         found = next((index for index in ahead if token and bare[index] == token), None)
         marks.append("n" if found is None else band(spoken[found][1], limits)[0])
@@ -327,16 +333,11 @@ def _marks(transcript: str, spoken: Sequence[Spoken], limits: Thresholds) -> str
     return "".join(marks)
 
 
-@functools.lru_cache(4096)
-def _bare(word: str) -> str:
-    return re.sub(r"[^\w']+", "", word).casefold()
-
-
 def _weak_words(spoken: Sequence[Spoken], limits: Thresholds) -> Tuple[Tuple[str, float], ...]:
     worst: Dict[str, Tuple[str, float]] = {}  # by word: one that is weak in several places is shown once
     for index in facts.weakest([score for _, score in spoken], limits):
         text, score = spoken[index]
-        worst.setdefault(_bare(text), (text, round(score or 0.0, 1)))
+        worst.setdefault(facts.bare(text), (text, round(score or 0.0, 1)))
     return tuple(worst.values())[:MAX_WEAK_WORDS]
 
 
@@ -346,5 +347,5 @@ def _sound_error(phoneme: Optional[str], error: PhonemeError) -> Tuple[Any, ...]
         shown(error.error_phoneme, MAX_WORD),
         shown(error.type, MAX_WORD),
         error.count or 0,
-        list(dict.fromkeys(shown(example.text, MAX_WORD) for example in error.examples))[:MAX_EXAMPLES],
+        [shown(word, MAX_WORD) for word in facts.examples(error)[:MAX_EXAMPLES]],
     )

@@ -14,7 +14,8 @@ from typing import Dict, List, NamedTuple, Sequence, Tuple, Union
 from ..audio.recording import load
 from ..exceptions import AudioError, ConfigError
 from ..log import logger
-from .rows import Row
+from .names import MAX_NAME
+from .rows import Row, shown
 from .sound import PLAYED_RATE, playable
 
 __all__ = ["MAX_BYTES", "Voice", "voices"]
@@ -52,8 +53,8 @@ def voices(folder: Union[str, os.PathLike[str]], rows: Sequence[Row]) -> Tuple[D
     for index, row in enumerate(rows):
         if not row.content:
             continue
-        name = row.path.replace("\\", "/").rpartition("/")[2]
-        paths = by_name.get(name, [])
+        name = shown(row.file_name, MAX_NAME)
+        paths = by_name.get(row.file_name, [])
         path = next((path for path in paths if _digest(path) == row.content), None)
         if path is None:
             (other if paths else absent).append(name)

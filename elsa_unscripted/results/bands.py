@@ -38,8 +38,13 @@ def check_thresholds(thresholds: Thresholds) -> Thresholds:
 
 
 def band(value: Optional[float], thresholds: Thresholds = THRESHOLDS) -> str:
-    """Returns `weak` below the lower threshold, `good` from the upper one on, `fair` between, `none` if not scored."""
+    """Returns `weak` below the lower threshold, `good` from the upper one on, `fair` between, `none` if not scored.
+
+    The score counts as it is shown, with one decimal: 79.96 is shown as 80.0, and "80.0 %, fair" would be a riddle
+    beside "good from 80".
+    """
     if value is None:
         return "none"
+    shown = round(value, 1)
     low, high = thresholds
-    return "weak" if value < low else "fair" if value < high else "good"
+    return "weak" if shown < low else "fair" if shown < high else "good"

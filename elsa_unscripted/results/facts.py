@@ -6,7 +6,9 @@ document. Texts of the server are unchanged here: whoever shows one makes it har
 
 from __future__ import annotations
 
+import functools
 import re
+import string
 from typing import (
     TYPE_CHECKING,
     AbstractSet,
@@ -47,6 +49,7 @@ __all__ = [
     "delivery",
     "ended_by",
     "equivalents",
+    "examples",
     "first_of",
     "is_by_sandbox",
     "is_short",
@@ -79,6 +82,7 @@ SANDBOX_SCORES = 'The sandbox can\'t assess speech; its scenario "example" has s
 MAX_MEASURED = 20  # values that the sandbox measured
 MAX_ERRORS = 20  # sounds among which those to practise are looked for
 MAX_PRACTISED = 3  # sounds and words: more than that nobody practises at once
+AROUND = string.punctuation + string.whitespace + "…“”„‘’«»–—¿¡"  # a word, where it was cut out of a text
 MAX_HEARD = 4  # words in which a sound can be heard
 
 
@@ -204,7 +208,9 @@ def weakest(scores: Sequence[Optional[float]], thresholds: Thresholds = THRESHOL
         scores: Of the words, in the order in which they were said.
         thresholds: A word is good from the upper one on.
     """
-    below = [(score, index) for index, score in enumerate(scores) if score is not None and score < thresholds[1]]
+    below = [
+        (score, index) for index, score in enumerate(scores) if score is not None and band(score, thresholds) != "good"
+    ]
     return [index for _, index in sorted(below)]
 
 
@@ -224,6 +230,12 @@ def sound_errors(speaker: Speaker) -> Sequence[SoundError]:
     """Returns the ways in which sounds went wrong, the most frequent first; one without a count is last."""
     found = [(error.count or 0, SoundError(top.phoneme, error)) for top in speaker.top_errors for error in top.errors]
     return [each for _, each in sorted(found, key=lambda pair: -pair[0])]
+
+
+def examples(error: PhonemeError) -> Sequence[str]:
+    """Returns the words in which a sound went wrong, each once, without the punctuation that stood around it."""
+    stripped = (example.text.strip(AROUND) for example in error.examples if example.text)
+    return list({word.casefold(): word for word in stripped if word}.values())
 
 
 class Practice(NamedTuple):
@@ -250,10 +262,10 @@ def practise(speaker: Speaker, thresholds: Thresholds = THRESHOLDS) -> Sequence[
     order = sorted(range(len(said_words)), key=lambda index: place.get(index, len(ranked)))
     heard: List[Practice] = []
     for each in sound_errors(speaker)[:MAX_ERRORS]:
-        examples = {bare(example.text) for example in each.error.examples}
+        wrong = set(map(bare, examples(each.error)))
         found: Dict[str, int] = {}
         for index in order:
-            if len(found) < MAX_HEARD and (spelled[index] in examples or _has(said_words[index], each)):
+            if len(found) < MAX_HEARD and (spelled[index] in wrong or _has(said_words[index], each)):
                 found.setdefault(spelled[index], index)
         heard.append(Practice(each, list(found.values())))
     sounds = [(each.sound.error.count or 0, {spelled[index] for index in each.words}) for each in heard if each.sound]
@@ -286,6 +298,7 @@ def _has(word: Word, wanted: SoundError) -> bool:
     )
 
 
+@functools.lru_cache(4096)
 def bare(text: Optional[str]) -> str:
     """Returns a word without what stands around it, and without capitals."""
     return re.sub(r"[^\w']+", "", text or "").casefold()

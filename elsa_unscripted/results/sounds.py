@@ -24,13 +24,18 @@ _ENGLISH = {
     "CH": ("tʃ", "ch", "chair", "tch ch"),
     "D": ("d", "d", "day", "dd d"),
     "DH": ("ð", "th", "then", "th"),
+    "DX": ("ɾ", "d", "ladder", ""),
     "EH": ("ɛ", "e", "bed", "ea e"),
+    "EL": ("l̩", "l", "bottle", "le"),
+    "EM": ("m̩", "m", "rhythm", ""),
+    "EN": ("n̩", "n", "button", ""),
     "ER": ("ɝ", "er", "bird", "er ir ur ear"),
     "EY": ("eɪ", "ay", "day", "ay ai ey ei"),
     "F": ("f", "f", "fish", "ph ff f"),
     "G": ("ɡ", "g", "go", "gg g"),
     "HH": ("h", "h", "hat", "wh h"),
     "IH": ("ɪ", "i", "sit", "i"),
+    "IX": ("ɨ", "i", "roses", ""),
     "IY": ("i", "ee", "see", "ee ea ie"),
     "JH": ("dʒ", "j", "job", "dge j"),
     "K": ("k", "k", "cat", "ck k c"),
@@ -38,9 +43,11 @@ _ENGLISH = {
     "M": ("m", "m", "man", "mm m"),
     "N": ("n", "n", "no", "nn kn n"),
     "NG": ("ŋ", "ng", "sing", "ng"),
+    "NX": ("ɾ̃", "n", "winner", ""),
     "OW": ("oʊ", "oh", "go", "oa ow"),
     "OY": ("ɔɪ", "oy", "boy", "oy oi"),
     "P": ("p", "p", "pen", "pp p"),
+    "Q": ("ʔ", "a stop", "uh-oh", ""),
     "R": ("ɹ", "r", "red", "rr wr r"),
     "S": ("s", "s", "see", "ss s"),
     "SH": ("ʃ", "sh", "she", "sh ti"),
@@ -48,14 +55,31 @@ _ENGLISH = {
     "TH": ("θ", "th", "think", "th"),
     "UH": ("ʊ", "oo", "book", "oo"),
     "UW": ("u", "oo", "moon", "oo ew ue"),
+    "UX": ("ʉ", "oo", "dude", ""),
     "V": ("v", "v", "very", "v"),
     "W": ("w", "w", "we", "wh w"),
+    "WH": ("ʍ", "wh", "why", "wh"),
     "Y": ("j", "y", "yes", "y"),
     "Z": ("z", "z", "zoo", "zz z s"),
     "ZH": ("ʒ", "zh", "measure", "s"),
 }
 _BY_IPA = {ipa: name for name, (ipa, *_) in _ENGLISH.items()}
-_BY_IPA.update({"r": "R", "g": "G", "e": "EH", "iː": "IY", "uː": "UW", "ɔː": "AO", "ɑː": "AA", "ɜː": "ER", "əʊ": "OW"})
+_BY_IPA.update(
+    {
+        "r": "R",
+        "g": "G",
+        "e": "EH",
+        "iː": "IY",
+        "uː": "UW",
+        "ɔː": "AO",
+        "ɑː": "AA",
+        "ɜː": "ER",
+        "əʊ": "OW",
+        "ʧ": "CH",
+        "ʤ": "JH",
+    }
+)
+_BY_IPA.update({"t͡ʃ": "CH", "d͡ʒ": "JH"})
 
 
 class Sound(NamedTuple):
@@ -79,6 +103,7 @@ def sound(symbol: Optional[str]) -> Sound:
     given = (symbol or "?").strip() or "?"
     bare = given.strip("/[]ˈˌ")
     name = bare.upper().rstrip("012")
+    name = "HH" if name == "H" else name
     # `b` is IPA, and the same in ARPAbet; but `j` is IPA's "y".
     found = _BY_IPA.get(bare) or (name if name in _ENGLISH else "")
     if not found:

@@ -10,7 +10,7 @@ import re
 import unicodedata
 from typing import Iterator, Match, Optional, Pattern, Sequence, Tuple
 
-__all__ = ["find_words", "number", "percent", "printable"]
+__all__ = ["find_words", "number", "percent", "printable", "rounded"]
 
 MAX_STEP = (
     200  # characters: the longest word that is looked for, up to twice as far ahead; so the search takes linear time
@@ -40,6 +40,11 @@ def _is_shown(char: str) -> bool:
 def percent(value: float) -> str:
     """Spells a percentage, with one decimal and without the sign."""
     return f"{value:.1f}" if abs(value) < 1e4 else f"{value:.3g}"
+
+
+def rounded(value: Optional[float]) -> Optional[float]:
+    """Returns a percentage as exactly as `percent()` spells it: a page's script, which rounds ties up, then agrees."""
+    return None if value is None else round(value, 1)
 
 
 def number(value: float) -> str:
