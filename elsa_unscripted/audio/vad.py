@@ -20,6 +20,7 @@ __all__ = ["INSTALL", "find_speech", "is_installed"]
 INSTALL = "pip install 'elsa-unscripted[check]'"
 _REPAIR = f"{INSTALL} --force-reinstall"
 FRAME = 512  # samples of 16 kHz that the model judges at a time
+BLOCK = 512 * FRAME  # samples that are converted at a time: no other thread runs meanwhile, and no Ctrl-C is seen
 SPEECH = 0.5  # the probability from which a frame is speech, as Silero's own tools have it
 
 Model = Callable[[bytes], List[float]]
@@ -86,8 +87,11 @@ def _lite(package: Any) -> Model:
 
     def probabilities(pcm: bytes) -> List[float]:
         detector.reset()
-        samples = array.array("f", map(_as_floats().__getitem__, array.array("h", pcm)))
-        return [detector.process(samples[at : at + FRAME]) for at in range(0, len(samples), FRAME)]
+        found = []
+        for start in range(0, len(pcm), 2 * BLOCK):
+            samples = array.array("f", map(_as_floats().__getitem__, array.array("h", pcm[start : start + 2 * BLOCK])))
+            found += [detector.process(samples[at : at + FRAME]) for at in range(0, len(samples), FRAME)]
+        return found
 
     return probabilities
 
