@@ -15,7 +15,7 @@ from typing import Any
 
 import pytest
 from commands import COMMAND, Terminal, posix, run
-from recordings import AUSTEN, SPEECH, container, steady, wav
+from recordings import AUSTEN, SPEECH, container, layout, steady, wav
 
 from elsa_unscripted import AudioCheck, AudioError, ConfigError, LiveAudio, check_audio, score, score_many
 from elsa_unscripted.audio.check import THRESHOLDS
@@ -152,6 +152,22 @@ def test_gaps_are_told() -> None:
     found = check_audio(container("webm", [*steady(2), *steady(2, 6.0)]))
     (gap,) = [finding for finding in found.findings if finding.code == "gaps"]
     assert gap.value == pytest.approx(4.0, abs=0.1) == found.gaps
+
+
+def test_channels_that_cancel_out_are_told_of_every_format() -> None:
+    """Channels of opposite phase have the same code in a PCM WAV and in what a decoder has mixed already."""
+    pytest.importorskip("av")
+    floats = array.array("f", [x / 32768 for sample in CLEAN for x in (sample, -sample)]).tobytes()
+    found = check_audio(wav(floats, form=layout(3, 2, 16000, 32)))
+    assert (codes(found), found.channel_relation, found.channels) == (["short", "channels"], "opposite", 1)
+    assert found.decoding
+
+
+def test_full_scale_of_8_bit_is_clipped() -> None:
+    """Single samples at the upper end of 8 bit are clipped, like those of 16 bit."""
+    for bits, full, rest in ((8, 255, 128), (16, 32767, 0)):
+        samples = array.array("B" if bits == 8 else "h", [full, rest, rest, rest] * 4000).tobytes()
+        assert check_audio(wav(samples, 16000, 1, bits)).clipped == 0.25
 
 
 def test_a_missing_file_is_a_finding() -> None:
