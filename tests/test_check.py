@@ -395,9 +395,11 @@ def test_score_and_batch_check(answers: Path, tmp_path: Path) -> None:
         status, _, err = run(*COMMAND, "score", str(answers / "c-tone.wav"), "--check", **given)
         assert (status, "holds no speech" in err) == (5, True)
         journal = str(tmp_path / "scores.jsonl")
+        (answers / "e-zeros.wav").write_bytes(wav(bytes(32000)))
         done = run(*COMMAND, "batch", str(answers), "--check", "--speed", "max", "-o", journal, **given)
         assert done.status == 3
         assert len(sandbox.exchanges) == 2
     assert "  Record again:\n" in done.err
+    assert all(told in done.err for told in ("1 silent, 1 without speech", "1 unreadable"))
     assert "c-tone.wav" in done.err
     assert "3 started units" in done.err

@@ -247,7 +247,7 @@ _ZEROS = Finding(
     "error",
     "zeros",
     0.0,
-    "is silent: all samples are zero or the same, so there is nothing to assess",
+    "is silent, all samples are zero or the same: there is nothing to assess",
     "was the microphone muted, or the wrong one? Record again",
 )
 
