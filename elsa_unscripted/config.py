@@ -314,7 +314,7 @@ def _check_url(url: Optional[str]) -> None:
     if "@" in (parts.netloc or url):
         raise ConfigError("url must not hold a user name or password: the token goes in token=…")
     if parts.scheme not in ("ws", "wss") or not parts.hostname or port == 0 or parts.fragment:
-        raise ConfigError(f"url must be wss://host[:port]/path, not {_shown(url)}{_proposal(url)}")
+        raise ConfigError(f"url must be wss://host[:port]/path, not {_shown(_without_query(url))}{_proposal(url)}")
     if parts.scheme == "ws" and not is_loopback(parts.hostname):
         raise ConfigError(f"ws:// would send the token in clear to {parts.hostname!r}: use wss://{_proposal(url)}")
     try:
@@ -339,7 +339,13 @@ def _proposal(url: object) -> str:
         _check_url(right)
     except ConfigError:
         return ""
-    return f"; did you mean {right}?"
+    return f"; did you mean {_without_query(right)}?"
+
+
+def _without_query(url: str) -> str:
+    """Returns a URL as messages show it: its query may hold a secret."""
+    start, mark, _ = url.partition("?")
+    return f"{start}{mark}…" if mark else start
 
 
 def _checked_extra(extra: Mapping[str, Any]) -> Mapping[str, Any]:

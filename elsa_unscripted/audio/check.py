@@ -15,6 +15,7 @@ from typing import Any, Dict, List, Literal, Mapping, NamedTuple, Optional, Sequ
 from ..exceptions import AudioError
 from ..log import Log
 from . import vad
+from .container import CANCELLED
 from .level import is_silent
 from .measures import FRAME_SECONDS, Voice, decibels, high_band, percentile, signal_to_noise
 from .packets import Format
@@ -186,6 +187,7 @@ def check_recording(recording: Recording, path: Optional[str] = None) -> AudioCh
         bits=8 * recording.format.sample_width,
         gaps=gaps,
         decoding=decoding,
+        channel_relation="opposite" if any(CANCELLED in warning for warning in decoding) else None,
         speech_measured=vad.is_installed(),
     )
     if is_silent(recording.pcm, recording.format.frame_width):
@@ -219,7 +221,7 @@ def _measured(known: AudioCheck, pcm: Union[bytes, memoryview], audio_format: Fo
         dc=channels.dc,
         silence_start=min(first * FRAME_SECONDS, seconds),
         silence_end=min(last * FRAME_SECONDS, seconds),
-        channel_relation=channels.relation,
+        channel_relation=known.channel_relation or channels.relation,
     )
     if speech is None:
         return measured
@@ -245,7 +247,7 @@ _ZEROS = Finding(
     "error",
     "zeros",
     0.0,
-    "is silent: all samples are zero or the same, so there is nothing to assess",
+    "is silent, all samples are zero or the same: there is nothing to assess",
     "was the microphone muted, or the wrong one? Record again",
 )
 
@@ -335,7 +337,8 @@ def _of_level(found: AudioCheck) -> List[Finding]:
         said = f"is {dc:+.1%} of full scale off zero (DC), which takes room from the speech"
         findings.append(_warning("dc", dc, said, "use another microphone or sound card"))
     if found.channel_relation == "opposite":
-        said = "has channels that cancel each other out: mixed to mono, as for the assessment, little is left"
+        alone = "" if (found.channels or 0) > 1 else "; so only one of them is sent"
+        said = f"has channels that cancel each other out: mixed to mono, as for the assessment, little is left{alone}"
         findings.append(_warning("channels", -1.0, said, "export one of its channels as mono"))
     return findings
 
@@ -345,7 +348,7 @@ def _of_file(found: AudioCheck) -> List[Finding]:
     if found.gaps:
         said = f"has gaps: {found.gaps:.1f} s are missing by its time stamps, where words may be cut"
         findings.append(_warning("gaps", found.gaps, said, "was the recorder too busy? Record again"))
-    others = [warning for warning in found.decoding if not _GAP.search(warning)]
+    others = [warning for warning in found.decoding if not _GAP.search(warning) and CANCELLED not in warning]
     if others:
         # Behind the name, which each begins with.
         said = "; ".join(warning.partition(": ")[2] or warning for warning in others)

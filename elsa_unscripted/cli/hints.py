@@ -43,10 +43,10 @@ def is_pattern(path: str) -> bool:
     return any(mark in path for mark in PATTERN) and not os.path.lexists(path)
 
 
-def batch_of(pattern: str) -> str:
-    """Returns the options of `batch` that mean the same as a pattern that no shell has expanded."""
+def unexpanded(pattern: str, command: str = "batch") -> str:
+    """Returns the command that means the same as a pattern that no shell has expanded."""
     folder, name = os.path.split(pattern)
-    return f"elsa-unscripted batch {folder or '.'} --glob '{name}'"
+    return f"elsa-unscripted {command} {folder or '.'} --glob '{name}'"
 
 
 def near(path: str) -> str:
@@ -65,13 +65,13 @@ def near(path: str) -> str:
     return hint.replace("did you mean ", f"did you mean {os.path.join(folder, '')}") if hint and folder else hint
 
 
-def check_paths(paths: Sequence[str], *, alone: bool) -> None:
+def check_paths(paths: Sequence[str], *, alone: bool, command: str) -> None:
     """Refuses paths that a shell has cut, patterns that none has expanded, and, if they are all, what isn't there."""
     cut = unquoted(paths)
     if cut is not None:
         raise ConfigError(f"{cut.split()[0]!r} doesn't exist; {quote(cut)}")
     pattern = next(filter(is_pattern, paths), None)
     if pattern is not None:
-        raise ConfigError(f"{pattern!r} doesn't exist; if it is a pattern: {batch_of(pattern)}")
+        raise ConfigError(f"{pattern!r} doesn't exist; if it is a pattern: {unexpanded(pattern, command)}")
     if paths and alone and not any(map(os.path.exists, paths)):
         raise ConfigError(f"{paths[0]!r} doesn't exist{near(paths[0]) or '; check the path'}")

@@ -40,6 +40,7 @@ class Inputs:
         list_file: One path per line, or a CSV with a column `path`; `-` is standard input.
         path_column: The column that has another name than `path`.
         own: Files of the batch itself, which don't count as passed over when they are in a folder: the journal.
+        command: Whose paths they are, for errors.
 
     Attributes:
         columns: The names of the list's columns beside `path`.
@@ -61,13 +62,14 @@ class Inputs:
         path_column: Optional[str] = None,
         *,
         own: Sequence[str] = (),
+        command: str = "batch",
     ) -> None:
         for path in filter(_is_live, paths):
             raise ConfigError(
-                f"{path!r} is no recording: batch is not for live audio, which 'score {path}' sends as it comes; "
+                f"{path!r} is no recording: {command} is not for live audio, which 'score {path}' sends as it comes; "
                 "--from-file - reads a list from standard input"
             )
-        hints.check_paths(paths, alone=list_file is None)
+        hints.check_paths(paths, alone=list_file is None, command=command)
         self._paths = paths
         self._globs = globs
         self._list_file = list_file

@@ -62,7 +62,7 @@ def _check_path(path: str) -> None:
         raise AudioError(f"{path!r} is a directory; for all recordings in it: {command('batch', path)}")
     if not os.path.lexists(path):
         if hints.is_pattern(path):
-            raise AudioError(f"no such file: {path!r}; if it is a pattern: {hints.batch_of(path)}", missing=True)
+            raise AudioError(f"no such file: {path!r}; if it is a pattern: {hints.unexpanded(path)}", missing=True)
         near = hints.near(path)
         if near:
             raise AudioError(f"no such file: {path!r}{near}", missing=True)

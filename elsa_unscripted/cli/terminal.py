@@ -6,7 +6,7 @@ import contextlib
 import os
 import shutil
 import sys
-from typing import TYPE_CHECKING, Any, NoReturn, TextIO
+from typing import TYPE_CHECKING, Any, Iterator, NoReturn, TextIO
 
 from ..imports import another_module, not_imported
 from .statuses import USAGE
@@ -72,11 +72,27 @@ def make_bar(**options: Any) -> tqdm[NoReturn]:
     return tqdm.tqdm(**options, dynamic_ncols=True, leave=False, file=sys.stderr)
 
 
+def print_line(line: str) -> None:
+    """Prints a line to standard output, in its encoding; ends the program with a message where that fails."""
+    if sys.stdout is None:
+        return
+    encoding = sys.stdout.encoding or "ascii"
+    text = line.encode(encoding, "backslashreplace").decode(encoding)
+    with _told_if_full():
+        print(text)
+
+
 def flush_stdout() -> None:
     """Writes out what is buffered; ends the program with a message where that fails."""
-    try:
-        if sys.stdout is not None:
+    if sys.stdout is not None:
+        with _told_if_full():
             sys.stdout.flush()
+
+
+@contextlib.contextmanager
+def _told_if_full() -> Iterator[None]:
+    try:
+        yield
     except BrokenPipeError:
         raise
     except OSError as error:

@@ -70,7 +70,11 @@ class Parser(argparse.ArgumentParser):
                 return f"{option} belongs behind the command: {parser.prog} {option}"
             return f"unknown option {option}{did_you_mean(option, known)}"
         more = "paths stand together, before the options or behind them"
-        return f"{message}; {more}" if parser.prog.endswith(" batch") else f"{message}; {_several(parser.prog, ())}"
+        return (
+            f"{message}; {more}"
+            if parser.prog.endswith((" batch", " check"))
+            else f"{message}; {_several(parser.prog, ())}"
+        )
 
     def _chosen(self) -> argparse.ArgumentParser:
         """Returns the parser of the subcommand that was given, or else this one."""

@@ -18,6 +18,7 @@ __all__ = [
     "NOT_BEGUN",
     "NOT_HANDED_IN",
     "NOT_INCLUDED",
+    "NO_SPEECH",
     "PROBLEMS",
     "RECORD_AGAIN",
     "SILENT",
@@ -47,7 +48,10 @@ class Problem(NamedTuple):
 
 
 RECORD = "Record again"
-SILENCE = "it is silent, all samples are"  # how `audio.recording` warns of a silent recording
+SILENCE = (
+    "is silent, all samples are"  # how `audio.recording` warns of a silent recording, and `audio.check` refuses it
+)
+SPEECHLESS = "holds no speech"  # how `audio.check` refuses one in which nobody speaks
 
 NOT_HANDED_IN = Problem(
     "Not handed in",
@@ -61,6 +65,12 @@ SILENT = Problem(
     RECORD,
     "Nothing is to be heard. Check that the right microphone is chosen, and not muted; then record again.",
 )
+NO_SPEECH = Problem(
+    "Without speech",
+    "without speech",
+    RECORD,
+    "There is sound, and nobody speaks. Check that the right microphone is chosen; then record again.",
+)
 TOO_SHORT = Problem("Too short", "too short", RECORD, f"Record again, and speak for longer. {ENOUGH_SPEECH}")
 BAD_QUALITY = Problem(
     "Bad recording quality",
@@ -72,7 +82,7 @@ UNREADABLE = Problem(
     "Not readable as audio",
     "unreadable",
     RECORD,
-    "The file is empty or damaged, or holds no speech. Record again, or send a WAV file.",
+    "The file is empty or damaged. Record again, or send a WAV file.",
 )
 REJECTED = Problem(
     "Turned down by the server",
@@ -111,7 +121,7 @@ NOT_INCLUDED = Problem(
 
 # In the order in which they are shown.
 PROBLEMS = (
-    *(NOT_HANDED_IN, SILENT, TOO_SHORT, BAD_QUALITY, UNREADABLE, REJECTED, NO_SCORE),
+    *(NOT_HANDED_IN, SILENT, NO_SPEECH, TOO_SHORT, BAD_QUALITY, UNREADABLE, REJECTED, NO_SCORE),
     *(BROKEN, NOT_BEGUN, REFUSED, NOT_INCLUDED),
 )
 RECORD_AGAIN = tuple(problem for problem in PROBLEMS if problem.action == RECORD)
@@ -124,6 +134,8 @@ def problem_of(conclusion: Union[ScoreResult, ElsaError]) -> Optional[Problem]:
     if SILENCE in str(conclusion):
         return SILENT
     if isinstance(conclusion, AudioError):
+        if SPEECHLESS in str(conclusion):
+            return NO_SPEECH
         return NOT_HANDED_IN if conclusion.missing is True else UNREADABLE
     if isinstance(conclusion, BadQualityError):
         return BAD_QUALITY

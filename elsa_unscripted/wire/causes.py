@@ -99,9 +99,17 @@ def missing_certificates() -> str:
         return f"${paths.openssl_cafile_env} is {quoted(file)}, where no certificates are: correct it, or unset it"
     if folder is not None and not os.path.isdir(folder):
         return f"${paths.openssl_capath_env} is {quoted(folder)}, which is no folder: correct it, or unset it"
-    if not (paths.cafile or (paths.capath and os.listdir(paths.capath))):
+    if not (paths.cafile or may_hold_certificates(paths.capath)):
         return "this system has no certificates to trust: install its package ca-certificates, or set ca_bundle"
     return ""
+
+
+def may_hold_certificates(folder: Optional[str]) -> bool:
+    """Returns whether anything is in a folder, in which OpenSSL looks for a certificate only when it needs one."""
+    try:
+        return folder is not None and bool(os.listdir(folder))
+    except OSError:  # whoever may not list it may be able to read the files in it
+        return os.path.isdir(str(folder))
 
 
 def _holds_certificates(path: str) -> bool:

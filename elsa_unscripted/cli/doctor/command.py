@@ -16,8 +16,8 @@ from ...strict_json import dumps
 from ..options import number
 from ..result import READABLE_WIDTH, encoding_of
 from ..sheet import BAD, DIM, FINE, MIDDLING, PLAIN, TIE, Sheet, wrap
-from ..statuses import USAGE, exit_status
-from ..terminal import give_up, say
+from ..statuses import exit_status
+from ..terminal import print_line, say
 from . import machine, microphone, network
 from .check import ERROR, OK, SKIPPED, WARNING, Check
 from .token import Token
@@ -45,7 +45,7 @@ def run(options: argparse.Namespace) -> int:
             shown.add(check)
     is_ok = all(check.status != ERROR for check in found)
     if options.json:
-        _write(dumps({"ok": is_ok, "checks": list(map(_as_json, found))}, indent=2))
+        print_line(dumps({"ok": is_ok, "checks": list(map(_as_json, found))}, indent=2))
     else:
         shown.end(_verdict(found, online=options.online))
     return 0 if is_ok else FAILED
@@ -86,11 +86,10 @@ class _Report:
     def __init__(self, *, verbose: bool) -> None:
         self._verbose = verbose
         terminal = sys.stdout is not None and sys.stdout.isatty()
-        self._encoding = encoding_of(sys.stdout)
         self._color = terminal and not os.environ.get("NO_COLOR") and os.environ.get("TERM") != "dumb"
         self._sheet = Sheet(
             width=min(shutil.get_terminal_size().columns, READABLE_WIDTH) if terminal else UNBOUNDED,
-            ascii_only=not self._encoding.lower().replace("-", "").startswith("utf"),
+            ascii_only=not encoding_of(sys.stdout).lower().replace("-", "").startswith("utf"),
         )
 
     def add(self, check: Check) -> None:
@@ -117,16 +116,4 @@ class _Report:
             self._print(line)
 
     def _print(self, line: str) -> None:
-        text = self._sheet.finish(line, color=self._color).rstrip()
-        _write(text.encode(self._encoding, "backslashreplace").decode(self._encoding))
-
-
-def _write(text: str) -> None:
-    try:
-        print(text)
-    except BrokenPipeError:
-        raise
-    except OSError as error:
-        say(f"error: can't write to standard output ({error.strerror})")
-        give_up(sys.stdout)
-        sys.exit(USAGE)
+        print_line(self._sheet.finish(line, color=self._color).rstrip())

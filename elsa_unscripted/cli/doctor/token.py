@@ -18,6 +18,8 @@ from .check import OK, WARNING, Check, failed
 NAME = "token"
 _SCHEME = re.compile(r"(authorization:|elsa|bearer)\s", re.IGNORECASE)
 _PLACEHOLDER = re.compile(r"[<{$%].*|.*\bhere|(your|my|the|api|elsa|access|_|-|\s)*(token|key)|changeme|x+|\.+|…", re.I)
+_PATH = re.compile(r"(~|\.\.?)/.*|[A-Za-z]:\\.*|.*\.(txt|token|env|key)")
+_IS_PATH = "it is the path of a file, and not what is in it"
 
 
 class Token:
@@ -55,9 +57,10 @@ class Token:
         problem = "" if _is_local(url or os.environ.get(URL_VARIABLE) or "") else _problem(self.value.value)
         detail = f"{_shape(self.value.value)}, from {where}"
         if problem:
-            return Check(
-                NAME, WARNING, f"{detail}: {problem}", "copy it again: only the token, nothing around it", more
-            )
+            hint = "copy it again: only the token, nothing around it"
+            if problem is _IS_PATH:
+                hint = "give the path with --token-file"
+            return Check(NAME, WARNING, f"{detail}: {problem}", hint, more)
         return Check(NAME, OK, detail, "", more)
 
     def _source(self) -> Tuple[str, Tuple[str, ...]]:
@@ -90,6 +93,8 @@ def _problem(token: str) -> str:
         return "it has quotes around it"
     if _PLACEHOLDER.fullmatch(token):
         return "it looks like a placeholder"
+    if _PATH.fullmatch(token) or os.path.exists(token):
+        return _IS_PATH
     if re.search(r"\s", token):
         return "it has a space in it"
     if token.startswith("sandbox:"):

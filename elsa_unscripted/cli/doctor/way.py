@@ -9,7 +9,7 @@ from typing import NamedTuple, Optional, Tuple
 from urllib.parse import SplitResult, urlsplit
 
 from ...config import DEFAULT_URL, URL_VARIABLE, is_loopback
-from ...wire.causes import missing_certificates
+from ...wire.causes import may_hold_certificates, missing_certificates
 from .check import ERROR, OK, SKIPPED, WARNING, Check
 
 
@@ -83,7 +83,9 @@ def check_certificates(way: Way) -> Check:
     if problem:
         detail, _, hint = problem.rpartition(": ")
         # A folder of certificates is looked into only when one is needed.
-        status = WARNING if paths.capath and os.listdir(paths.capath) else ERROR
+        status = WARNING if may_hold_certificates(paths.capath) else ERROR
+        if any(map(os.environ.get, (paths.openssl_cafile_env, paths.openssl_capath_env))):
+            hint = f"unset {paths.openssl_cafile_env} {paths.openssl_capath_env}"
         return Check("certificates", status, detail, hint, tuple(more))
     variables = [name for name in (paths.openssl_cafile_env, paths.openssl_capath_env) if os.environ.get(name)]
     place = paths.cafile or paths.capath or "the system's store"
