@@ -90,7 +90,8 @@ def test_an_error_is_told_with_what_mends_it() -> None:
     assert re.search(r"^error    token .*\n +→ export ELSA_API_TOKEN=…", text, re.MULTILINE)
     assert re.search(r"^error    dns .*nowhere\.invalid.*\n +→ check", text, re.MULTILINE)
     lines = text.splitlines()
-    assert lines[-1] == "Not ready: 2 errors."
+    # On a busy machine, what doesn't answer in time, such as the sound system, is warned of.
+    assert re.fullmatch(r"Not ready: 2 errors(, \d+ warnings?)?\.", lines[-1])
     names = [line[9:27].strip() for line in lines if line.startswith(STATUSES)]
     assert names[-len(network.STEPS) - 2 :] == ["token", *network.STEPS, "microphone"]
 
