@@ -205,7 +205,10 @@ def test_it_says_what_to_install(project: Path, site: Path) -> None:
 
 
 def test_tapes_are_recorded_and_replayed(project: Path, site: Path) -> None:
-    """`none` needs the tapes; `once` records them, and asks nobody after; a tape that isn't used up fails its test."""
+    """`none` needs the tapes; `all` records them; `once` then asks nobody; a tape that isn't used up fails its test.
+
+    Tests that share a tape record on it together, also in several processes.
+    """
     (project / "test_tapes.py").write_text(TAPES)
     with Sandbox("example") as service:
         variables = {"ELSA_UNSCRIPTED_URL": service.url, "ELSA_API_TOKEN": "a-real-token-of-mine"}
@@ -214,9 +217,10 @@ def test_tapes_are_recorded_and_replayed(project: Path, site: Path) -> None:
         assert "record it: pytest --elsa-record=once" in text
         assert service.handshakes == 0
 
-        outcomes, text = run(project, site, "--elsa-record=once", **variables)
+        outcomes, text = run(project, site, "--elsa-record=all", "-p", "xdist", "-n", "2", **variables)
         assert set(outcomes.values()) == {"PASSED"}, text
         assert service.handshakes == 11
+        assert (project / "tapes" / "shared.jsonl").read_text().count('"begin"') == 6
         tapes = sorted(path.relative_to(project).as_posix() for path in project.rglob("*.jsonl"))
         assert tapes == [
             "tapes/shared.jsonl",
