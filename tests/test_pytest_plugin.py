@@ -18,6 +18,7 @@ from elsa_unscripted.sandbox import Sandbox
 pytestmark = pytest.mark.slow  # to build the wheel takes seconds
 
 SCENARIOS = '''
+import asyncio
 import os
 import pytest
 from elsa_unscripted import ScoringFailedError, score
@@ -33,6 +34,12 @@ def test_fresh(elsa_sandbox, result):
     assert os.environ["ELSA_UNSCRIPTED_URL"] == elsa_sandbox.url
     assert os.environ["ELSA_API_TOKEN"] == "any-token"
     assert_sent(elsa_sandbox.exchanges[-1], "speech.wav")
+
+def test_in_a_loop(elsa_sandbox):
+    async def blocks():
+        return score("speech.wav", speed=None)
+
+    assert asyncio.run(blocks()).status == "success"
 
 @pytest.mark.elsa(scenario="failed=too noisy")
 def test_marker(elsa_sandbox):

@@ -1118,7 +1118,7 @@ def address(process: Any) -> tuple[str, str]:
     ("arguments", "why"),
     [
         (["--strict"], "--strict goes with a tape"),
-        (["--replay", "missing.jsonl"], "record it"),
+        (["--replay", "missing.jsonl"], "record it, with --mode once, or with --record"),
         (["--record", "a", "--mode", "none"], "give --replay"),
         (["--record", "a", "--upstream", "ws://example.com"], "--upstream must be wss://"),
         (["--record", "a", "--scenario", "slow"], "--scenario"),
