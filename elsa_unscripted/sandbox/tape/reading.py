@@ -39,6 +39,7 @@ from .format import (
 from .frames import close_frame, is_close
 
 _SHA256 = re.compile("[0-9a-f]{64}")
+_FIRST_BYTES = b'{"v": '  # of the lines that a recorder writes first
 _HEADER_NAME = re.compile(r"[!#-'*+.^`|~\w-]+", re.ASCII)
 
 
@@ -62,7 +63,7 @@ def read(path: str | os.PathLike[str]) -> tuple[list[Taped], list[Fetched]]:
             try:
                 line = _parse(text)
             except ValueError as error:
-                if begun is None and not text.startswith(b'{"v": '):
+                if begun is None and text[: len(_FIRST_BYTES)] != _FIRST_BYTES[: len(text)]:
                     raise  # no recorder has written this line, nor a part of it
                 raise ValueError(f"{error}; {_torn(begun_at if begun else number, number)}") from None
             if begun is not None and ("begin" in line or "fetched" in line):
