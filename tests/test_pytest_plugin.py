@@ -18,6 +18,7 @@ from elsa_unscripted.sandbox import Sandbox
 pytestmark = pytest.mark.slow  # to build the wheel takes seconds
 
 SCENARIOS = '''
+import asyncio
 import os
 import pytest
 from elsa_unscripted import ScoringFailedError, score
@@ -33,6 +34,12 @@ def test_fresh(elsa_sandbox, result):
     assert os.environ["ELSA_UNSCRIPTED_URL"] == elsa_sandbox.url
     assert os.environ["ELSA_API_TOKEN"] == "any-token"
     assert_sent(elsa_sandbox.exchanges[-1], "speech.wav")
+
+def test_in_a_loop(elsa_sandbox):
+    async def blocks():
+        return score("speech.wav", speed=None)
+
+    assert asyncio.run(blocks()).status == "success"
 
 @pytest.mark.elsa(scenario="failed=too noisy")
 def test_marker(elsa_sandbox):
@@ -205,7 +212,10 @@ def test_it_says_what_to_install(project: Path, site: Path) -> None:
 
 
 def test_tapes_are_recorded_and_replayed(project: Path, site: Path) -> None:
-    """`none` needs the tapes; `once` records them, and asks nobody after; a tape that isn't used up fails its test."""
+    """`none` needs the tapes; `all` records them; `once` then asks nobody; a tape that isn't used up fails its test.
+
+    Tests that share a tape record on it together, also in several processes.
+    """
     (project / "test_tapes.py").write_text(TAPES)
     with Sandbox("example") as service:
         variables = {"ELSA_UNSCRIPTED_URL": service.url, "ELSA_API_TOKEN": "a-real-token-of-mine"}
@@ -214,9 +224,10 @@ def test_tapes_are_recorded_and_replayed(project: Path, site: Path) -> None:
         assert "record it: pytest --elsa-record=once" in text
         assert service.handshakes == 0
 
-        outcomes, text = run(project, site, "--elsa-record=once", **variables)
+        outcomes, text = run(project, site, "--elsa-record=all", "-p", "xdist", "-n", "2", **variables)
         assert set(outcomes.values()) == {"PASSED"}, text
         assert service.handshakes == 11
+        assert (project / "tapes" / "shared.jsonl").read_text().count('"begin"') == 6
         tapes = sorted(path.relative_to(project).as_posix() for path in project.rglob("*.jsonl"))
         assert tapes == [
             "tapes/shared.jsonl",

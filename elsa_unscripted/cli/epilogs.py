@@ -91,9 +91,9 @@ exit status:
 """
 
 SANDBOX_EPILOG = """\
-Any token is accepted. The token sandbox:NAME[=VALUE] chooses a scenario for
-one exchange, whatever --scenario says; sandbox:greeting-off=NAME[=VALUE] does
-so without the greeting. With a tape there are no scenarios.
+Any token is accepted. A client with the token sandbox:NAME[=VALUE] gets that
+scenario, whatever --scenario says; with sandbox:greeting-off=NAME[=VALUE], it
+gets it without the greeting. With a tape there are no scenarios.
 """
 
 DOCTOR_EPILOG = """\

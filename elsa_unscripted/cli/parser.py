@@ -288,12 +288,15 @@ def _add_sandbox(commands: argparse._SubParsersAction[Parser]) -> None:
     )
     parser.add_argument("--port", type=_port, default=8765, help="0 takes a free one; default: %(default)s")
     parser.add_argument(
-        "--scenario", metavar="NAME[=V]", default="success", help="what the server does; default: %(default)s"
+        "--scenario",
+        metavar="NAME[=V]",
+        default="success",
+        help="what the server does: see --list; default: %(default)s",
     )
     parser.add_argument(
         "--no-greeting",
         action="store_true",
-        help="send no greeting, whatever the scenario: the vendor's script hangs up on it",
+        help="send no greeting, whatever the scenario: the vendor's script hangs up when it gets one",
     )
     parser.add_argument(
         "--assessment",

@@ -15,23 +15,28 @@ if TYPE_CHECKING:
 
 def add_tape(parser: argparse.ArgumentParser) -> None:
     """Adds the options."""
-    group = parser.add_argument_group("tapes")
+    group = parser.add_argument_group("tapes", "A tape is a file of recorded exchanges.")
     tape = group.add_mutually_exclusive_group()
     tape.add_argument(
-        "--record", metavar="TAPE", help="pass exchanges on to the real service, and write down what was said"
+        "--record", metavar="TAPE", help="pass exchanges on to the real service, and add what it says to a tape"
     )
     tape.add_argument("--replay", metavar="TAPE", help="say again what is on a tape, without any network")
     group.add_argument("--upstream", metavar="URL", help="the real service; default: the vendor's, over wss://")
     group.add_argument(
         "--mode",
         choices=("none", "once", "all"),
-        help="none replays alone; once records if there is no tape; all records anew",
+        help="none: only replay, the default of --replay; once: record if there is no tape, else replay; all: record "
+        "in place of what is on the tape",
     )
-    group.add_argument("--keep-audio", action="store_true", help="record the audio, too; else only its hashes")
+    group.add_argument("--keep-audio", action="store_true", help="put the audio on the tape, too, not only its hashes")
     group.add_argument(
-        "--strict", action="store_true", help="replay an exchange once only; else the last of a recording again"
+        "--strict",
+        action="store_true",
+        help="replay each exchange only once; without it, the last one of a recording is repeated",
     )
-    group.add_argument("--speed", metavar="X", help="1 answers as late as recorded, the default; max at once")
+    group.add_argument(
+        "--speed", metavar="X", help="how fast answers come: 1, the default, is as recorded; max, at once"
+    )
 
 
 def for_sandbox(options: argparse.Namespace) -> Dict[str, Any]:
@@ -69,6 +74,9 @@ def for_sandbox(options: argparse.Namespace) -> Dict[str, Any]:
 
 def in_options(message: str) -> str:
     """Returns an error of `Sandbox` in the words of the command line."""
+    message = message.replace(
+        "with the mode 'once' or 'all'", "with --mode once, or with --record in place of --replay"
+    )
     return re.sub(r"^upstream\b", "--upstream", message)
 
 
@@ -78,10 +86,10 @@ def describe(options: argparse.Namespace, sandbox: Sandbox) -> str:
     if sandbox.records:
         place = printable(options.upstream or "the vendor's service")
         return (
-            f"It records on {tape} what is said by {place}.\n"
+            f"It records what {place} says, on the tape {tape}.\n"
             "Each exchange goes there, with your token, and is billed. Ctrl-C ends it. In another shell:\n"
         )
-    return f"It replays {tape}, without any network. Ctrl-C ends it. In another shell:\n"
+    return f"It replays the tape {tape}, without any network. Ctrl-C ends it. In another shell:\n"
 
 
 def _speed(text: Any) -> Any:

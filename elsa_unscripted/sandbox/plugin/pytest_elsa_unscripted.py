@@ -35,8 +35,6 @@ TAPING: dict[str, tuple[type, ...]] = {
     "allow_unplayed": (bool,),
 }
 
-# The tapes that tests of this session have recorded: what comes next is added to them.
-_recorded = pytest.StashKey["set[Path]"]()
 # The sandbox of a test, and whether its tape may have exchanges left at the end.
 _used = pytest.StashKey["tuple[Sandbox, bool]"]()
 
@@ -57,7 +55,6 @@ def pytest_configure(config: pytest.Config) -> None:
         f"elsa({', '.join(f'{name}=…' for name in (*PLAYING, *TAPING))}): what elsa_sandbox does, or elsa_tape; a test "
         "with this marker needs neither as an argument",
     )
-    config.stash[_recorded] = set()
 
 
 def pytest_itemcollected(item: pytest.Item) -> None:
@@ -110,26 +107,46 @@ def _with_tape(request: pytest.FixtureRequest, options: dict[str, Any]) -> Itera
     _refuse(options, PLAYING, "doesn't go with a tape, which has the answers")
     allow_unplayed = options.pop("allow_unplayed", False)
     path = request.path.parent / (options.pop("tape", None) or _name(request.node))
-    mode, recorded = request.config.getoption("--elsa-record"), request.config.stash[_recorded]
-    token = os.environ.get(TOKEN)
+    mode = request.config.getoption("--elsa-record")
     how: dict[str, Any]
-    if path in recorded:
-        how = {"record": path}
-    elif mode == "none":
+    if mode == "none":
         if not path.exists():
             pytest.fail(f"there is no tape {path}; record it: pytest --elsa-record=once", pytrace=False)
         how = {"replay": path, "mode": "none"}
     else:
-        how = {"record": path, "mode": mode}
-    if mode != "none" and "upstream" not in options and os.environ.get(URL):
-        options["upstream"] = os.environ[URL]
+        how = _how_to_record(request, path, mode)
+        if "upstream" not in options and os.environ.get(URL):
+            options["upstream"] = os.environ[URL]
     sandbox = _make({**options, **how})
-    if sandbox.records:
-        recorded.add(path)
-        if not token:
-            pytest.fail(f"to record {path}, set ${TOKEN} to a token of the real service", pytrace=False)
     request.node.stash[_used] = sandbox, allow_unplayed
-    yield from _started(sandbox, token if sandbox.records and token else ANY_TOKEN)
+    yield from _started(sandbox, os.environ[TOKEN] if sandbox.records else ANY_TOKEN)
+
+
+def _how_to_record(request: pytest.FixtureRequest, path: Path, mode: str) -> dict[str, Any]:
+    """Returns the options for a tape in the modes `once` and `all`.
+
+    The first test that records a tape leaves a mark for the others, which add to the tape. The mark is a file in the
+    temporary folder of this run of pytest, as with pytest-xdist the others may be in other processes.
+    """
+    folder: Path = request.getfixturevalue("tmp_path_factory").getbasetemp()
+    is_worker = hasattr(request.config, "workerinput")  # of pytest-xdist
+    if is_worker:
+        folder = folder.parent  # that of all workers
+    mark = folder / f"elsa-{hashlib.sha256(os.fsencode(os.path.realpath(path))).hexdigest()[:16]}"
+    # The tape first, then the mark: a tape that another test of this run has written has a mark already.
+    if mode == "once" and path.exists() and path.stat().st_size and not mark.exists():
+        return {"replay": path, "mode": "none"}
+    if not os.environ.get(TOKEN):
+        pytest.fail(f"to record {path}, set ${TOKEN} to a token of the real service", pytrace=False)
+    try:
+        mark.touch(exist_ok=False)
+    except FileExistsError:
+        return {"record": path}
+    if mode == "all" and not is_worker:
+        return {"record": path, "mode": "all"}
+    if mode == "all" and path.is_file():
+        path.unlink()  # at once: at this test's first exchange, other workers may have added to it
+    return {"record": path}
 
 
 def _started(sandbox: Sandbox, token: str) -> Iterator[Sandbox]:

@@ -64,6 +64,7 @@ def put_in(
         raise ValueError("speed must be a number above 0, or None for at once")
     path = Path(record if record is not None else replay or "")
     service = parse_upstream(upstream or SERVICE)
-    if (record is not None and mode is None) or mode == ALL or (mode == ONCE and not path.exists()):
+    is_missing = not path.exists() or (path.is_file() and path.stat().st_size == 0)
+    if (record is not None and mode is None) or mode == ALL or (mode == ONCE and is_missing):
         return Recorder(path, service, keep_audio, mode == ALL, opened, finished)
     return Player(path, strict, speed, opened, finished)

@@ -39,6 +39,7 @@ from .format import (
 from .frames import close_frame, is_close
 
 _SHA256 = re.compile("[0-9a-f]{64}")
+_FIRST_BYTES = b'{"v": '  # of the lines that a recorder writes first
 _HEADER_NAME = re.compile(r"[!#-'*+.^`|~\w-]+", re.ASCII)
 
 
@@ -55,13 +56,19 @@ def read(path: str | os.PathLike[str]) -> tuple[list[Taped], list[Fetched]]:
     begun_at = 0  # the number of its line
     said: list[Said] = []
     # At line feeds alone: text may hold what `splitlines()` takes for an end of line.
-    for number, text in enumerate(Path(path).read_bytes().split(b"\n"), 1):
+    for number, text in enumerate(Path(path).read_bytes().rstrip().split(b"\n"), 1):
         if not text.strip():
             continue
         try:
-            line = _parse(text)
+            try:
+                line = _parse(text)
+            except ValueError as error:
+                if begun is None and text[: len(_FIRST_BYTES)] != _FIRST_BYTES[: len(text)]:
+                    raise  # no recorder has written this line, nor a part of it
+                raise ValueError(f"{error}; {_torn(begun_at if begun else number, number)}") from None
             if begun is not None and ("begin" in line or "fetched" in line):
-                raise ValueError(f"the exchange of line {begun_at} has no end line before it")
+                why = f"the exchange of line {begun_at} has no end line before it"
+                raise ValueError(f"{why}; {_torn(begun_at, number - 1)}")
             if "fetched" in line:
                 fetched.append(_read_fetched(line))
             elif begun is not None and "end" in line:
@@ -75,8 +82,15 @@ def read(path: str | os.PathLike[str]) -> tuple[list[Taped], list[Fetched]]:
             why = f"{error.args[0]!r} is missing" if isinstance(error, KeyError) else str(error)
             raise TapeError(f"{os.fspath(path)!r} is not a tape: line {number}: {why}") from None
     if begun is not None:
-        raise TapeError(f"{os.fspath(path)!r} ends amid an exchange: that of line {begun_at} lacks its end line")
+        why = f"that of line {begun_at} lacks its end line"
+        raise TapeError(f"{os.fspath(path)!r} ends amid an exchange: {why}; {_torn(begun_at, number)}")
     return exchanges, fetched
+
+
+def _torn(first: int, last: int) -> str:
+    """Returns what to do about half a block."""
+    lines = f"line {first}" if first == last else f"lines {first} to {last}"
+    return f"if its recorder was killed here, delete {lines}"
 
 
 def _parse(text: bytes) -> dict[str, Any]:

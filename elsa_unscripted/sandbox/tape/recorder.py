@@ -113,6 +113,8 @@ class Recorder:
 def _check(path: Path, anew: bool) -> None:
     """Raises unless a tape can be written: the first exchange would be billed, and lost."""
     try:
+        if path.parent.exists() and not path.parent.is_dir():  # of which mkdir() says that the file exists
+            raise NotADirectoryError(errno.ENOTDIR, os.strerror(errno.ENOTDIR))
         path.parent.mkdir(parents=True, exist_ok=True)
         if path.exists():
             open(path, "r+b").close()
