@@ -8,14 +8,13 @@ from __future__ import annotations
 
 import dataclasses
 import os
-import re
 from dataclasses import dataclass
 from typing import Any, Dict, List, Literal, Mapping, NamedTuple, Optional, Sequence, Tuple, Union
 
 from ..exceptions import AudioError
 from ..log import Log
 from . import vad
-from .container import CANCELLED
+from .container import Warned
 from .level import is_silent
 from .measures import FRAME_SECONDS, Voice, decibels, high_band, percentile, signal_to_noise
 from .packets import Format
@@ -49,8 +48,6 @@ THRESHOLDS: Mapping[str, Threshold] = {
 }
 
 QUIETER = 30.0  # dB below the loudest frames: what is quieter counts as silence where speech isn't looked for
-
-_GAP = re.compile(r"([\d.]+) s \(.*time stamps|time stamps jump over ([\d.]+) s")
 
 
 @dataclass(frozen=True)
@@ -178,16 +175,16 @@ def check_recording(recording: Recording, path: Optional[str] = None) -> AudioCh
         path: Where it is from.
     """
     decoding = tuple(warning for warning in recording.warnings if SILENT not in warning)
-    gaps = sum((float(found[1] or found[2]) for found in map(_GAP.search, decoding) if found), 0.0)
+    coded = [warning for warning in decoding if isinstance(warning, Warned)]
     known = AudioCheck(
         path,
         recording.seconds,
         sample_rate=recording.format.sample_rate,
         channels=recording.format.channels,
         bits=8 * recording.format.sample_width,
-        gaps=gaps,
+        gaps=sum((warning.seconds for warning in coded if warning.code == "gaps"), 0.0),
         decoding=decoding,
-        channel_relation="opposite" if any(CANCELLED in warning for warning in decoding) else None,
+        channel_relation="opposite" if any(warning.code == "channels" for warning in coded) else None,
         speech_measured=vad.is_installed(),
     )
     if is_silent(recording.pcm, recording.format.frame_width):
@@ -348,7 +345,7 @@ def _of_file(found: AudioCheck) -> List[Finding]:
     if found.gaps:
         said = f"has gaps: {found.gaps:.1f} s are missing by its time stamps, where words may be cut"
         findings.append(_warning("gaps", found.gaps, said, "was the recorder too busy? Record again"))
-    others = [warning for warning in found.decoding if not _GAP.search(warning) and CANCELLED not in warning]
+    others = [warning for warning in found.decoding if not isinstance(warning, Warned)]
     if others:
         # Behind the name, which each begins with.
         said = "; ".join(warning.partition(": ")[2] or warning for warning in others)
