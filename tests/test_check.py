@@ -147,9 +147,11 @@ def test_short_cuts_of_clean_speech_are_not_noisy() -> None:
         assert found.snr > 15
 
 
-def test_gaps_are_told() -> None:
-    """Time that a container's time stamps leave out is a warning, with its seconds."""
-    found = check_audio(container("webm", [*steady(2), *steady(2, 6.0)]))
+def test_gaps_are_told(tmp_path: Path) -> None:
+    """Time that a container's time stamps leave out is a warning, with its seconds, whatever the file is called."""
+    path = tmp_path / "1.2.3 s (time stamps).webm"
+    path.write_bytes(container("webm", [*steady(2), *steady(2, 6.0)]))
+    found = check_audio(path)
     (gap,) = [finding for finding in found.findings if finding.code == "gaps"]
     assert gap.value == pytest.approx(4.0, abs=0.1) == found.gaps
 

@@ -50,7 +50,7 @@ def by_name(finished: Finished) -> dict[str, Any]:
 def is_slow(lines: list[str]) -> bool:
     """Returns whether these lines have at most the warnings that a busy machine may bring: a program was too slow."""
     names = {line[9:27].strip() for line in lines if not line.startswith(" ")}
-    return names <= {"ffmpeg", "own exchange", "microphone"}
+    return names <= {"ffmpeg", "local exchange", "microphone"}
 
 
 # The report.
@@ -259,7 +259,7 @@ def test_what_is_optional_is_never_wrong() -> None:
         check = found[f"extra {package.extra}"]
         assert (check["status"], package.brings in check["detail"]) == ("skipped", True)
         assert check["hint"] == f"pip install 'elsa-unscripted[{package.extra}]'"
-    for name in ("own exchange", "microphone", "ffmpeg"):
+    for name in ("local exchange", "microphone", "ffmpeg"):
         assert found[name]["status"] == "skipped"
     assert [name for name, check in found.items() if check["status"] == "error"] == ["dns"]
 
@@ -423,7 +423,7 @@ def test_where_the_token_comes_from(tmp_path: Path, monkeypatch: pytest.MonkeyPa
         ("sandbox:success", "warning", "sandbox"),
         ("~/elsa/token", "warning", "path of a file"),
         (__file__, "warning", "path of a file"),
-        ("abc", "warning", "shorter"),
+        ("abc", "warning", "fewer than 8"),
         ("abc\ndef", "error", "control character"),
         ("abcdefghij…", "error", "can't carry"),
         ("", "error", "no token"),

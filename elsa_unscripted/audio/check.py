@@ -8,14 +8,13 @@ from __future__ import annotations
 
 import dataclasses
 import os
-import re
 from dataclasses import dataclass
 from typing import Any, Dict, List, Literal, Mapping, NamedTuple, Optional, Sequence, Tuple, Union
 
 from ..exceptions import AudioError
 from ..log import Log
 from . import vad
-from .container import CANCELLED
+from .container import Warned
 from .level import is_silent
 from .measures import FRAME_SECONDS, Voice, decibels, high_band, percentile, signal_to_noise
 from .packets import Format
@@ -42,15 +41,13 @@ THRESHOLDS: Mapping[str, Threshold] = {
     "clipped": Threshold(0.001, "of the samples, at most", _CALIBRATED),
     "noisy": Threshold(10.0, "dB of speech over pauses, at least", _CALIBRATED),
     "narrow_band": Threshold(-25.0, "dB of speech above 4.3 kHz, at least: the 95th percentile", _CALIBRATED),
-    "sample_rate": Threshold(8000.0, "Hz, more than", "Nyquist's: nothing above 4 kHz is in it"),
-    "dc": Threshold(0.05, "of full scale, at most", "ours: from there on, it takes room from the speech"),
+    "sample_rate": Threshold(8000.0, "Hz, more than", "Nyquist's: at 8 kHz, there is nothing above 4 kHz"),
+    "dc": Threshold(0.05, "of full scale, at most", "ours: from there on, it leaves less room for the speech"),
     "silence": Threshold(0.3, "of the recording is speech, at least", "ours: the rest is paid for, too"),
     "ends": Threshold(15.0, "s of silence at one end, less than", "ours: a unit that is billed"),
 }
 
 QUIETER = 30.0  # dB below the loudest frames: what is quieter counts as silence where speech isn't looked for
-
-_GAP = re.compile(r"([\d.]+) s \(.*time stamps|time stamps jump over ([\d.]+) s")
 
 
 @dataclass(frozen=True)
@@ -58,10 +55,11 @@ class Finding:
     """Something that is wrong with a recording.
 
     Attributes:
-        level: `"error"` if it is certain to be worthless, `"warning"` if it is likely to give a partial assessment.
-        code: What it is, in a word: `"quiet"`.
+        level: `"error"` if the recording is certainly worthless, `"warning"` if its assessment is likely to suffer.
+        code: The kind of fault, such as `"quiet"`: one of the table in README.md of this folder.
         value: The number that was measured; `None` where there is none.
-        message: What was measured, and what that does to the assessment; goes on behind the recording's name.
+        message: What was measured, and what that does to the assessment: the rest of a sentence that begins with the
+            recording's name.
         hint: What to do.
     """
 
@@ -83,21 +81,21 @@ class AudioCheck:
         sample_rate: Hz of what is sent.
         channels: Channels of what is sent.
         bits: Bits in a sample of what is sent.
-        rms: Level of all of it (root mean square), in dBFS: dB beside the largest sample that can be.
+        rms: Level of the whole recording (root mean square), in dBFS: dB relative to full scale.
         peak: The largest sample, in dBFS.
-        speech_level: Level of its loud frames of 32 ms, their 98th percentile, in dBFS: of speech; without the extra
-            `check`, of all sound.
-        clipped: The part of the samples that is clipped, 0 to 1.
+        speech_level: The 98th percentile of the level of its frames of speech, 32 ms each, in dBFS; without the extra
+            `check`, of its frames of any sound.
+        clipped: The part of the samples that is clipped, 0 to 1, in the channel that has the most.
         dc: How far the wave is off zero, -1 to 1.
         silence_start: Seconds before the first speech; without the extra, before the first sound.
-        silence_end: Seconds after the last.
-        speech_seconds: Seconds of speech; needs the extra, as all that follow but for `channel_relation`.
-        speech_ratio: Their part of the recording, 0 to 1.
+        silence_end: Seconds after the last speech or sound.
+        speech_seconds: Seconds of speech. This, `speech_ratio`, `snr` and `high_band` need the extra.
+        speech_ratio: The part of the recording that is speech, 0 to 1.
         snr: Power of speech over the median power of the pauses, in dB.
-        high_band: Which part of the energy of speech is above 4.3 kHz, in dB: the 95th percentile of its frames.
+        high_band: The part of the energy of speech that is above 4.3 kHz, in dB: the 95th percentile of its frames.
         channel_relation: `"equal"`, `"opposite"` if the channels cancel each other out when they are mixed, or `None`.
-        gaps: Seconds that are missing by the time stamps.
-        decoding: What decoding it warned of.
+        gaps: Seconds for which the file's time stamps leave room, but that hold no audio.
+        decoding: The warnings that decoding gave, as sentences.
         speech_measured: Whether the extra was there, so that speech was looked for.
     """
 
@@ -125,12 +123,12 @@ class AudioCheck:
 
     @property
     def errors(self) -> Tuple[Finding, ...]:
-        """The findings that make it worthless."""
+        """The findings that make the recording worthless."""
         return tuple(finding for finding in self.findings if finding.level == "error")
 
     @property
     def warnings(self) -> Tuple[Finding, ...]:
-        """The findings that make a partial assessment likely."""
+        """The findings that are likely to make the assessment partial or worse."""
         return tuple(finding for finding in self.findings if finding.level == "warning")
 
     @property
@@ -178,16 +176,16 @@ def check_recording(recording: Recording, path: Optional[str] = None) -> AudioCh
         path: Where it is from.
     """
     decoding = tuple(warning for warning in recording.warnings if SILENT not in warning)
-    gaps = sum((float(found[1] or found[2]) for found in map(_GAP.search, decoding) if found), 0.0)
+    coded = [warning for warning in decoding if isinstance(warning, Warned)]
     known = AudioCheck(
         path,
         recording.seconds,
         sample_rate=recording.format.sample_rate,
         channels=recording.format.channels,
         bits=8 * recording.format.sample_width,
-        gaps=gaps,
+        gaps=sum((warning.seconds for warning in coded if warning.code == "gaps"), 0.0),
         decoding=decoding,
-        channel_relation="opposite" if any(CANCELLED in warning for warning in decoding) else None,
+        channel_relation="opposite" if any(warning.code == "channels" for warning in coded) else None,
         speech_measured=vad.is_installed(),
     )
     if is_silent(recording.pcm, recording.format.frame_width):
@@ -269,7 +267,7 @@ def _findings(found: AudioCheck) -> Tuple[Finding, ...]:
             "error",
             "no_speech",
             spoken,
-            f"holds no speech: {spoken:.1f} s of it are heard, so there is nothing to assess",
+            f"holds no speech: only {spoken:.1f} s of speech are found, so there is nothing to assess",
             "was the right microphone on? Record again",
         )
         return (none, *_of_file(found))
@@ -303,7 +301,7 @@ def _of_speech(found: AudioCheck) -> List[Finding]:
     if rate <= THRESHOLDS["sample_rate"].value:
         findings.append(_narrow(float(rate), f"has a sample rate of {rate} Hz"))
     elif found.high_band is not None and found.high_band < THRESHOLDS["narrow_band"].value and not noisy:
-        findings.append(_narrow(found.high_band, f"has {found.high_band:.0f} dB of its speech above 4.3 kHz"))
+        findings.append(_narrow(found.high_band, f"has hardly any speech above 4.3 kHz ({found.high_band:.0f} dB)"))
     ratio = found.speech_ratio
     ends = max(found.silence_start or 0.0, found.silence_end or 0.0)
     if ratio is not None and ratio < THRESHOLDS["silence"].value:
@@ -331,10 +329,10 @@ def _of_level(found: AudioCheck) -> List[Finding]:
         said = f"is too quiet: its loud parts reach {level:.0f} dBFS, so that parts of the speech may not be heard"
         findings.append(_warning("quiet", level, said, "go closer to the microphone, or raise its level"))
     if clipped > THRESHOLDS["clipped"].value:
-        said = f"is clipped: {clipped:.1%} of its samples are cut off, which sounds like another sound"
+        said = f"is clipped: {clipped:.1%} of its samples are cut off, which distorts the sounds"
         findings.append(_warning("clipped", clipped, said, "lower the level of the microphone, and record again"))
     if abs(dc) > THRESHOLDS["dc"].value:
-        said = f"is {dc:+.1%} of full scale off zero (DC), which takes room from the speech"
+        said = f"is {dc:+.1%} of full scale off zero (DC), which leaves less room for the speech"
         findings.append(_warning("dc", dc, said, "use another microphone or sound card"))
     if found.channel_relation == "opposite":
         alone = "" if (found.channels or 0) > 1 else "; so only one of them is sent"
@@ -348,7 +346,7 @@ def _of_file(found: AudioCheck) -> List[Finding]:
     if found.gaps:
         said = f"has gaps: {found.gaps:.1f} s are missing by its time stamps, where words may be cut"
         findings.append(_warning("gaps", found.gaps, said, "was the recorder too busy? Record again"))
-    others = [warning for warning in found.decoding if not _GAP.search(warning) and CANCELLED not in warning]
+    others = [warning for warning in found.decoding if not isinstance(warning, Warned)]
     if others:
         # Behind the name, which each begins with.
         said = "; ".join(warning.partition(": ")[2] or warning for warning in others)

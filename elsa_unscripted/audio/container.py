@@ -11,12 +11,10 @@ from ..signals import raised_by_handler
 from .gaps import Gaps
 from .level import Balance, is_silent
 
-__all__ = ["Decoder", "decode_whole"]
+__all__ = ["Decoder", "Warned", "decode_whole"]
 
 # Hz. Only a broken header gives a rate beyond these; to resample such a file can take minutes, or all memory.
 LOWEST_RATE, HIGHEST_RATE = 1_000, 1_000_000
-
-CANCELLED = "its channels all but vanish when they are mixed"
 
 # Formats whose time stamps can show a pause. In others, stamps only count the audio, and only damage makes a gap.
 KEEPS_TIME = {"asf", "flv", "matroska", "mov", "mpeg", "mpegts", "ogg"}  # the first of FFmpeg's names for each
@@ -38,6 +36,23 @@ _ENOUGH_BYTES = 2**16
 
 # Bytes. A program that writes AIFF or AU to a pipe can't fill in the length later, and claims this length or more.
 _UNKNOWN_SIZE = 0x7EFE_0000
+
+
+class Warned(str):
+    """A warning that `check` has a finding of its own for.
+
+    Attributes:
+        code: The finding's code.
+        seconds: How many seconds it is about, if any.
+    """
+
+    code: str
+    seconds: float
+
+    def __new__(cls, sentence: str, code: str = "", seconds: float = 0.0) -> Warned:
+        self = super().__new__(cls, sentence)
+        self.code, self.seconds = code, seconds
+        return self
 
 
 class Decoder:
@@ -150,8 +165,10 @@ class Decoder:
                 f"it has {len(self.tracks)} audio tracks: {chosen} is sent, not {', '.join(others[:3])}{more}; "
                 "to send another one, export it by itself"
             )
-        found += self._gaps.warnings()
-        return tuple(f"{self._name}: {sentence}" for sentence in found)
+        return (
+            *(f"{self._name}: {sentence}" for sentence in found),
+            *(Warned(f"{self._name}: {said}", "gaps", seconds) for said, seconds in self._gaps.warnings()),
+        )
 
     def _choose(self, opened: Any) -> Any:
         """Returns the stream of the track that the caller wants."""
@@ -314,10 +331,11 @@ def decode_whole(
     channel = decoder.balance.survivor()
     if channel is not None:
         pcm = join(Decoder(av, io.BytesIO(data), rate, name, track=track, channel=channel))
-        warnings += (
-            f"{name}: {CANCELLED}, of opposite phase most likely: channel "
-            f"{channel + 1} of {decoder.balance.channels} is sent alone",
+        said = (
+            f"{name}: its channels all but vanish when they are mixed, of opposite phase most likely: channel "
+            f"{channel + 1} of {decoder.balance.channels} is sent alone"
         )
+        warnings += (Warned(said, "channels"),)
     return pcm, warnings
 
 

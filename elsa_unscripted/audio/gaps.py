@@ -67,23 +67,27 @@ class Gaps:
         self.played += late
         return self.played
 
-    def warnings(self) -> List[str]:
-        """Returns sentences on the gaps, each without its subject, the file."""
+    def warnings(self) -> List[Tuple[str, float]]:
+        """Returns sentences on the gaps, each without its subject, the file; and how many seconds each is about."""
         found = []
         if self.gaps:
-            found.append(
-                f"{_places(self.gaps)} are pauses in its time stamps, where it holds no audio: sent as silence"
-            )
+            said = f"{_places(self.gaps)} are pauses in its time stamps, where it holds no audio: sent as silence"
+            found.append((said, _seconds(self.gaps)))
         if self.jumps:
-            found.append(
+            said = (
                 f"its time stamps jump over {_places(self.jumps)}, too much for pauses (more than {LONGEST_GAP:.0f} s "
                 "at once, or more than there is audio): nothing is sent for that"
             )
+            found.append((said, _seconds(self.jumps)))
         return found
+
+
+def _seconds(gaps: List[Tuple[float, float]]) -> float:
+    return sum(length for _, length in gaps)
 
 
 def _places(gaps: List[Tuple[float, float]]) -> str:
     """Returns how long gaps are, and where: "4.0 s (4 s at 1.0 s)"."""
     places = [f"{length:.2g} s at {start:.1f} s" for start, length in gaps[:3]]
     more = f" and {len(gaps) - 3} more" if len(gaps) > 3 else ""
-    return f"{sum(length for _, length in gaps):.1f} s ({', '.join(places)}{more})"
+    return f"{_seconds(gaps):.1f} s ({', '.join(places)}{more})"

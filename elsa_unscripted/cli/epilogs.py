@@ -2,8 +2,8 @@
 
 TOKEN_EPILOG = """\
 The token is taken from --token-file or --token, else from $ELSA_API_TOKEN.
-What stands on a command line, everybody on this machine can read with ps:
-prefer a file or the variable.
+Everybody on this machine can read a token on a command line with ps: prefer a
+file or the variable.
 
 """
 
@@ -97,8 +97,8 @@ gets it without the greeting. With a tape there are no scenarios.
 """
 
 DOCTOR_EPILOG = """\
-Each line says ok, warning, error or skipped; an arrow stands before what mends
-it. Parts that are optional, and absent, are skipped. With --online, the server
+Each line says ok, warning, error or skipped; what mends it stands behind an
+arrow. Optional parts that are absent are skipped. With --online, the server
 is asked whether it takes the token: the connection is closed before anything
 that a stream begins with. ELSA doesn't say whether that is free.
 

@@ -319,7 +319,9 @@ def _add_doctor(commands: argparse._SubParsersAction[Parser]) -> None:
     )
     parser.set_defaults(run=_doctor)
     parser.add_argument("--online", action="store_true", help="also do the handshake with the token; close at once")
-    parser.add_argument("--jobs", metavar="N", default="16", help="as many as batch is to have; default: %(default)s")
+    parser.add_argument(
+        "--jobs", metavar="N", default="16", help="the --jobs that batch will be given; default: %(default)s"
+    )
     add_token(parser)
     add_way(parser.add_argument_group("the way to the server"))
     output = parser.add_argument_group("the output")

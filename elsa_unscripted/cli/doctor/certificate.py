@@ -1,7 +1,8 @@
 """What a server's certificate says of itself, trusted or not. For `network`.
 
-Python reads only certificates that it trusts (`SSLSocket.getpeercert()`), but whoever is to mend one needs to know who
-issued it, and when it is valid. So this reads those few fields of X.509 (RFC 5280, 4.1) from its DER encoding (X.690).
+Python reads only certificates that it trusts (`SSLSocket.getpeercert()`), but to mend one that isn't trusted, one needs
+to know who issued it, and when it is valid. So this reads those few fields of X.509 (RFC 5280, 4.1) from its DER
+encoding (X.690).
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""What a check has found out, and how an error of the package becomes that. For the whole folder."""
+"""`Check`: what a check has found; and how an error of the package becomes one. For the whole folder."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ class Check(NamedTuple):
 
     Attributes:
         name: What was looked at.
-        status: `OK`; `WARNING`: scoring works, but not all is well; `ERROR`: it can't work; or `SKIPPED`.
+        status: `OK`; `WARNING`: scoring works, but not all is well; `ERROR`: scoring can't work; or `SKIPPED`.
         detail: What was found.
         hint: The command, or the words, that mend it.
         more: Further facts, shown with `-v`, or if something is wrong.

@@ -33,7 +33,7 @@ def dial(way: Way, tls: Optional[ssl.SSLContext], budget: Deadline) -> Union[Rea
     (answer,) = together([dialling(seconds, way.host, way.port, way, tls)], seconds + LATE)
     if isinstance(answer, TimeoutError):  # `Socket.dial()` itself ends in time, but for the look-up of the name
         name = way.first[0]
-        return ConnectError(f"the look-up of {name}, once more, has taken too long; ask who runs the name servers")
+        return ConnectError(f"a second look-up of {name} has taken too long; ask who runs the name servers")
     return answer
 
 

@@ -17,7 +17,7 @@ from .check import ERROR, OK, Check, failed
 
 LISTEN = 0.5  # s after the handshake: a server may refuse a token only then
 CLOSE_SECONDS = 1.0  # s for the closing handshake
-HINT = "check that the token is whole, valid and of this plan"
+HINT = "check that the token is complete and valid"
 
 
 def shake_hands(config: Config, tls: Optional[ssl.SSLContext]) -> Check:

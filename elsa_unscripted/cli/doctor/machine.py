@@ -1,4 +1,4 @@
-"""What is on this machine: Python, packages, programs, the terminal, limits; and an exchange at home."""
+"""What is on this machine: Python, packages, programs, the terminal, limits; and an exchange with a sandbox here."""
 
 from __future__ import annotations
 
@@ -20,7 +20,9 @@ from .packages import EXTRAS, RUNTIME, check_extra, check_package
 
 TESTED = (3, 15)  # the newest Python that the tests run on
 FFMPEG_SECONDS = 2.0  # s; it answers in a tenth
-SANDBOX_SECONDS = 4.0  # s to connect, and as many for the verdict; an exchange at home takes a tenth of one
+SANDBOX_SECONDS = (
+    4.0  # s to connect, and as many for the verdict; an exchange with a local sandbox takes a tenth of one
+)
 NARROWEST = 40  # columns: what the summary needs
 
 # Descriptors of a batch: while it connects, a recording has a socket for each of two addresses.
@@ -28,7 +30,7 @@ PER_JOB, BESIDE_JOBS = 2, 64
 
 
 def checks(jobs: int) -> Iterator[Check]:
-    """Yields them.
+    """Yields a check for each.
 
     Args:
         jobs: How many recordings a batch is to score at once.
@@ -73,14 +75,14 @@ def _check_locale() -> Check:
     files, shown = sys.getfilesystemencoding(), encoding_of(sys.stdout)
     more = (f"names of files: {files}; this output: {shown}", *variables)
     if files.lower().replace("-", "") != "utf8":
-        detail = f"names of files are taken for {files}: a list may name files that aren't found"
+        detail = f"names of files are read as {files}: files that a list names may not be found"
         return Check("locale", WARNING, detail, "export LC_ALL=C.UTF-8", more)
     return Check("locale", OK, f"{files}{'' if shown.lower() == files.lower() else f', output in {shown}'}", "", more)
 
 
 def _check_terminal() -> Check:
     if sys.stdout is None or not sys.stdout.isatty():
-        return Check("terminal", SKIPPED, "this output goes elsewhere: no colour, and no bars there")
+        return Check("terminal", SKIPPED, "this output doesn't go to a terminal: no colour")
     columns = shutil.get_terminal_size().columns
     color = "no colour" if os.environ.get("NO_COLOR") or os.environ.get("TERM") == "dumb" else "colour"
     detail = f"{columns} columns, {color}"
@@ -110,7 +112,7 @@ def _check_exchange() -> Check:
     try:
         from ...sandbox import Sandbox
     except ImportError:
-        return Check("own exchange", SKIPPED, "not tried without the extra sandbox")
+        return Check("local exchange", SKIPPED, "not tried without the extra sandbox")
     pcm = bytes(range(256)) * 62  # half a second
     try:
         with (
@@ -127,9 +129,9 @@ def _check_exchange() -> Check:
             result = client.score(header(16_000, 1, 2, len(pcm)) + pcm)
     except (ConnectError, OSError, RuntimeError) as error:
         raise_interruption(error, None)
-        hint = "let programs of this machine connect to each other there"
-        return Check("own exchange", WARNING, f"not tried: no server works at 127.0.0.1 ({error})", hint)
+        hint = "allow programs of this machine to connect to 127.0.0.1, in its firewall for example"
+        return Check("local exchange", WARNING, f"not tried: no server works at 127.0.0.1 ({error})", hint)
     except ElsaError as error:
-        return failed("own exchange", error)
+        return failed("local exchange", error)
     seconds = result.timings.total or 0.0
-    return Check("own exchange", OK, f"{result.status}, with a sandbox on this machine, in {seconds * 1000:.0f} ms")
+    return Check("local exchange", OK, f"{result.status} from a sandbox on this machine, in {seconds * 1000:.0f} ms")

@@ -1,6 +1,6 @@
 """The microphone that `live` would record from: `live --list-devices`, in a process of its own, which can be ended.
 
-It takes a third of a second, and half a minute if the sound server hangs. So it begins before all other checks.
+Looking takes a third of a second, and half a minute if the sound server hangs. So it begins before all other checks.
 """
 
 from __future__ import annotations

@@ -104,7 +104,7 @@ def _steps(options: argparse.Namespace, token: Optional[Secret]) -> Iterator[Che
         if check.status == ERROR:
             return
     if not options.online:
-        yield Check("handshake", SKIPPED, "with --online: the WebSocket's handshake, with the token")
+        yield Check("handshake", SKIPPED, "only with --online: opens the WebSocket with the token")
     elif token is None:
         yield Check("handshake", SKIPPED, "there is no token that can be sent")
     else:

@@ -1,6 +1,6 @@
 """The packages that this one needs, and those of its extras: their versions, and whether they are the right ones.
 
-Most are imported in the same way as when they are used, which tells of another module that hides one.
+Most are imported in the same way as when they are used. So another module of the same name, found first, is noticed.
 """
 
 from __future__ import annotations
@@ -58,7 +58,7 @@ def finding_speech() -> Package:
     """Returns the extra `check`: which of two packages it brings depends on the Python."""
     packages = list(vad.PACKAGES.items())
     there = next((each for each in packages if importlib.util.find_spec(each[1]) is not None), packages[0])
-    return _extra("check", *there, vad.package, "what is speech, before it is sent")
+    return _extra("check", *there, vad.package, "finding speech before it is sent")
 
 
 # `Transport.frame()` and `make_bar()` import what they need, and check it.
@@ -70,7 +70,7 @@ RUNTIME = (
 EXTRAS = (
     _extra("formats", "av", "av", import_pyav, "mp3, flac, m4a, ogg, webm"),
     # Not imported: that asks the sound server, which may hang. The check of the microphone does so, in another process.
-    _extra("microphone", "sounddevice", "sounddevice", lambda: None, "speech as it is spoken"),
+    _extra("microphone", "sounddevice", "sounddevice", lambda: None, "speech from a microphone"),
     finding_speech(),
     _extra("report", "Jinja2", "jinja2", _load_report, "pages of results"),
     _extra("sandbox", "websockets", "websockets", _load_sandbox, "a local server for tests"),

@@ -40,7 +40,7 @@ def _explain_tls(way: Way, error: Exception, budget: Deadline) -> Check:
     cause = cause_of(error)
     if isinstance(cause, (TimeoutError, socket.timeout)):
         detail = f"{way.host}:{way.port} takes connections, and then doesn't answer TLS"
-        return Check("tls", ERROR, detail, "check host and port; a firewall may hold it: ask who runs the network")
+        return Check("tls", ERROR, detail, "check host and port; a firewall may block it: ask who runs the network")
     if not isinstance(cause, ssl.SSLCertVerificationError):
         return failed("tls", as_ours(error, way))
     # Only to read the certificate that isn't trusted, and say who issued it: nothing is sent on this connection.

@@ -26,7 +26,7 @@ class Token:
     """The token that the command line or the environment gives.
 
     Attributes:
-        value: It, hidden from `repr`; `None` if there is none.
+        value: The token, hidden from `repr`; `None` if there is none.
         is_usable: Whether it can be sent.
     """
 
@@ -43,7 +43,7 @@ class Token:
             self._error = error
 
     def check(self, url: Optional[str]) -> Check:
-        """Returns what is to be said of it, if it is for this URL; `None` is that of the environment."""
+        """Returns the check of the token for a URL; `None` is the URL of the environment."""
         if self._error is not None:
             missing = str(self._error).startswith("no token")
             hint = f"export {TOKEN_VARIABLE}=…, or give --token-file FILE" if missing else ""
@@ -88,7 +88,7 @@ def _is_local(url: str) -> bool:
 def _problem(token: str) -> str:
     """Returns why the server will most likely refuse a token; `""` if nothing is known against it."""
     if _SCHEME.match(token):
-        return "it begins with the name of a scheme, which is sent anyway"
+        return "it begins with the name of a scheme, which is added to it anyway"
     if token[0] in "'\"`" or token[-1] in "'\"`":
         return "it has quotes around it"
     if _PLACEHOLDER.fullmatch(token):
@@ -100,7 +100,7 @@ def _problem(token: str) -> str:
     if token.startswith("sandbox:"):
         return "it is one for the sandbox"
     if len(token) < SHORTEST_MASKED_TOKEN:
-        return "it is shorter than any that is known"
+        return f"it has fewer than {SHORTEST_MASKED_TOKEN} characters, so it seems to be cut off"
     return ""
 
 

@@ -1,4 +1,4 @@
-"""Waits for several things at once, none of which could be bounded by itself. For `network`."""
+"""Waits for several calls at once, each of which may block without a bound. For `network`."""
 
 from __future__ import annotations
 
