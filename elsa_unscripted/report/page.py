@@ -119,7 +119,7 @@ def result_page(
         sent=notes.sent(result),
         raw=_json(result.raw, result.text),
         fetched="" if result.fetched is None else _json(result.fetched, ""),
-        no_assessment=facts.NO_ASSESSMENT,
+        no_assessment=facts.no_assessment(result),
         no_speaker=facts.NO_SPEAKER,
         no_score=facts.NO_SCORE,
         pause=PAUSE,

@@ -33,7 +33,6 @@ if TYPE_CHECKING:
 __all__ = [
     "ENOUGH_SPEECH",
     "LEVELS",
-    "NO_ASSESSMENT",
     "NO_SCORE",
     "NO_SPEAKER",
     "RATED",
@@ -50,11 +49,13 @@ __all__ = [
     "equivalents",
     "examples",
     "is_by_sandbox",
+    "is_failure",
     "is_short",
     "level_number",
     "measured",
     "missing",
     "moments",
+    "no_assessment",
     "practise",
     "ratings",
     "reason",
@@ -70,9 +71,6 @@ __all__ = [
 LEVELS = ("A1", "A2", "B1", "B2", "C1", "C2")  # CEFR's, from the lowest
 ENOUGH_SECONDS = 20.0  # s of speech: what ELSA documents
 ENOUGH_SPEECH = "The metrics need more than about 20 s of speech; grammar and vocabulary have minimums of their own."
-NO_ASSESSMENT = (
-    "The server sent no assessment. The documented one comes with the premium plan, and with return_json on."
-)
 NO_SPEAKER = "The server found no speaker."
 NO_SCORE = "The server gave no score."
 SANDBOX = "The sandbox made this result, not ELSA. Any score in it is made up."
@@ -292,6 +290,21 @@ def bare(text: Optional[str]) -> str:
 
 
 # Why there is no score.
+
+
+def is_failure(result: ScoreResult) -> bool:
+    """Returns whether the verdict was that the recording can't be assessed."""
+    return result.raw.get("status") in ("failed", "bad_quality")
+
+
+def no_assessment(result: ScoreResult) -> str:
+    """Returns why a result has no assessment.
+
+    A verdict of failure is an exception of `score()`; but it may be in a file, as the vendor's script prints it.
+    """
+    if is_failure(result):
+        return f"The server could not assess this recording: {result.raw['status']}. Record it again."
+    return "The server sent no assessment. The documented one comes with the premium plan, and with return_json on."
 
 
 def is_short(speaker: Speaker, result: ScoreResult) -> bool:
