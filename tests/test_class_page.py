@@ -305,7 +305,8 @@ def test_a_class_practises_what_its_recordings_do(tmp_path: Path) -> None:
     of_recording = ScoreResult(entry["result"]).to_html()
     heard = re.findall(r'class="hear" data-word="(\d)"', of_recording)
     in_class = ["".join(word) for _, found, _ in of_class for word in found]
-    assert in_class == [words[int(index)][0] for index in heard] == ["think", "both", "three", "cold"]
+    named = re.findall(r"The word <i>.*?(\w+)</bdi>", of_recording)
+    assert in_class == [*(words[int(index)][0] for index in heard), *named] == ["think", "both", "three", "cold"]
     assert [(place, score) for place, _, score in of_class] == [(0, None), (None, 55.0)]
 
 
