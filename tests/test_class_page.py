@@ -22,6 +22,7 @@ from elsa_unscripted.audio.recording import load
 from elsa_unscripted.exceptions import ConfigError, JournalError
 from elsa_unscripted.report import class_page, voices
 from elsa_unscripted.results.problems import SILENCE
+from elsa_unscripted.results.result import ScoreResult
 
 if TYPE_CHECKING:
     from playwright.sync_api import Browser, Page
@@ -287,6 +288,26 @@ def test_sounds_of_the_class(tmp_path: Path) -> None:
         "said l for r Ben /ɹ/ → /l/ 1 9 r ed",
         "said d for th Cem /θ/ → /d/ 1 1 th en",
     ]
+
+
+def test_a_class_practises_what_its_recordings_do(tmp_path: Path) -> None:
+    """What a pupil practises first is the same in the class and on the recording's page: words and their order, too."""
+    words = [("three", 90.0), ("think", 40.0), ("cold", 55.0), ("both", 45.0)]
+    spoken: list[dict[str, Any]] = [{"text": text, "score": score} for text, score in words]
+    for index in (1, 3):  # not among the examples
+        spoken[index]["phonemes"] = [{"text": "TH", "error_phoneme": "T"}]
+    entry = scored("Ana")
+    [speaker] = entry["result"]["result"]["speakers"]
+    speaker["utterances"] = [{"text": " ".join(text for text, _ in words), "words": spoken}]
+    wrong = {"error_phoneme": "T", "count": 3, "examples": [{"text": "three"}]}
+    speaker["feedbacks"]["pronunciation"]["top_errors"] = [{"phoneme": "TH", "errors": [wrong]}]
+    of_class = data(made(tmp_path, [entry]))["recordings"][0]["first"]
+    of_recording = ScoreResult(entry["result"]).to_html()
+    heard = re.findall(r'class="hear" data-word="(\d)"', of_recording)
+    in_class = ["".join(word) for _, found, _ in of_class for word in found]
+    named = re.findall(r"The word <i>.*?(\w+)</bdi>", of_recording)
+    assert in_class == [*(words[int(index)][0] for index in heard), *named] == ["think", "both", "three", "cold"]
+    assert [(place, score) for place, _, score in of_class] == [(0, None), (None, 55.0)]
 
 
 def test_lengths_have_one_decimal(tmp_path: Path) -> None:

@@ -94,7 +94,10 @@ def test_what_helps_most_is_practised_first() -> None:
 
     def practised(top: list[Any], words: list[Any]) -> list[Any]:
         speaker = Speaker({"feedbacks": {"pronunciation": {"top_errors": top}}, "utterances": [{"words": words}]})
-        return [(each.sound and each.sound.phoneme, list(each.words)) for each in facts.practise(speaker)]
+        return [
+            (each.sound and each.sound.phoneme, list(each.words))
+            for each in facts.practise(speaker, facts.words(speaker))
+        ]
 
     assert practised(errors, words) == [("TH", [2, 3]), (None, [1]), ("D", [1])]
     assert practised(errors, []) == [("TH", []), ("D", [])]

@@ -302,6 +302,19 @@ def test_only_https_is_linked() -> None:
         assert "<a " not in html
 
 
+def test_headings_promise_what_is_there() -> None:
+    """Nothing to read is announced where no words came back, nor two words where there is one."""
+    silent = ScoreResult({"speakers": [{}]})
+    assert "<h2>Listen</h2>" in silent.to_html(audio=wav(SPEECH))
+    assert "<h2>Listen</h2>" in ScoreResult({"status": "failed"}).to_html(audio=wav(SPEECH))
+    one = ScoreResult({"speakers": [{"utterances": [{"text": "In.", "words": [{"text": "In", "score": 50}]}]}]})
+    page = one.to_html(audio=wav(SPEECH))
+    assert "<h2>Listen and read</h2>" in page
+    assert re.search(r"\b1 word\s", page)
+    assert page.count('data-word="0"') == 2  # in the text, and to be heard first
+    assert one.to_html().count('data-word="0"') == 1
+
+
 def test_the_policy_admits_one_script() -> None:
     """The page's policy names the hash of its script and of its style, and nothing wider."""
     html = result_page(ScoreResult(VERDICT))

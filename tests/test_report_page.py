@@ -127,8 +127,9 @@ def test_nothing_sticks_out(width: int, example_page: Path, browser: Browser) ->
         assert broken_layout(page) == []
 
 
-def test_paper(example_page: Path, browser: Browser) -> None:
-    """On paper there is nothing to press, and black on white even in the dark."""
+def test_paper(tmp_path: Path, browser: Browser) -> None:
+    """On paper there is nothing to press, and black on white even in the dark; two sheets, also with a warning."""
+    example_page = written(tmp_path, scored(warnings=("The recording is very quiet.",)).to_html(audio=AUSTEN))
     with opened(browser, example_page, color_scheme="dark") as page:
         page.emulate_media(media="print")
         assert not page.locator("#play").is_visible()

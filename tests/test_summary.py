@@ -210,6 +210,14 @@ def test_no_assessment() -> None:
     assert summarize(ScoreResult({"status": "success", "result_link": "https://elsa.example/r/1"})) == ABSENT_TEXT
 
 
+@pytest.mark.parametrize("status", ["failed", "bad_quality"])
+def test_a_failure_is_no_question_of_the_plan(status: str) -> None:
+    """A verdict of failure in a file, as the vendor's script writes it, is told as one: no plan would have helped."""
+    text = summarize(ScoreResult({"status": status}))
+    assert f"could not assess this recording: {status}" in " ".join(text.split())
+    assert "plan" not in text
+
+
 def test_no_speaker() -> None:
     """An assessment of nobody still shows its transcript."""
     text = summarize(ScoreResult({"speakers": [], "transcript": "hello"}))

@@ -74,7 +74,7 @@ def _sections(sheet: Sheet, result: ScoreResult, verbose: bool, has_page: bool) 
     assessment = result.assessment
     yield _sandbox(sheet, result)
     if assessment is None:
-        yield sheet.row("Assessment", f"{STRONG}none{PLAIN}", facts.NO_ASSESSMENT)
+        yield sheet.row("Assessment", f"{STRONG}none{PLAIN}", facts.no_assessment(result))
     else:
         yield from _assessment(sheet, assessment, result)
     yield _quality(sheet, result, assessment)

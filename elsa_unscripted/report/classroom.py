@@ -20,8 +20,8 @@ from ..results.text import rounded
 from . import render
 from .course import Pupil, pupils
 from .names import natural_order, short_names
-from .practice import SoundRow, cut_examples
-from .rows import EQUIVALENTS, FACTS, MAX_SENTENCE, MAX_TRANSCRIPT, UNRATED, Listed, Row, read_rows, shown
+from .practice import SHOWN_EXAMPLES, SoundRow, cut_at, cut_examples
+from .rows import EQUIVALENTS, FACTS, MAX_SENTENCE, MAX_TRANSCRIPT, UNRATED, First, Listed, Row, read_rows, shown
 from .voices import voices
 
 __all__ = ["class_page"]
@@ -304,8 +304,18 @@ def _section(name: str, row: Row, twin: str, room: int) -> Dict[str, Any]:
         "marks": row.marks[: cut.count(" ") + 1].rstrip("n"),
         "weak": row.weak_words,
         "sounds": [(*told, cut_examples(words, told[0])) for *told, words in row.sound_errors],
-        "first": row.first,
+        "first": [_exercise(each, row) for each in row.first],
         "day": row.day,
         "sandbox": 1 if row.by_sandbox else None,
     }
     return {key: value for key, value in found.items() if value not in ("", None, [], ())}
+
+
+def _exercise(first: First, row: Row) -> Sequence[Any]:
+    """Returns something to practise: a sound's place or `None`, the words to hear it in, cut, and a word's score."""
+    place, words, score = first
+    if place is None:
+        return None, [cut_at(word, None) for word in words], score
+    symbol, *_, examples = row.sound_errors[place]
+    cuts = [cut_at(word, symbol) for word in words]
+    return place, cuts or cut_examples(examples, symbol)[:SHOWN_EXAMPLES], None

@@ -16,7 +16,7 @@ from ..results.result import ScoreResult
 from ..results.sounds import sound as sound_of
 from ..results.text import rounded
 from . import notes, render, sound
-from .practice import Exercise, SoundRow, exercise, sound_row
+from .practice import SHOWN_EXAMPLES, Exercise, SoundRow, exercise, sound_row
 from .timeline import PAUSE, span_of, timeline
 from .transcript import MAX_CHARACTERS, Piece, cut, pieces
 
@@ -119,10 +119,11 @@ def result_page(
         sent=notes.sent(result),
         raw=_json(result.raw, result.text),
         fetched="" if result.fetched is None else _json(result.fetched, ""),
-        no_assessment=facts.NO_ASSESSMENT,
+        no_assessment=facts.no_assessment(result),
         no_speaker=facts.NO_SPEAKER,
         no_score=facts.NO_SCORE,
         pause=PAUSE,
+        shown_examples=SHOWN_EXAMPLES,
         short=_short,
         by_elsa=facts.by_elsa,
     )
@@ -159,7 +160,7 @@ def _part(
         skills=skills,
         reached=facts.level_number(overall.level),
         pieces=numbered,
-        exercises=[exercise(each, said, first) for each in facts.practise(speaker, limits)],
+        exercises=[exercise(each, said, first) for each in facts.practise(speaker, said, limits)],
         sounds=[sound_row(each) for each in errors[:MAX_ERRORS]],
         more_sounds=max(len(errors) - MAX_ERRORS, 0),
         grammar=[

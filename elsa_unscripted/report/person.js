@@ -74,17 +74,16 @@ const pupilViews = (data) => {
   const listed = (words) => words.flatMap(([before, letters, after], place) => [place ? ", " : "",
     make("bdi", {}, before, letters ? make("b", {}, letters) : "", after)]);
 
-  function exercises({ first, sounds = [], weak = [] }) {
-    return make("ol", { class: "exercises" }, ...first.map(([isSound, place]) => {
-      if (!isSound) {
-        const [word, score] = weak[place];
-        return make("li", {}, make("h3", {}, "The word ", make("i", {}, make("bdi", {}, word))),
+  function exercises({ first, sounds = [] }) {
+    return make("ol", { class: "exercises" }, ...first.map(([place, words, score]) => {
+      if (place === null) {
+        return make("li", {}, make("h3", {}, "The word ", make("i", {}, ...listed(words))),
           make("p", { class: "small muted" }, make("span", { class: `tinted band-${band(score)}` }, `${percent(score)}, ${band(score)}`)));
       }
-      const [meant, heard, , count, examples] = sounds[place];
+      const [meant, heard, , count] = sounds[place];
       return make("li", {}, make("h3", {}, make("span", { class: "capital" }, mistake(meant, heard))),
         make("p", { class: "small muted" }, [ipa(meant, heard), count ? `${count} ${count === 1 ? "time" : "times"}` : ""].filter(Boolean).join(", ")),
-        make("p", {}, ...listed(examples.slice(0, 4))));
+        make("p", {}, ...listed(words)));
     }));
   }
 

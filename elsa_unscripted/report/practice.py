@@ -13,9 +13,10 @@ from ..results.facts import Practice, SoundError
 from ..results.sounds import Sound, letters_of, sound
 from .transcript import cut
 
-__all__ = ["Cut", "Exercise", "SoundRow", "cut_at", "cut_examples", "exercise", "sound_row"]
+__all__ = ["SHOWN_EXAMPLES", "Cut", "Exercise", "SoundRow", "cut_at", "cut_examples", "exercise", "sound_row"]
 
 MAX_EXAMPLES = 12
+SHOWN_EXAMPLES = 4  # of a sound to practise first that none of the words has
 MAX_WORD = 60  # characters
 MAX_SYMBOL = 12
 
@@ -59,14 +60,10 @@ class Exercise(NamedTuple):
 def exercise(practice: Practice, words: Sequence[Word], first: int) -> Exercise:
     """Returns something to practise; `first` is the index that the speaker's first word has on the page."""
     symbol = practice.sound.phoneme if practice.sound else None
-    heard = [
-        (first + index, cut_at(cut(words[index].text or "", MAX_WORD), symbol))
-        for index in practice.words
-        if index < len(words)
-    ]
+    heard = [(first + index, cut_at(cut(words[index].text or "", MAX_WORD), symbol)) for index in practice.words]
     if practice.sound:
         return Exercise(sound_row(practice.sound), None, heard)
-    return Exercise(None, words[practice.words[0]].score if heard else None, heard)
+    return Exercise(None, words[practice.words[0]].score, heard)
 
 
 def sound_row(found: SoundError) -> SoundRow:

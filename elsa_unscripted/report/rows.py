@@ -15,10 +15,10 @@ from ..journal import Entry, name_in, read
 from ..results import facts
 from ..results.assessment import Assessment, PhonemeError, Speaker
 from ..results.bands import Thresholds, band
-from ..results.facts import RATED, Measure, Rating
+from ..results.facts import RATED, Measure, Practice, Rating, SoundError
 from ..results.problems import NOT_BEGUN, NOT_HANDED_IN, TOO_SHORT, Problem, problem_of
 from ..results.result import ScoreResult
-from ..results.text import number, printable
+from ..results.text import number, printable, rounded
 
 __all__ = [
     "EQUIVALENTS",
@@ -27,6 +27,7 @@ __all__ = [
     "MAX_SENTENCE",
     "MAX_TRANSCRIPT",
     "UNRATED",
+    "First",
     "Listed",
     "Row",
     "read_rows",
@@ -58,6 +59,7 @@ EQUIVALENTS = len(facts.equivalents(Speaker({})))  # how many of `FACTS` they ar
 UNRATED = tuple(Rating(name) for name in RATED)  # of a recording that has no result
 
 Spoken = Tuple[str, Optional[float]]  # a word and its score
+First = Tuple[Optional[int], Tuple[str, ...], Optional[float]]
 Listed = Tuple[str, Mapping[str, str]]  # a row of a list: a path, and what the other columns say of it
 
 
@@ -77,7 +79,8 @@ class Row(NamedTuple):
         marks: A letter for each word of the transcript: the first letter of its band's name.
         weak_words: The weakest words, with their scores.
         sound_errors: The most frequent ones: sound, what was heard, kind, count, examples.
-        first: What to practise first: whether it is a sound, and its place among `sound_errors` or `weak_words`.
+        first: What to practise first: a sound's place among `sound_errors`, or `None` for a word; the words to hear it
+            in; and the word's score.
         by_sandbox: Whether the sandbox made the result.
         day: When it was scored.
         columns: What a list says of the recording: names of columns, and cells.
@@ -97,7 +100,7 @@ class Row(NamedTuple):
     marks: str = ""
     weak_words: Tuple[Tuple[str, float], ...] = ()
     sound_errors: Tuple[Tuple[Any, ...], ...] = ()
-    first: Tuple[Tuple[bool, int], ...] = ()
+    first: Tuple[First, ...] = ()
     by_sandbox: bool = False
     day: str = ""
     columns: Tuple[Tuple[str, str], ...] = ()
@@ -281,16 +284,15 @@ def _scored(known: Row, line: Mapping[str, Any], result: ScoreResult, limits: Th
     ratings = facts.ratings(speaker, limits)
     problem = problem_of(result)
     # A view reads the server's object anew at each access, and a class has a million words: so read each one once.
-    spoken = [(shown(word.text, MAX_WORD), word.score) for word in facts.words(speaker)[:MAX_WORDS]]
+    heard = facts.words(speaker)[:MAX_WORDS]
+    spoken = [(shown(word.text, MAX_WORD), word.score) for word in heard]
     transcript = shown(facts.transcript(speaker, assessment.transcript if assessment else None), MAX_TRANSCRIPT)
     told = [shown(warning, MAX_SENTENCE) for warning in result.warnings]
     if result.partial_error and problem is not TOO_SHORT:
         told.insert(0, f"partial assessment: {shown(result.partial_error, MAX_WORD)}")
-    weak_words = _weak_words(spoken, limits)
     found = facts.sound_errors(speaker)[:MAX_SOUND_ERRORS]
-    heard = [(error.count or 0, set(map(facts.bare, facts.examples(error)))) for _, error in found]
     return known._replace(
-        first=tuple(facts.first_of(heard, [facts.bare(word) for word, _ in weak_words])),
+        first=_first(facts.practise(speaker, heard, limits), spoken, found),
         ratings=tuple(
             each._replace(level=shown(each.level, MAX_LEVEL), word=shown(each.word, MAX_WORD)) for each in ratings
         ),
@@ -299,7 +301,7 @@ def _scored(known: Row, line: Mapping[str, Any], result: ScoreResult, limits: Th
         warnings=tuple(filter(None, told))[:MAX_WARNINGS],
         transcript=transcript,
         marks=_marks(transcript, spoken, limits),
-        weak_words=weak_words,
+        weak_words=_weak_words(spoken, limits),
         sound_errors=tuple(_sound_error(*each) for each in found),
         by_sandbox=facts.is_by_sandbox(result),
     )
@@ -339,6 +341,17 @@ def _weak_words(spoken: Sequence[Spoken], limits: Thresholds) -> Tuple[Tuple[str
         text, score = spoken[index]
         worst.setdefault(facts.bare(text), (text, round(score or 0.0, 1)))
     return tuple(worst.values())[:MAX_WEAK_WORDS]
+
+
+def _first(practised: Sequence[Practice], spoken: Sequence[Spoken], found: Sequence[SoundError]) -> Tuple[First, ...]:
+    return tuple(
+        (
+            None if each.sound is None else found.index(each.sound),
+            tuple(spoken[index][0] for index in each.words),
+            None if each.sound else rounded(spoken[each.words[0]][1]),
+        )
+        for each in practised
+    )
 
 
 def _sound_error(phoneme: Optional[str], error: PhonemeError) -> Tuple[Any, ...]:

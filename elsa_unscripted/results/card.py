@@ -41,7 +41,7 @@ def card(result: ScoreResult) -> str:
     speaker = assessment.speakers[0] if assessment is not None and assessment.speakers else None
     parts: List[str] = []
     if assessment is None:
-        parts.append(_div(facts.NO_ASSESSMENT))
+        parts.append(_div(facts.no_assessment(result)))
     elif speaker is None:
         parts.append(_div(facts.NO_SPEAKER))
     else:

@@ -11,7 +11,6 @@ import re
 import string
 from typing import (
     TYPE_CHECKING,
-    AbstractSet,
     Any,
     Dict,
     Iterable,
@@ -34,7 +33,6 @@ if TYPE_CHECKING:
 __all__ = [
     "ENOUGH_SPEECH",
     "LEVELS",
-    "NO_ASSESSMENT",
     "NO_SCORE",
     "NO_SPEAKER",
     "RATED",
@@ -50,13 +48,14 @@ __all__ = [
     "ended_by",
     "equivalents",
     "examples",
-    "first_of",
     "is_by_sandbox",
+    "is_failure",
     "is_short",
     "level_number",
     "measured",
     "missing",
     "moments",
+    "no_assessment",
     "practise",
     "ratings",
     "reason",
@@ -72,15 +71,11 @@ __all__ = [
 LEVELS = ("A1", "A2", "B1", "B2", "C1", "C2")  # CEFR's, from the lowest
 ENOUGH_SECONDS = 20.0  # s of speech: what ELSA documents
 ENOUGH_SPEECH = "The metrics need more than about 20 s of speech; grammar and vocabulary have minimums of their own."
-NO_ASSESSMENT = (
-    "The server sent no assessment. The documented one comes with the premium plan, and with return_json on."
-)
 NO_SPEAKER = "The server found no speaker."
 NO_SCORE = "The server gave no score."
 SANDBOX = "The sandbox made this result, not ELSA. Any score in it is made up."
 SANDBOX_SCORES = 'The sandbox can\'t assess speech; its scenario "example" has scores, made up.'
 MAX_MEASURED = 20  # values that the sandbox measured
-MAX_ERRORS = 20  # sounds among which those to practise are looked for
 MAX_PRACTISED = 3  # sounds and words: more than that nobody practises at once
 AROUND = string.punctuation + string.whitespace + "…“”„‘’«»–—¿¡"  # a word, where it was cut out of a text
 MAX_HEARD = 4  # words in which a sound can be heard
@@ -243,59 +238,49 @@ class Practice(NamedTuple):
 
     Attributes:
         sound: How the sound went wrong; `None` for a word.
-        words: Where it was said, the weakest first: indexes in `words()`.
+        words: Where it was said, the weakest first: indexes among the words.
     """
 
     sound: Optional[SoundError]
     words: Sequence[int]
 
 
-def practise(speaker: Speaker, thresholds: Thresholds = THRESHOLDS) -> Sequence[Practice]:
+def practise(speaker: Speaker, said_words: Sequence[Word], thresholds: Thresholds = THRESHOLDS) -> Sequence[Practice]:
     """Returns what would help most, three at most: first the sounds that went wrong repeatedly, then the weakest words.
 
     A sound that went wrong once comes last: that may have been a slip.
-    """
-    said_words = words(speaker)
-    ranked = weakest([word.score for word in said_words], thresholds)
-    spelled = [bare(word.text) for word in said_words]
-    place = {index: number for number, index in enumerate(ranked)}  # what isn't weak comes behind
-    order = sorted(range(len(said_words)), key=lambda index: place.get(index, len(ranked)))
-    heard: List[Practice] = []
-    for each in sound_errors(speaker)[:MAX_ERRORS]:
-        wrong = set(map(bare, examples(each.error)))
-        found: Dict[str, int] = {}
-        for index in order:
-            if len(found) < MAX_HEARD and (spelled[index] in wrong or _has(said_words[index], each)):
-                found.setdefault(spelled[index], index)
-        heard.append(Practice(each, list(found.values())))
-    sounds = [(each.sound.error.count or 0, {spelled[index] for index in each.words}) for each in heard if each.sound]
-    chosen = first_of(sounds, [spelled[index] for index in ranked])
-    return [heard[number] if is_sound else Practice(None, [ranked[number]]) for is_sound, number in chosen]
-
-
-def first_of(sounds: Sequence[Tuple[int, AbstractSet[str]]], weak: Sequence[str]) -> Sequence[Tuple[bool, int]]:
-    """Returns what to practise first: whether it is a sound, and its index among the sounds or the weak words.
 
     Args:
-        sounds: How often each went wrong, and the words that it is heard in.
-        weak: The weak words, the weakest first.
+        speaker: For the sounds.
+        said_words: The speaker's `words()`, which take long to read.
+        thresholds: A word is good from the upper one on.
     """
-    habits = [(True, at) for at, (count, _) in enumerate(sounds) if count > 1][:MAX_PRACTISED]
-    slips = [(True, at) for at, (count, _) in enumerate(sounds) if count <= 1]
-    covered = {word for _, at in habits for word in sounds[at][1]}
-    words_alone: Dict[str, Tuple[bool, int]] = {}
-    for at, word in enumerate(weak):
-        if word not in covered:
-            words_alone.setdefault(word, (False, at))
-    return [*habits, *words_alone.values(), *slips][:MAX_PRACTISED]
-
-
-def _has(word: Word, wanted: SoundError) -> bool:
-    """Returns whether the sound went wrong in this word, in this way."""
-    return any(
-        each.symbol == wanted.phoneme and each.heard and each.heard == wanted.error.error_phoneme
-        for each in word.phonemes
-    )
+    ranked = weakest([word.score for word in said_words], thresholds)
+    spelled = [bare(word.text) for word in said_words]
+    weak = set(ranked)
+    order = [*ranked, *(index for index in range(len(said_words)) if index not in weak)]
+    errors = sound_errors(speaker)
+    wrong_sounds = [
+        {(each.symbol, each.heard) for each in word.phonemes if each.heard} for word in (said_words if errors else ())
+    ]
+    habits: List[Practice] = []
+    slips: List[Practice] = []
+    for each in errors[:MAX_PRACTISED]:  # the most frequent, so that no other one can be chosen
+        named = set(map(bare, examples(each.error)))
+        mistake = (each.phoneme, each.error.error_phoneme)
+        found: Dict[str, int] = {}
+        for index in order:
+            if len(found) == MAX_HEARD:
+                break
+            if spelled[index] in named or mistake in wrong_sounds[index]:
+                found.setdefault(spelled[index], index)
+        (habits if (each.error.count or 0) > 1 else slips).append(Practice(each, list(found.values())))
+    covered = {spelled[index] for each in habits for index in each.words}
+    alone: Dict[str, Practice] = {}
+    for index in ranked:
+        if spelled[index] not in covered:
+            alone.setdefault(spelled[index], Practice(None, [index]))
+    return [*habits, *alone.values(), *slips][:MAX_PRACTISED]
 
 
 @functools.lru_cache(4096)
@@ -305,6 +290,21 @@ def bare(text: Optional[str]) -> str:
 
 
 # Why there is no score.
+
+
+def is_failure(result: ScoreResult) -> bool:
+    """Returns whether the verdict was that the recording can't be assessed."""
+    return result.raw.get("status") in ("failed", "bad_quality")
+
+
+def no_assessment(result: ScoreResult) -> str:
+    """Returns why a result has no assessment.
+
+    A verdict of failure is an exception of `score()`; but it may be in a file, as the vendor's script prints it.
+    """
+    if is_failure(result):
+        return f"The server could not assess this recording: {result.raw['status']}. Record it again."
+    return "The server sent no assessment. The documented one comes with the premium plan, and with return_json on."
 
 
 def is_short(speaker: Speaker, result: ScoreResult) -> bool:

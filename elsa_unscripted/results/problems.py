@@ -149,6 +149,8 @@ def problem_of(conclusion: Union[ScoreResult, ElsaError]) -> Optional[Problem]:
 
 def _problem_of_result(result: ScoreResult) -> Optional[Problem]:
     assessment = result.assessment
+    if assessment is None and facts.is_failure(result):
+        return BAD_QUALITY if result.raw["status"] == "bad_quality" else REJECTED
     if assessment is None:
         return NOT_INCLUDED
     # The first of several speakers: the service looks for one unless told otherwise.
