@@ -103,8 +103,9 @@ def test_the_most_telling_failure_is_told(
     with black_hole() as hole:
         places: Dict[str, Any] = {"hole": hole, "refused": closed_port(), "away": BROADCAST}
         resolve(monkeypatch, *[places[name] for name in order.split()])
+        patience = 3 if cause is ConnectionRefusedError else 1  # s: on a busy machine, a refusal comes late
         with pytest.raises(ConnectError, match=message) as caught:
-            score(short, "any", url=URL, connect_timeout=1, connect_retries=0)
+            score(short, "any", url=URL, connect_timeout=patience, connect_retries=0)
     # The caller's thread may be the first to see the deadline: then there is no cause yet.
     assert isinstance(caught.value.__cause__, cause) or (cause is TimeoutError and caught.value.__cause__ is None)
 
