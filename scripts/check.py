@@ -27,6 +27,8 @@ SUPPORTED = ("3.9", "3.10", "3.11", "3.12", "3.13", "3.14", "3.15")
 MEASURED = "3.14"  # the Python with which CI measures coverage: since 3.14, that costs half as much
 QUICK = "not slow and not browser"  # for pytest's -m
 OLDEST_WEBSOCKET_CLIENT = "websocket-client==1.8.0"  # the oldest that setup.cfg admits
+# With it, the tests of what is sent, and of whatever a server may do: nothing but `wire` calls that package.
+EXCHANGES = tuple(f"tests/test_{name}.py" for name in ("client", "dial", "faults", "network", "transport", "wire"))
 
 # In the wheel's environment: what a plain `pip install elsa-unscripted` can import, and what it must do without.
 PROBE = """
@@ -47,6 +49,7 @@ class Suite(NamedTuple):
     venv: Path
     python: Python
     instead: tuple[str, ...] = ()  # packages in other versions than requirements.txt pins
+    files: tuple[str, ...] = ()  # of tests, if not all
 
 
 def main() -> int:
@@ -78,7 +81,8 @@ def parse_arguments() -> argparse.Namespace:
         "--all-pythons",
         action="store_true",
         help=f"run the tests also under each of Python {', '.join(SUPPORTED)} that is installed, "
-        f"and under {OLDEST_WEBSOCKET_CLIENT}: there without those that are marked slow, and those with a browser",
+        f"and those of exchanges with {OLDEST_WEBSOCKET_CLIENT}: there without those that are marked slow, and those "
+        "with a browser",
     )
     extent.add_argument(
         "--ci",
@@ -266,7 +270,8 @@ def check_other_suites(tests: Tests, failures: Failures, *, ci: bool) -> None:
             make(suite.venv, suite.instead, suite.python)
             # No cache: .venv's is that of the usual suite.
             coverage = ["--cov"] if suite.venv == measured else []
-            begun.append((suite, tests.begin(suite.venv, "-p", "no:cacheprovider", "-m", QUICK, *coverage)))
+            chosen = ["-m", QUICK, *suite.files]
+            begun.append((suite, tests.begin(suite.venv, "-p", "no:cacheprovider", *chosen, *coverage)))
     for suite, future in begun:
         with failures.noted():
             *lines, last = tests.wait_for(future).rstrip().splitlines()
@@ -295,7 +300,7 @@ def find_suites() -> tuple[list[Suite], list[str]]:
         else:
             suites.append(Suite(f"Python {python.version}", VENVS / version, python))
     venv = VENVS / OLDEST_WEBSOCKET_CLIENT.replace("==", "-")
-    suites.append(Suite(OLDEST_WEBSOCKET_CLIENT, venv, _venv.THIS_PYTHON, (OLDEST_WEBSOCKET_CLIENT,)))
+    suites.append(Suite(OLDEST_WEBSOCKET_CLIENT, venv, _venv.THIS_PYTHON, (OLDEST_WEBSOCKET_CLIENT,), EXCHANGES))
     return suites, missing
 
 
