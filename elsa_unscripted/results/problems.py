@@ -48,10 +48,10 @@ class Problem(NamedTuple):
 
 
 RECORD = "Record again"
-SILENCE = (
-    "is silent, all samples are"  # how `audio.recording` warns of a silent recording, and `audio.check` refuses it
-)
-SPEECHLESS = "holds no speech"  # how `audio.check` refuses one in which nobody speaks
+# In the texts by which `audio.recording` warns of a silent recording and `audio.check` refuses it, or one in which
+# nobody speaks: a journal keeps the text alone.
+SILENCE = "is silent, all samples are"
+SPEECHLESS = "holds no speech"
 
 NOT_HANDED_IN = Problem(
     "Not handed in",

@@ -20,9 +20,7 @@ from .packages import EXTRAS, RUNTIME, check_extra, check_package
 
 TESTED = (3, 15)  # the newest Python that the tests run on
 FFMPEG_SECONDS = 2.0  # s; it answers in a tenth
-SANDBOX_SECONDS = (
-    4.0  # s to connect, and as many for the verdict; an exchange with a local sandbox takes a tenth of one
-)
+SANDBOX_SECONDS = 4.0  # to connect, and as many for the verdict; a local sandbox needs a tenth of a second
 NARROWEST = 40  # columns: what the summary needs
 
 # Descriptors of a batch: while it connects, a recording has a socket for each of two addresses.
