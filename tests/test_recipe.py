@@ -176,7 +176,9 @@ def test_speech_from_a_browser(browser: Browser, tmp_path: Path, monkeypatch: py
     assert SECONDS - LOST <= exchange.seconds <= took + SLACK
     found = correlations(exchange.pcm, SPEECH)
     assert len(found) >= 7
-    assert min(found) > 0.9, found
+    # On a busy machine, Chromium's fake microphone may drop some milliseconds, and that window then is two halves. A
+    # piece that we lost would shift all windows behind it by more than is looked for.
+    assert sorted(found)[1] > 0.9, found
 
 
 def test_page_that_goes_away(browser: Browser, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
