@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import random
 import socket
 import sys
 import time
@@ -49,10 +50,20 @@ def connecting_to(port: int) -> int:
 
 
 def closed_port() -> int:
-    """Returns a port that refuses connections."""
-    with socket.create_server(("127.0.0.1", 0)) as listener:
-        port: int = listener.getsockname()[1]
-    return port
+    """Returns a port that refuses connections until the test listens on it.
+
+    It isn't one of those that the system gives to whoever asks for any port: the tests beside this one do so all the
+    time, and would soon get it.
+    """
+    range_of_system = range(32768, 61000)  # by Linux's default
+    with contextlib.suppress(OSError), open("/proc/sys/net/ipv4/ip_local_port_range", encoding="ascii") as setting:
+        first, last = map(int, setting.read().split())
+        range_of_system = range(first, last + 1)
+    others = [port for port in range(1024, 65536) if port not in range_of_system]
+    while True:
+        port = random.SystemRandom().choice(others)
+        with contextlib.suppress(OSError), socket.create_server(("127.0.0.1", port)):
+            return port
 
 
 def resolve(monkeypatch: pytest.MonkeyPatch, *addresses: int | tuple[str, int]) -> None:

@@ -24,6 +24,7 @@ from types import FrameType
 from typing import Any, ClassVar, Optional
 
 import pytest
+from addresses import closed_port
 from batches import TOKEN, Choosy, lines, recordings, sha256
 from commands import posix
 from leaks import watching_for
@@ -346,7 +347,7 @@ def test_other_options_are_another_result(tmp_path: Path, journal: Path) -> None
 def test_failed_ones_are_tried_again_when_asked(tmp_path: Path, journal: Path) -> None:
     """A failure in the journal is told, not repeated; with `retry_failed="all"` it is, once for each path."""
     paths = recordings(tmp_path, 2)
-    with Sandbox("failed=no") as sandbox:
+    with Sandbox("failed=no", port=closed_port()) as sandbox:
         url = sandbox.url
         list(batch(paths, sandbox, journal=journal))
         with batch(paths, sandbox, journal=journal) as scores:
@@ -359,7 +360,7 @@ def test_failed_ones_are_tried_again_when_asked(tmp_path: Path, journal: Path) -
             assert len([outcome for outcome in again if outcome.error]) == 4
             assert (again.progress.skipped, again.progress.failed) == (2, 2)
         assert sandbox.handshakes == 4
-    with Sandbox(port=int(url.split(":")[2].split("/")[0])) as sandbox:
+    with Sandbox(port=sandbox.port) as sandbox:
         assert sandbox.url == url
         assert successes(batch(paths, sandbox, journal=journal, retry_failed="all")) == paths
         assert successes(batch(paths, sandbox, journal=journal)) == paths
@@ -444,7 +445,7 @@ def test_a_copy_is_tried_again_with_its_twin(tmp_path: Path, journal: Path) -> N
     """A copy of what failed gets a line with the result when its twin is scored in a later run, in whichever run."""
     (path,) = recordings(tmp_path, 1)
     copies = [str(shutil.copy(path, tmp_path / f"copy {number}.wav")) for number in range(2)]
-    with Sandbox("bad-quality") as sandbox:
+    with Sandbox("bad-quality", port=closed_port()) as sandbox:
         assert len(list(batch([path, *copies], sandbox, journal=journal))) == 3
         list(batch([path, *copies], sandbox, journal=journal))
     with Sandbox(port=sandbox.port) as sandbox:
@@ -478,14 +479,13 @@ def test_a_copy_may_be_renamed_and_tried_again(tmp_path: Path, journal: Path) ->
 def test_only_what_can_succeed_is_tried_again(tmp_path: Path, journal: Path) -> None:
     """`retry_failed=True` sends what is retryable: a broken stream, no unchanged bad recording; `"all"` sends that."""
     broken, bad = recordings(tmp_path, 2)
-    with Sandbox("bad-quality") as sandbox:
-        url = sandbox.url
+    with Sandbox("bad-quality", port=closed_port()) as sandbox:
         (outcome,) = batch([bad], sandbox, journal=journal, bad_quality_grace=0.1)
         assert outcome.error is not None
-    with Sandbox("close=1011", port=int(url.split(":")[2].split("/")[0])) as sandbox:
+    with Sandbox("close=1011", port=sandbox.port) as sandbox:
         list(batch([broken, bad], sandbox, journal=journal))
         assert sandbox.handshakes == 1
-    with Sandbox(port=int(url.split(":")[2].split("/")[0])) as sandbox:
+    with Sandbox(port=sandbox.port) as sandbox:
         outcomes = {each.path: each for each in batch([broken, bad], sandbox, journal=journal, retry_failed=True)}
         assert (outcomes[broken].error, type(outcomes[bad].error), sandbox.handshakes) == (None, BadQualityError, 1)
         assert successes(batch([broken, bad], sandbox, journal=journal, retry_failed="all")) == [broken, bad]

@@ -17,6 +17,7 @@ from typing import Any, Callable
 
 import pandas
 import pytest
+from addresses import closed_port
 from commands import (
     COMMAND,
     PATIENCE,
@@ -201,14 +202,14 @@ def test_a_copy_is_no_result_of_an_earlier_run(sandbox: Sandbox, folder: Path) -
 
 def test_failed_ones_wait_for_the_word(folder: Path) -> None:
     """What failed is told and counted again, but sent again only with `--retry-failed`, as the last line says."""
-    with Sandbox("close=1011") as sandbox:
+    with Sandbox("close=1011", port=closed_port()) as sandbox:
         outcome = batch(sandbox, folder)
         again = batch(sandbox, folder)
         assert (outcome.status, again.status, sandbox.handshakes) == (3, 3, RECORDINGS)
     assert f"{RECORDINGS} not scored yet (closed with 1011): " in again.err
     words = going_on(again)
     assert words[-1] == "--retry-failed"
-    with Sandbox(port=int(re.findall(r":(\d+)/", " ".join(words))[0])) as sandbox:
+    with Sandbox(port=sandbox.port) as sandbox:
         assert run(*words, ELSA_API_TOKEN=TOKEN).status == 0
     assert results(folder) == every(folder)
 
@@ -608,7 +609,7 @@ def test_interrupted_once_it_finishes_what_is_in_flight(folder: Path, signals: l
 @posix
 def test_interrupted_twice_it_stops_now(folder: Path) -> None:
     """Those in flight are cut off; the journal is whole, and the command of the last line goes on from it."""
-    with Sandbox("slow=100") as sandbox:
+    with Sandbox("slow=100", port=closed_port()) as sandbox:
         with started(*command(sandbox.url, folder, "--jobs", "2"), ELSA_API_TOKEN=TOKEN) as process:
             wait_for(lambda: sum(exchange.heard > 0 for exchange in sandbox.exchanges) == 2)
             process.send_signal(signal.SIGINT)
@@ -621,8 +622,7 @@ def test_interrupted_twice_it_stops_now(folder: Path) -> None:
         assert "2 cut off in flight, which may be billed" in outcome.err
         assert f"{RECORDINGS} recordings in 0:0" in outcome.err
         assert f"0 with a score, {RECORDINGS} left\nEstimate of the bill: 2 started units" in outcome.err
-        port = re.findall(r":(\d+)/", last_line(outcome))[0]
-    with Sandbox(port=int(port)):
+    with Sandbox(port=sandbox.port):
         assert run(*going_on(outcome), ELSA_API_TOKEN=TOKEN).status == 0
     assert results(folder) == every(folder)
 

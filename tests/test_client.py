@@ -7,7 +7,6 @@ import gc
 import io
 import json
 import pickle
-import socket
 import sys
 import threading
 import time
@@ -17,6 +16,7 @@ from pathlib import Path
 from typing import Any, Callable, List, Optional, Tuple
 
 import pytest
+from addresses import closed_port
 from pydub import AudioSegment
 from rawserver import CLOSE, PING, PONG, STREAM_ID, SUCCESS, Connection, RawServer, frame
 
@@ -868,8 +868,7 @@ def test_fragments_that_go_on_after_the_end(short: Path) -> None:
 
 def test_refused(short: Path) -> None:
     """A port that nobody listens on is a ConnectError that names it."""
-    with socket.create_server(("127.0.0.1", 0)) as listener:
-        port = listener.getsockname()[1]
+    port = closed_port()
     with pytest.raises(ConnectError, match=f"127.0.0.1:{port} refused") as caught:
         score(short, TOKEN, url=f"ws://127.0.0.1:{port}", connect_retries=1)
     assert isinstance(caught.value.__cause__, ConnectionRefusedError)

@@ -8,7 +8,6 @@ import multiprocessing
 import os
 import pickle
 import signal
-import socket
 import subprocess
 import sys
 import threading
@@ -20,6 +19,7 @@ from urllib.error import URLError
 from urllib.request import urlopen
 
 import pytest
+from addresses import closed_port
 from commands import COMMAND, posix, shadow, started, unmeasured
 
 from elsa_unscripted import Client, ConnectError, ElsaError, ScoreResult, ScoringFailedError, score
@@ -252,8 +252,7 @@ def test_flask(server: str, speech: Path, tmp_path: Path) -> None:
     """A Flask view scores in a threaded and in a pre-fork server, many requests at once."""
     if server == "gunicorn" and not hasattr(os, "fork"):
         pytest.skip("needs os.fork, as gunicorn does")
-    with socket.create_server(("127.0.0.1", 0)) as listener:
-        port = listener.getsockname()[1]
+    port = closed_port()
     with Sandbox() as sandbox:
         app = tmp_path / "app.py"
         app.write_text(FLASK_APP.format(audio=str(speech), url=sandbox.url, port=port))

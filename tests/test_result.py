@@ -20,7 +20,7 @@ from typing import Any
 
 import pytest
 import trustme
-from addresses import black_hole, black_holes, needs_black_holes, resolve
+from addresses import black_hole, black_holes, closed_port, needs_black_holes, resolve
 from leaks import watching_for
 from rawserver import Connection, RawServer
 from recordings import wav
@@ -492,8 +492,7 @@ def test_an_http_error_is_a_connect_error(pages: Pages, code: int) -> None:
 
 def test_nobody_there() -> None:
     """A refused connection is a ConnectError with the cause chained."""
-    with socket.create_server(("127.0.0.1", 0)) as listener:
-        port = listener.getsockname()[1]
+    port = closed_port()
     error = refused(f"http://127.0.0.1:{port}/")
     assert type(error) is ConnectError
     assert isinstance(error.__cause__, OSError)

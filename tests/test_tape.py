@@ -28,6 +28,7 @@ from typing import Any
 
 import pytest
 import trustme
+from addresses import closed_port
 from commands import COMMAND, SCRIPT, SECOND, interrupt, posix, run, started
 from rawserver import BINARY, PING, STREAM_ID, SUCCESS, TEXT, Connection, RawServer, frame
 from websockets.exceptions import ConnectionClosed
@@ -457,8 +458,7 @@ def test_refusals_come_in_the_tapes_order(tape: Path) -> None:
 
 def test_upstream_that_cannot_be_reached_is_a_502(tape: Path) -> None:
     """The client is told so, and nothing is on the tape."""
-    with socket.create_server(("127.0.0.1", 0)) as listener:
-        port = listener.getsockname()[1]
+    port = closed_port()
     with Sandbox(record=tape, upstream=f"ws://127.0.0.1:{port}/") as sandbox:
         with pytest.raises(ConnectError, match="refused") as caught:
             score(SECOND, PLAIN_TOKEN, url=sandbox.url, connect_retries=0)

@@ -14,6 +14,7 @@ from typing import Any, Iterator
 
 import pytest
 import trustme
+from addresses import closed_port
 from leaks import watching_for
 from rawserver import CLOSE, SUCCESS, Connection, RawServer, frame
 
@@ -327,8 +328,7 @@ def test_proxy_that_can_not_be_found(short: Path) -> None:
 
 def test_proxy_that_is_not_there(short: Path) -> None:
     """A refused connection to the proxy names the proxy."""
-    with socket.create_server(("127.0.0.1", 0)) as listener:
-        port = listener.getsockname()[1]
+    port = closed_port()
     with pytest.raises(ConnectError, match="through the proxy 127.0.0.1"):
         score(short, TOKEN, url="wss://api.example", proxy=f"http://127.0.0.1:{port}", connect_retries=0)
 
