@@ -10,7 +10,7 @@ import sys
 import threading
 import time
 from pathlib import Path
-from typing import Iterator, Optional, Set
+from typing import Any, Iterator, Optional, Set
 
 import pytest
 
@@ -43,6 +43,15 @@ def pytest_xdist_auto_num_workers(config: pytest.Config) -> int:
     """Returns how many processes `-n auto` is: more than cores, as tests mostly wait; 0 for a test by its name."""
     by_name = any("::" in argument for argument in config.args)
     return 0 if by_name else 4 * (os.cpu_count() or 1)
+
+
+@pytest.hookimpl(hookwrapper=True)
+def pytest_collection() -> Iterator[None]:
+    """Keeps the collector of garbage from looking at the thousands of tests, while they are found and ever after."""
+    gc.disable()
+    yield
+    gc.enable()
+    gc.freeze()
 
 
 def pytest_collection_finish() -> None:
@@ -137,3 +146,11 @@ def short() -> Path:
 def speech() -> Path:
     """3.28 s, seven packets."""
     return DATA / "wire" / "mono16k.wav"
+
+
+@pytest.fixture(scope="session")
+def pandas() -> Any:
+    """The package, imported where a test uses it: half a second, which every process would spend to find the tests."""
+    import pandas
+
+    return pandas

@@ -109,24 +109,24 @@ def test_what_is_likely_to_harm_is_a_warning(expected: str, make: Callable[[], b
 
 
 @pytest.mark.parametrize(
-    ("data", "expected"),
+    ("make", "expected"),
     [
-        (b"", "empty"),
-        (wav(b""), "empty"),
-        (b"this is no audio, but a text", "unreadable"),
-        (wav(bytes(64000)), "zeros"),
-        (wav(b"\x80" * 32000, 8000, 1, 8), "zeros"),
-        (wav(b"\1\0" * 32000), "zeros"),
-        (tone(440), "no_speech"),
-        (tone(261.6, 329.6, 392.0), "no_speech"),
-        (wav(random.Random(1).randbytes(160000)), "no_speech"),
-        (wav(array.array("h", random.Random(1).choices((-1, 0, 1), k=80000)).tobytes()), "no_speech"),
+        (lambda: b"", "empty"),
+        (lambda: wav(b""), "empty"),
+        (lambda: b"this is no audio, but a text", "unreadable"),
+        (lambda: wav(bytes(64000)), "zeros"),
+        (lambda: wav(b"\x80" * 32000, 8000, 1, 8), "zeros"),
+        (lambda: wav(b"\1\0" * 32000), "zeros"),
+        (lambda: tone(440), "no_speech"),
+        (lambda: tone(261.6, 329.6, 392.0), "no_speech"),
+        (lambda: wav(random.Random(1).randbytes(160000)), "no_speech"),
+        (lambda: wav(array.array("h", random.Random(1).choices((-1, 0, 1), k=80000)).tobytes()), "no_speech"),
     ],
     ids=["nothing", "no frames", "text", "zeros", "zeros of 8 bit", "DC", "tone", "chord", "noise", "last bit"],
 )
-def test_what_is_worthless_is_an_error(data: bytes, expected: str) -> None:
+def test_what_is_worthless_is_an_error(make: Callable[[], bytes], expected: str) -> None:
     """What can't be read, is silent or holds no speech is an error, and the first that is told."""
-    found = check_audio(data)
+    found = check_audio(make())
     assert codes(found)[0] == expected
     assert (found.level, found.findings[0].level) == ("error", "error")
 
@@ -200,12 +200,14 @@ def test_without_the_extra_the_level_is_told() -> None:
     assert codes(check_audio(wav(bytes(64000)))) == ["zeros"]
 
 
-@pytest.mark.parametrize("data", [tone(440, seconds=1), wav(bytes(32000)), b"text"])
-def test_score_refuses_what_is_worthless(data: bytes) -> None:
+@pytest.mark.parametrize(
+    "make", [lambda: tone(440, seconds=1), lambda: wav(bytes(32000)), lambda: b"text"], ids=["tone", "zeros", "text"]
+)
+def test_score_refuses_what_is_worthless(make: Callable[[], bytes]) -> None:
     """With `check=True`, no connection is made for a recording with an error."""
     with Sandbox() as sandbox:
         with pytest.raises(AudioError) as caught:
-            score(data, "token", url=sandbox.url, check=True)
+            score(make(), "token", url=sandbox.url, check=True)
         assert not sandbox.exchanges
     assert not caught.value.possibly_billed
 

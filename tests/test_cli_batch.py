@@ -15,7 +15,6 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, Callable
 
-import pandas
 import pytest
 from addresses import closed_port
 from commands import (
@@ -187,7 +186,7 @@ def test_it_goes_on_from_the_journal(sandbox: Sandbox, folder: Path) -> None:
     assert results(folder) == every(folder)
 
 
-def test_a_copy_is_no_result_of_an_earlier_run(sandbox: Sandbox, folder: Path) -> None:
+def test_a_copy_is_no_result_of_an_earlier_run(sandbox: Sandbox, folder: Path, pandas: Any) -> None:
     """A path that is given twice, and a copy, are told as such on a first run, in the table too."""
     copy, first = folder / "copy.wav", folder / "0.wav"
     copy.write_bytes(first.read_bytes())
@@ -302,7 +301,7 @@ def test_a_damaged_or_edited_line_is_told(sandbox: Sandbox, folder: Path) -> Non
     assert len(table.read_text(encoding="utf-8-sig").splitlines()) == RECORDINGS + 1
 
 
-def test_a_list_is_scored_with_its_columns(sandbox: Sandbox, folder: Path) -> None:
+def test_a_list_is_scored_with_its_columns(sandbox: Sandbox, folder: Path, pandas: Any) -> None:
     """A CSV list's other columns stand beside the scores of their recordings, also for what was scored earlier."""
     lines = [f"{number},{folder / str(number)}.wav" for number in range(RECORDINGS)]
     (folder.parent / "list.csv").write_text("\n".join(["pupil,path", *lines]))
@@ -317,7 +316,7 @@ def test_a_list_is_scored_with_its_columns(sandbox: Sandbox, folder: Path) -> No
     assert sandbox.handshakes == RECORDINGS
 
 
-def test_a_table_has_the_failed_ones_too(sandbox: Sandbox, folder: Path) -> None:
+def test_a_table_has_the_failed_ones_too(sandbox: Sandbox, folder: Path, pandas: Any) -> None:
     """There is a row for each recording, with a result or without."""
     (folder / "empty.wav").touch()
     outcome = batch(sandbox, folder, "--csv", str(folder.parent / "scores.csv"))

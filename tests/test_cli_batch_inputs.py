@@ -16,7 +16,6 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-import pandas
 import pytest
 from commands import PATIENCE, SHORT, full_disk, posix, run
 
@@ -401,7 +400,7 @@ def written(tmp_path: Path, *outcomes: Outcome, carried: Sequence[str] = (), cel
     return file
 
 
-def test_pandas_reads_numbers_as_numbers(tmp_path: Path) -> None:
+def test_pandas_reads_numbers_as_numbers(tmp_path: Path, pandas: Any) -> None:
     """Every documented score is there under the server's name, with its value; numbers are numbers for pandas."""
     file = written(tmp_path, Outcome("a.wav", verdict()), Outcome("b.wav", verdict(speakers=[])))
     table = pandas.read_csv(file)
@@ -432,7 +431,7 @@ def test_null_is_empty(tmp_path: Path) -> None:
     assert (row["outcome"], row["partial_error"], row["audio_seconds"]) == ("success", "too_short", "0.31")
 
 
-def test_what_was_scored_earlier_has_its_time(tmp_path: Path) -> None:
+def test_what_was_scored_earlier_has_its_time(tmp_path: Path, pandas: Any) -> None:
     """A result of the journal has the seconds of the exchange that gave it, and warnings of the recording."""
     earlier = dataclasses.replace(verdict(), timings=Timings(total=31.25), warnings=("it is cut off",))
     file = written(tmp_path, Outcome("a.wav", earlier, from_journal=True), Outcome("b.wav", verdict(), seconds=2.5))
@@ -441,7 +440,7 @@ def test_what_was_scored_earlier_has_its_time(tmp_path: Path) -> None:
     assert table.warnings[0] == "it is cut off"
 
 
-def test_errors_have_their_rows(tmp_path: Path) -> None:
+def test_errors_have_their_rows(tmp_path: Path, pandas: Any) -> None:
     """An error's kind, reason and words stand in columns of their own, and no score does."""
     failed = BadQualityError("The verdict is bad_quality: noisy.", reason="noisy")
     table = pandas.read_csv(written(tmp_path, Outcome("a.wav", error=failed), Outcome("b.wav", error=AudioError("x"))))
@@ -452,7 +451,7 @@ def test_errors_have_their_rows(tmp_path: Path) -> None:
     assert pandas.isna(table.eps_score).all()
 
 
-def test_columns_of_the_list_are_carried(tmp_path: Path) -> None:
+def test_columns_of_the_list_are_carried(tmp_path: Path, pandas: Any) -> None:
     """They stand behind ours; one that has the name of ours gets another, so that none is lost."""
     file = written(tmp_path, Outcome("a.wav", verdict()), carried=["pupil", "outcome"], cells=["Zoë", "3"])
     table = pandas.read_csv(file)
@@ -474,7 +473,7 @@ def test_no_cell_is_a_formula(tmp_path: Path, separator: str) -> None:
         assert separator != "," or [cell for cell in cells if cell.startswith(("\t", "\r", "\n"))] == [], text
 
 
-def test_numbers_of_a_list_stay_numbers(tmp_path: Path) -> None:
+def test_numbers_of_a_list_stay_numbers(tmp_path: Path, pandas: Any) -> None:
     """A negative number is no formula."""
     table = pandas.read_csv(written(tmp_path, Outcome("a", verdict()), carried=["change"], cells=["-1.5"]))
     assert table.change[0] == -1.5
@@ -489,7 +488,7 @@ def test_no_control_character_is_written(tmp_path: Path) -> None:
     assert "\\u202e\nnext" in text
 
 
-def test_a_file_that_is_no_table_is_not_overwritten(tmp_path: Path) -> None:
+def test_a_file_that_is_no_table_is_not_overwritten(tmp_path: Path, pandas: Any) -> None:
     """A list or recording that was named by mistake is kept; a table of an earlier run is written anew."""
     file = tmp_path / "scores.csv"
     shutil.copy(SHORT, file)

@@ -19,7 +19,7 @@ import threading
 import time
 from collections.abc import Iterable, Iterator
 from pathlib import Path
-from typing import Any, NamedTuple, Optional
+from typing import Any, Callable, NamedTuple, Optional
 
 import pytest
 from commands import COMMAND, PATIENCE, ROOT, SCRIPT, SHORT, WIRE, interrupt, on_terminal, posix, shadow, unmeasured
@@ -413,12 +413,16 @@ def test_a_pipe_without_audio(terminal: Terminal, sandbox: Sandbox) -> None:
     assert (told.status, "ended without audio" in told.err, sandbox.handshakes) == (5, True, 0)
 
 
-@pytest.mark.parametrize("given", [b"", wav(SPEECH)[:20], encoded("ipod")[:-100]])
-def test_a_writer_that_never_writes(terminal: Terminal, sandbox: Sandbox, given: bytes) -> None:
+@pytest.mark.parametrize(
+    "given",
+    [lambda: b"", lambda: wav(SPEECH)[:20], lambda: encoded("ipod")[:-100]],
+    ids=["nothing", "half a head", "most of MP4"],
+)
+def test_a_writer_that_never_writes(terminal: Terminal, sandbox: Sandbox, given: Callable[[], bytes]) -> None:
     """`--source-timeout` is how long it is waited for, also while a file is read to its end; nothing is sent."""
     reading, writing = os.pipe()
     with open(writing, "wb", buffering=0) as pipe:
-        pipe.write(given)
+        pipe.write(given())
         began = time.monotonic()
         told = terminal.score(sandbox, "--source-timeout", "0.2", stdin=reading)
     assert 0.2 <= time.monotonic() - began < PATIENCE / 5

@@ -10,8 +10,6 @@ import statistics
 from fractions import Fraction
 from typing import Any, Callable
 
-import flask
-import pandas
 import pytest
 
 from elsa_unscripted import Client, Score, ScoreResult
@@ -35,7 +33,7 @@ def speaker(*words: tuple[str, Any], **more: Any) -> dict[str, Any]:
 # A score.
 
 
-def test_a_score_compares_as_its_value() -> None:
+def test_a_score_compares_as_its_value(pandas: Any) -> None:
     """With numbers of every kind and with other scores, on both sides, and it sorts."""
     for number in (81, 81.0, Fraction(81), Score(81.0, "bad", "A1")):
         assert Score(81.0) == number == Score(81.0)
@@ -62,7 +60,7 @@ def test_a_score_hashes_as_its_value() -> None:
     assert len({Score(1.0, "a"), Score(1.0, "b"), NONE, Score()}) == 2
 
 
-def test_a_score_converts_as_its_value() -> None:
+def test_a_score_converts_as_its_value(pandas: Any) -> None:
     """Whatever takes a number takes a score."""
     number = Score(81.4, "good", "B2")
     assert (float(number), int(number), round(number), round(number, 1)) == (81.4, 81, 81, 81.4)
@@ -143,7 +141,7 @@ def test_words_of_several_speakers_are_in_order() -> None:
     assert [word.text for word in alone.words] == ["late", "early"]
 
 
-def test_rows_are_data_frames() -> None:
+def test_rows_are_data_frames(pandas: Any) -> None:
     """A row has the columns of `batch --csv`, in their order; the words have theirs; both are pandas' in one line."""
     result = ScoreResult({"status": "success", "result": example()}, stream_id="s", audio_seconds=24.73)
     table = pandas.DataFrame([result.to_row(), ScoreResult({}).to_row()])
@@ -164,6 +162,8 @@ def test_a_result_as_plain_values() -> None:
     again = json.loads(json.dumps(result.to_dict()))
     assert (again["v"], again["raw"], again["audio_seconds"]) == (1, dict(result), result.audio_seconds)
     assert json.loads(json.dumps(result.raw)) == json.loads(result.text)
+    import flask
+
     app = flask.Flask("app")
     with app.app_context():
         assert json.loads(flask.jsonify(result.raw).data) == json.loads(result.text)
