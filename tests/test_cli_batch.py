@@ -494,7 +494,7 @@ def test_the_journal_is_one_runs(folder: Path) -> None:
         (["--from-file", "missing.txt"], "--from-file"),
         (["missing.wav"], "missing.wav"),
         (["--glob", "*.nothing"], "no recordings found"),
-        (["--dask", "nonsense"], "--dask"),
+        pytest.param(["--dask", "nonsense"], "--dask", marks=pytest.mark.slow),  # imports Dask: seconds
         (["--frobnicate"], "--frobnicate"),
     ],
 )
