@@ -205,6 +205,7 @@ class Terminal:
 
     Attributes:
         written: All that it has written there, erased or not.
+        pid: Its process.
     """
 
     def __init__(self, *command: str, columns: int = 80, **variables: str) -> None:
@@ -228,6 +229,7 @@ class Terminal:
             env=unmeasured(**variables),
             start_new_session=True,
         )
+        self.pid = self._process.pid
         os.close(slave)
 
     def __enter__(self) -> Terminal:

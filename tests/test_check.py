@@ -3,23 +3,30 @@
 from __future__ import annotations
 
 import array
+import contextlib
 import csv
 import json
 import math
+import os
 import random
+import signal
+import subprocess
 import sys
 import time
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import pytest
-from commands import COMMAND, Terminal, posix, run
+from commands import COMMAND, PATIENCE, Terminal, posix, run
 from recordings import AUSTEN, SPEECH, container, layout, steady, wav
 
 from elsa_unscripted import AudioCheck, AudioError, ConfigError, LiveAudio, check_audio, score, score_many
 from elsa_unscripted.audio.check import THRESHOLDS
 from elsa_unscripted.audio.level import is_silent
+from elsa_unscripted.cli.checkers import Checker, cores
+from elsa_unscripted.deadline import Deadline
 from elsa_unscripted.sandbox import Sandbox
 
 CUT = SPEECH[: 8 * 32000]  # enough of it to judge all but its length
@@ -390,6 +397,86 @@ def test_interrupt_does_not_wait_for_a_long_recording(tmp_path: Path) -> None:
         assert terminal.end() == 130
         assert time.monotonic() - pressed < 15
     assert terminal.written.endswith("elsa-unscripted: interrupted\r\n")
+
+
+class Process(NamedTuple):
+    pid: int
+    parent: int
+    seconds: float  # of CPU
+
+
+def processes() -> list[Process]:
+    """Returns the processes that check recordings for any other one."""
+    listed = subprocess.run(["ps", "-A", "-ww", "-o", "pid=,ppid=,time=,args="], stdout=subprocess.PIPE, check=True)
+    lines = listed.stdout.decode(errors="replace").splitlines()
+    rows = [line.split(maxsplit=3) for line in lines if "checkers import serve" in line]
+    return [Process(int(pid), int(parent), float(taken.split(":")[-1])) for pid, parent, taken, _ in rows]
+
+
+def processes_of(pid: int) -> list[Process]:
+    return [process for process in processes() if process.parent == pid]
+
+
+@posix
+@pytest.mark.slow
+def test_a_process_finds_what_is_found_without(tmp_path: Path) -> None:
+    """A process gives what `check_audio()` gives, whatever the recording; after it was killed, another one does."""
+    whole = AUSTEN.read_bytes()
+    for name, data in {"fine": whole, "cut": whole[:200_000], "empty": b"", "text": b"no", "zörö": wav(b"00")}.items():
+        (tmp_path / f"{name}.wav").write_bytes(data)
+    paths = [str(path) for path in [*sorted(tmp_path.iterdir()), tmp_path / "gone.wav", tmp_path]]
+    with contextlib.closing(Checker()) as checker:
+        assert [checker.check(path) for path in paths] == [check_audio(path) for path in paths]
+        (process,) = processes_of(os.getpid())
+        os.kill(process.pid, signal.SIGKILL)
+        assert checker.check(paths[2]) == check_audio(paths[2])
+        (another,) = processes_of(os.getpid())
+        assert another.pid != process.pid
+    assert not processes_of(os.getpid())
+
+
+@posix
+@pytest.mark.slow
+def test_a_recording_that_ends_processes_is_an_error(tmp_path: Path) -> None:
+    """If two processes are killed over a recording, as when memory runs out, that is found; the next one is checked."""
+    long = tmp_path / "long.wav"
+    long.write_bytes(wav(SPEECH * 145))  # an hour: 30 s of work
+    with contextlib.closing(Checker()) as checker, ThreadPoolExecutor(1) as thread:
+        found = thread.submit(checker.check, str(long))
+        while not found.done():
+            for process in processes_of(os.getpid()):
+                if process.seconds >= 2:  # it takes less to begin
+                    os.kill(process.pid, signal.SIGKILL)
+            time.sleep(0.1)
+        (finding,) = found.result().findings
+        assert (finding.level, finding.code, "killed by signal 9" in finding.message) == ("error", "unreadable", True)
+        assert checker.check(str(AUSTEN)) == check_audio(str(AUSTEN))
+
+
+@posix
+@pytest.mark.slow
+@pytest.mark.parametrize("end", ["Ctrl-C", "SIGTERM", "SIGKILL"])
+def test_no_process_outlives_the_command(tmp_path: Path, end: str) -> None:
+    """Whatever ends the command amid many recordings, its processes end, too; Ctrl-C with status 130 and one line."""
+    (tmp_path / "0.wav").write_bytes(wav(SPEECH * 145))  # an hour: 30 s of work
+    for index in range(1, 12 * cores()):
+        (tmp_path / f"{index}.wav").symlink_to(AUSTEN)
+    with Terminal(*COMMAND, "check", str(tmp_path)) as terminal:
+        terminal.wait_for(f"{cores()} of")
+        theirs = {process.pid for process in processes_of(terminal.pid)}
+        assert len(theirs) == (cores() if cores() > 1 else 0)
+        if end == "Ctrl-C":
+            terminal.press(b"\x03")
+        else:
+            os.kill(terminal.pid, signal.Signals[end])
+        assert terminal.end() == {"Ctrl-C": 130, "SIGTERM": -15, "SIGKILL": -9}[end]
+    until = Deadline(PATIENCE if end != "Ctrl-C" else 0)
+    while theirs & {process.pid for process in processes()}:
+        assert not until.expired()
+        time.sleep(0.01)
+    if end == "Ctrl-C":
+        assert terminal.written.endswith("elsa-unscripted: interrupted\r\n")
+    assert "Traceback" not in terminal.written
 
 
 def test_score_and_batch_check(answers: Path, tmp_path: Path) -> None:

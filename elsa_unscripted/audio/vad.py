@@ -97,9 +97,10 @@ def _lite(module: Any) -> Model:
 
     def probabilities(pcm: bytes) -> List[float]:
         detector.reset()
-        found = []
+        found, floats = [], _as_floats()
         for start in range(0, len(pcm), 2 * BLOCK):
-            samples = array.array("f", map(_as_floats().__getitem__, array.array("h", pcm[start : start + 2 * BLOCK])))
+            block = array.array("h", pcm[start : start + 2 * BLOCK])
+            samples = array.array("f", [floats[sample] for sample in block])
             found += [detector.process(samples[at : at + FRAME]) for at in range(0, len(samples), FRAME)]
         return found
 

@@ -8,7 +8,6 @@ import csv
 import functools
 import io
 import math
-import os
 import queue
 import shutil
 import sys
@@ -27,6 +26,7 @@ from ..results.rows import Cell
 from ..results.text import printable
 from ..strict_json import dumps
 from ..threads import NoThreadError, start_thread
+from .checkers import Checker, cores
 from .inputs import Inputs
 from .list_file import Input
 from .meter import clock
@@ -37,7 +37,8 @@ from .table import cell
 from .terminal import PROGRAM, make_bar, print_line, say
 
 RANK = {"error": 0, "warning": 1, "ok": 2}
-AHEAD = 2  # recordings for each thread that are drawn before one is needed: a folder of millions isn't listed
+AHEAD = 8  # recordings for each core that are drawn before one is needed: a folder of millions isn't listed
+MANY = 4  # recordings for each core that wait; fewer are checked before processes of their own would have started
 WAIT_SECONDS = 0.2  # s until a list that comes through a pipe is asked again
 WIDTH = 80  # columns where there is no terminal
 MIN_WIDTH = 40
@@ -125,11 +126,11 @@ def _checked(inputs: Inputs, *, shown: bool) -> Iterator[Row]:
         bar = None
         if is_terminal:
             bar = stack.enter_context(make_bar(total=total, bar_format=BAR if total else BAR_WITHOUT_END))
-        threads = stack.enter_context(_threads(waiting, answers))
-        more, unanswered = True, 0
+        at_once = cores()
+        more, unanswered, begun = True, 0, False
         while more or unanswered:
             stalled = False
-            while more and not stalled and unanswered < threads * AHEAD:
+            while more and not stalled and unanswered < at_once * AHEAD:
                 try:
                     drawn = next(source)
                 except StopIteration:
@@ -139,6 +140,9 @@ def _checked(inputs: Inputs, *, shown: bool) -> Iterator[Row]:
                 if drawn is not None:
                     waiting.put(drawn)
                     unanswered += 1
+            if not begun:  # not before, or the threads wouldn't see how many recordings there are
+                stack.enter_context(_threads(waiting, answers, at_once))
+                begun = True
             try:
                 given, found = answers.get(WAIT_SECONDS)
             except queue.Empty:
@@ -153,44 +157,52 @@ def _checked(inputs: Inputs, *, shown: bool) -> Iterator[Row]:
 
 @contextlib.contextmanager
 def _threads(
-    waiting: queue.SimpleQueue[Optional[Input]], answers: Mailbox[Tuple[Input, Union[AudioCheck, Exception]]]
-) -> Iterator[int]:
-    """Has what is waiting checked, in a thread for each core; gives how many there are.
+    waiting: queue.SimpleQueue[Optional[Input]],
+    answers: Mailbox[Tuple[Input, Union[AudioCheck, Exception]]],
+    at_once: int,
+) -> Iterator[None]:
+    """Has what is waiting checked in `at_once` threads; each has a process do so if there is much.
 
-    They are daemons, and nobody waits for them: Ctrl-C must not wait until a recording of hours is checked.
+    The threads are daemons, and nobody waits for them: Ctrl-C must not wait until a recording of hours is checked.
     """
     left = threading.Event()
+    checkers = [Checker() for _ in range(at_once)]
 
-    def work() -> None:
+    def work(checker: Checker) -> None:
+        check: Callable[[str], AudioCheck] = check_audio
         given = waiting.get()
         while given is not None and not left.is_set():
+            if at_once > 1 and waiting.qsize() >= at_once * MANY:
+                check = checker.check
             try:
-                answers.put((given, _check(given)))
+                answers.put((given, check(given.path) if given.path else _missing()))
             except Exception as error:  # noqa: BLE001 - raised in the main thread
                 answers.put((given, error))
             given = waiting.get()
+        checker.close()
 
     started = 0
     try:
-        for _ in range(os.cpu_count() or 1):
+        for checker in checkers:
+            thread = threading.Thread(target=work, args=(checker,), name="elsa-check", daemon=True)
             try:
-                start_thread(threading.Thread(target=work, name="elsa-check", daemon=True), "end other programs")
+                start_thread(thread, "end other programs")
             except NoThreadError as error:
                 if not started:
                     raise ConfigError(str(error)) from error
                 break
             started += 1
-        yield started
+        yield
     finally:
         left.set()
         for _ in range(started):
             waiting.put(None)
+        for checker in checkers:
+            checker.stop()
 
 
-def _check(given: Input) -> AudioCheck:
-    if given.path:
-        return check_audio(given.path)
-    # The list names somebody who has no recording.
+def _missing() -> AudioCheck:
+    """Returns what is found for somebody in the list who has no recording."""
     missing = Finding("error", "unreadable", None, "isn't there: the list has no path", "ask for it, or mend the list")
     return AudioCheck("", findings=(missing,), speech_measured=vad.is_installed())
 
