@@ -430,6 +430,15 @@ def test_producer_waits_when_30_seconds_wait() -> None:
     assert (result.ended_by, result.audio_seconds_sent) == ("limit", 40.0)
 
 
+def test_packets_longer_than_what_may_wait() -> None:
+    """A packet may be longer than the 30 s that may wait: the source isn't held up until it is full."""
+    with Sandbox() as sandbox:
+        result = score(
+            live([bytes(SECOND)] * 45, max_seconds=50.0), TOKEN, url=sandbox.url, speed=None, chunk_seconds=40
+        )
+    assert (result.ended_by, result.audio_seconds_sent) == ("source", 45.0)
+
+
 def test_threads() -> None:
     """In mid-stream it takes three threads beside the caller's; afterwards none is left."""
     counted: list[list[str]] = []

@@ -36,6 +36,7 @@ from elsa_unscripted import (
     StreamClosedError,
 )
 from elsa_unscripted.audio.recording import load
+from elsa_unscripted.exchange.stream import SHORT_WHILE
 from elsa_unscripted.sandbox import Sandbox
 
 TOKEN = "the-secret-token"
@@ -147,6 +148,16 @@ def test_nothing_is_lost_whatever_the_pieces(sizes: list[int], chunk_seconds: fl
             result = stream.finish()
         assert sandbox.exchanges[-1].pcm == given_bytes
     assert result.audio_seconds_sent == len(given_bytes) / SECOND
+
+
+def test_packets_longer_than_what_may_wait() -> None:
+    """A packet may be longer than the 30 s that may wait: `send_audio()` doesn't wait until it is full."""
+    with streaming(graded, chunk_seconds=40) as stream:
+        for second in range(45):
+            if second == 35:
+                time.sleep(2 * SHORT_WHILE)  # so that it looks at what waits
+            assert stream.send_audio(bytes(SECOND))
+        assert stream.finish().audio_seconds_sent == 45.0
 
 
 @pytest.mark.parametrize("kind", ["wav", "webm", "flac"])
@@ -478,6 +489,7 @@ INTERRUPTED = """
 import os, sys, threading, time
 import elsa_unscripted
 from elsa_unscripted import Client, LiveAudio, score
+from elsa_unscripted.exchange.stream import SHORT_WHILE
 from elsa_unscripted.sandbox import Sandbox
 
 ROOT = os.path.dirname(elsa_unscripted.__file__)

@@ -108,6 +108,11 @@ class Feed:
         """Whether `take()` would return a packet."""
         return bool(self._packets)
 
+    @property
+    def is_full(self) -> bool:
+        """Whether nothing more should be added until a packet was taken."""
+        return self.has_packet and self.backlog > BUFFER_SECONDS  # a packet may be longer than the buffer
+
     def add(self, data: Data) -> bool:
         """Takes any number of bytes from the source. The first bytes beyond `max_seconds` end the audio.
 

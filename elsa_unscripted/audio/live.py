@@ -22,7 +22,7 @@ from ..log import logger
 from ..mailbox import Mailbox
 from ..quoting import cut
 from ..threads import NoThreadError, start_thread
-from .feed import BUFFER_SECONDS, MAX_SECONDS, NAME, PATIENCE, Data, Feed, checked_limit
+from .feed import MAX_SECONDS, NAME, PATIENCE, Data, Feed, checked_limit
 from .growing import GrowingWav
 from .packets import Format, Packet
 from .pieces import MOST_BYTES, Readable, check_source, draw
@@ -327,23 +327,32 @@ class LiveAudio(Live):
     def _draw(self, pieces: Generator[Any, None, None]) -> None:
         with contextlib.closing(pieces):  # which also closes the source's iterator, in this thread
             for piece in pieces:
+                if len(piece) <= MOST_BYTES:
+                    if not self._add(piece):
+                        return
+                    continue
                 view = memoryview(piece)
                 for start in range(0, len(view), MOST_BYTES):
-                    self._wait_for_room()
-                    with self._turn:
-                        self._feed.add(view[start : start + MOST_BYTES])
-                        ended = self._feed.ended_by is not None
-                    if self._closed or ended:
+                    if not self._add(view[start : start + MOST_BYTES]):
                         return
-                    if self._feed.has_packet:
-                        self._arrival.put(None)
+
+    def _add(self, data: Data) -> bool:
+        """Waits until the feed has room, and adds bytes to it; returns whether to go on."""
+        if self._feed.is_full:
+            self._wait_for_room()
+        with self._turn:
+            has_news = self._feed.add(data)
+        if not has_news:
+            return True  # the most frequent case; draw() notices if this was closed
+        self._arrival.put(None)
+        return not self._closed and self._feed.ended_by is None
 
     def _expect(self, *what: Any) -> None:
         with self._turn:
             self._feed.expect(*what)
 
     def _wait_for_room(self) -> None:
-        while self._feed.backlog > BUFFER_SECONDS and not self._closed and self._feed.ended_by is None:
+        while self._feed.is_full and not self._closed and self._feed.ended_by is None:
             self._silent_since = None
             with contextlib.suppress(queue.Empty):
                 self._room.get(PATIENCE)

@@ -20,7 +20,7 @@ from ..deadline import Deadline
 from ..exceptions import AudioError, ConfigError
 from ..mailbox import Mailbox
 from .check import THRESHOLDS
-from .feed import BUFFER_SECONDS, MAX_SECONDS
+from .feed import MAX_SECONDS
 from .live import LiveAudio
 from .measures import clipped_ratio
 from .packets import Packet
@@ -227,7 +227,7 @@ class Microphone(LiveAudio):
             if frames and block.after_gap:
                 assert before is not None
                 raise AudioError(_gap(self._name, before, block, frames, stream.sample_rate))
-            if self._feed.backlog > BUFFER_SECONDS:
+            if self._feed.is_full:
                 given = frames / stream.sample_rate
                 raise AudioError(
                     f"of {given:.1f} s of speech, {self._feed.backlog:.1f} s are missing: they wait to be sent, since "

@@ -10,7 +10,7 @@ from typing import Callable, Iterator, Optional, Union
 
 from ..exceptions import AudioError
 from ..mailbox import Mailbox
-from .feed import BUFFER_SECONDS, PATIENCE, Data
+from .feed import PATIENCE, Data
 from .live import Live, LiveAudio
 from .packets import Packet
 from .unpacking import plan
@@ -64,7 +64,7 @@ class PushedAudio(Live):
     @property
     def is_full(self) -> bool:
         """Whether the caller should add nothing more until some audio was sent."""
-        return self._feed.backlog > BUFFER_SECONDS
+        return self._feed.is_full
 
     @property
     def has_news(self) -> bool:
