@@ -47,11 +47,10 @@ def pytest_xdist_auto_num_workers(config: pytest.Config) -> int:
 
 @pytest.hookimpl(hookwrapper=True)
 def pytest_collection() -> Iterator[None]:
-    """Keeps the collector of garbage from looking at the thousands of tests, while they are found and ever after."""
+    """Keeps the collector of garbage from looking at the thousands of tests again and again while they are found."""
     gc.disable()
     yield
     gc.enable()
-    gc.freeze()
 
 
 def pytest_collection_finish() -> None:
