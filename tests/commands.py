@@ -79,12 +79,7 @@ def measure_no_children(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def is_forked(command: Sequence[str], variables: Mapping[str, str]) -> bool:
     """Returns whether a command is a command line of ours, and needs nothing that only a new interpreter would heed."""
-    # Coverage is not measured in a forked process: the command gets an interpreter of its own then.
-    if (
-        "coverage" in sys.modules
-        or not hasattr(os, "fork")
-        or any(name.startswith(("PYTHON", "LC_", "LANG")) for name in variables)
-    ):
+    if not hasattr(os, "fork") or any(name.startswith(("PYTHON", "LC_", "LANG")) for name in variables):
         return False
     return tuple(command[:3]) == COMMAND or tuple(command[:2]) == (sys.executable, str(SCRIPT))
 

@@ -28,6 +28,7 @@ from pathlib import Path
 from typing import Any
 
 PRELOADED = ("elsa_unscripted.cli.main", "elsa_unscripted.cli.score", "elsa_unscripted.cli.batch", "websocket", "pydub")
+MEASURING = "COVERAGE_PROCESS_"  # variables that begin with this have coverage measured
 LONGEST_DESCRIPTION = 1 << 20  # bytes
 
 
@@ -88,8 +89,11 @@ def _server() -> str:
     with socket.socket(socket.AF_UNIX) as listening:
         listening.bind(path)
         listening.listen(64)
-        environment = {**os.environ, "PYTHONUTF8": "1"}
-        server = subprocess.Popen([sys.executable, __file__], stdin=listening.fileno(), env=environment)
+        # Each command begins to measure by itself, see `_become()`: a fork of what is measured would save nothing.
+        inherited = {name: value for name, value in os.environ.items() if not name.startswith(MEASURING)}
+        environment = {**inherited, "PYTHONUTF8": "1"}
+        more = [name for name in ("coverage",) if name in sys.modules]
+        server = subprocess.Popen([sys.executable, __file__, *more], stdin=listening.fileno(), env=environment)
     weakref.finalize(_server, _end, server, directory)
     return path
 
@@ -102,7 +106,7 @@ def _end(server: subprocess.Popen[bytes], directory: Any) -> None:
 
 def serve() -> None:
     """Forks for each connection, as long as the process lives that has started this one."""
-    for module in PRELOADED:
+    for module in (*PRELOADED, *sys.argv[1:]):
         importlib.import_module(module)
     gc.freeze()  # or each command would look through all of this, and copy its pages
     parent = os.getppid()
@@ -150,6 +154,8 @@ def _become(command: Any, descriptors: Sequence[int]) -> None:
     os.environ.clear()
     os.environ.update(command["environment"])
     os.chdir(command["cwd"])
+    if any(name.startswith(MEASURING) for name in os.environ):
+        importlib.import_module("coverage").process_startup()
     signal.signal(signal.SIGINT, signal.default_int_handler)
     # As Python opens them at its start, in UTF-8 mode.
     sys.stdin = open(0, errors="surrogateescape", closefd=False)  # noqa: SIM115
