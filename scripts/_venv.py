@@ -208,10 +208,12 @@ def _make(venv: Path, python: Python, arguments: Sequence[str]) -> None:
     pip = [program(venv, "python"), "-m", "pip", "install", "--quiet", "--no-compile", "--use-pep517"]
     if arguments == DEVELOPMENT:
         # pip is told where packages are, such as at a company's mirror, by settings that uv doesn't read.
-        with contextlib.suppress(CommandError):
+        try:
             run([*pip, *re.findall(r"^uv==\S+", (ROOT / "requirements.txt").read_text("utf-8"), re.MULTILINE)])
             run([*_uv(venv), *arguments])
             return
+        except CommandError as error:
+            print(f"{error.summary}; now by pip", end=" ", flush=True)
     run([*pip, *arguments])
 
 

@@ -25,7 +25,8 @@ def black_holes(count: int) -> Iterator[list[int]]:
     with contextlib.ExitStack() as stack:
         listeners = [stack.enter_context(socket.socket()) for _ in range(count)]
         for listener in listeners:
-            listener.bind(("127.0.0.1", 0))
+            # Not at any port: a test beside may still dial one at which its own server listened before.
+            listener.bind(("127.0.0.1", closed_port()))
             listener.listen(0)
             for _ in range(4):
                 filler = stack.enter_context(socket.socket())
@@ -59,7 +60,7 @@ def closed_port() -> int:
     with contextlib.suppress(OSError), open("/proc/sys/net/ipv4/ip_local_port_range", encoding="ascii") as setting:
         first, last = map(int, setting.read().split())
         range_of_system = range(first, last + 1)
-    others = [port for port in range(1024, 65536) if port not in range_of_system]
+    others = [port for port in range(1024, 49152) if port not in range_of_system] or range(1024, 65536)
     while True:
         port = random.SystemRandom().choice(others)
         with contextlib.suppress(OSError), socket.create_server(("127.0.0.1", port)):

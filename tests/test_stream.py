@@ -489,7 +489,6 @@ INTERRUPTED = """
 import os, sys, threading, time
 import elsa_unscripted
 from elsa_unscripted import Client, LiveAudio, score
-from elsa_unscripted.exchange.stream import SHORT_WHILE
 from elsa_unscripted.sandbox import Sandbox
 
 ROOT = os.path.dirname(elsa_unscripted.__file__)

@@ -18,7 +18,7 @@ from .wav import header
 __all__ = ["BUFFER_SECONDS", "MAX_SECONDS", "NAME", "PATIENCE", "Feed", "checked_limit"]
 
 MAX_SECONDS = 150.0  # s: a forgotten microphone must not be billed for hours; the service is said to take no more
-BUFFER_SECONDS = 30.0  # s; the most audio that waits to be sent: longer than any healthy handshake takes
+BUFFER_SECONDS = 30.0  # s; the most audio, beside one packet, that waits to be sent: no healthy handshake takes so long
 
 # s: if a source ends within this time after it gave `max_seconds` of audio, it was not cut off by the limit.
 _LAST_LOOK = 0.1

