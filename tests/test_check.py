@@ -426,10 +426,9 @@ def processes_of(pid: int) -> list[Process]:
 
 
 @posix
-@pytest.mark.slow
 def test_a_process_finds_what_is_found_without(tmp_path: Path) -> None:
     """A process gives what `check_audio()` gives, whatever the recording; after it was killed, another one does."""
-    whole = AUSTEN.read_bytes()
+    whole = AUSTEN.read_bytes()[:400_000]
     for name, data in {"fine": whole, "cut": whole[:200_000], "empty": b"", "text": b"no", "zörö": wav(b"00")}.items():
         (tmp_path / f"{name}.wav").write_bytes(data)
     paths = [str(path) for path in [*sorted(tmp_path.iterdir()), tmp_path / "gone.wav", tmp_path]]
