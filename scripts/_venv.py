@@ -207,7 +207,7 @@ def _make(venv: Path, python: Python, arguments: Sequence[str]) -> None:
     # Most modules of the packages are never imported: to compile them all is two fifths of the installing.
     pip = [program(venv, "python"), "-m", "pip", "install", "--quiet", "--no-compile", "--use-pep517"]
     if arguments == DEVELOPMENT:
-        # pip is told where packages are, such as at a company's mirror, by settings that uv doesn't read.
+        # Where uv fails, pip may not: it reads settings of its own, such as where a company's mirror of PyPI is.
         try:
             run([*pip, *re.findall(r"^uv==\S+", (ROOT / "requirements.txt").read_text("utf-8"), re.MULTILINE)])
             run([*_uv(venv), *arguments])

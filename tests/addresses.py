@@ -25,7 +25,7 @@ def black_holes(count: int) -> Iterator[list[int]]:
     with contextlib.ExitStack() as stack:
         listeners = [stack.enter_context(socket.socket()) for _ in range(count)]
         for listener in listeners:
-            # Not at any port: a test beside may still dial one at which its own server listened before.
+            # Not at a port that the system chooses: it may have been another test's, whose client still dials it.
             listener.bind(("127.0.0.1", closed_port()))
             listener.listen(0)
             for _ in range(4):

@@ -89,7 +89,7 @@ def _server() -> str:
     with socket.socket(socket.AF_UNIX) as listening:
         listening.bind(path)
         listening.listen(64)
-        # Each command begins to measure by itself, see `_become()`: a fork of what is measured would save nothing.
+        # `_become()` begins to measure coverage. If this server measured, what its forks run would not be saved.
         inherited = {name: value for name, value in os.environ.items() if not name.startswith(MEASURING)}
         environment = {**inherited, "PYTHONUTF8": "1"}
         more = [name for name in ("coverage",) if name in sys.modules]

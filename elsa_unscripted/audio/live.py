@@ -338,8 +338,7 @@ class LiveAudio(Live):
 
     def _add(self, data: Data) -> bool:
         """Waits until the feed has room, and adds bytes to it; returns whether to go on."""
-        if self._feed.is_full:
-            self._wait_for_room()
+        self._wait_for_room()
         with self._turn:
             has_news = self._feed.add(data)
         if not has_news:

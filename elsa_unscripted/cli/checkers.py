@@ -24,14 +24,14 @@ from ..threads import start_thread
 
 __all__ = ["END_SECONDS", "Checker", "cores", "serve"]
 
-TRIES = 2  # processes that may end over a recording: the first may have been killed by chance
+TRIES = 2  # processes that may end before they have checked a recording: the first may have been killed by chance
 END_SECONDS = 1.0  # s that a process may take to go when it is killed
 
 # Sets `sys.path` before it imports anything: the first entry is the working directory, where any module may be.
 _PROGRAM = "import sys; sys.path[:] = {path!a}; from elsa_unscripted.cli.checkers import serve; serve()"
 _READY = b"!"
 
-VARIABLES = {"OMP_THREAD_LIMIT": "1"}  # as in `main`, whose process may be another program's
+VARIABLES = {"OMP_THREAD_LIMIT": "1"}  # `main()` sets it, too, but not if another program calls it
 
 
 class Checker:
@@ -55,7 +55,7 @@ class Checker:
         for _ in range(TRIES):
             process = self._process or self._start()
             if self._stopped:
-                return AudioCheck(path)  # nobody wants to know
+                return AudioCheck(path)  # the command is ending: nobody reads this
             if process is None:
                 return check(path)
             try:

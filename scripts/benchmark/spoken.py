@@ -18,7 +18,7 @@ from elsa_unscripted import Client
 
 PIECE = 0.02  # s of audio
 QUICK_CHUNK = 0.1  # s of audio in a packet, where many packets are wanted of one stream
-# s in which the streams of a row begin to speak. Not a multiple of the pieces of all: speakers don't speak in step.
+# s in which the streams of a row begin to speak. With 2.0 s, a hundred of them would give each piece together.
 RAMP = 2.03
 
 
@@ -100,7 +100,7 @@ def generators(folder: Path, quick: bool) -> Iterator[Line]:
 
 
 def _many(what: str, way: str, bare_way: str, streams: int, quick: bool, target: float) -> Iterator[Line]:
-    """The streams of one way, and after that as many of the bare loop's: how late is the machine itself?"""
+    """Many streams at once, then as many of the bare loop, which show how late this machine is in any case."""
     seconds = 4.0 if quick else 30.0
     found, bare = (heard(each, streams=streams, seconds=seconds, ramp=RAMP) for each in (way, bare_way))
     late, bare_late = _lateness(found), _lateness(bare)
