@@ -567,7 +567,10 @@ def test_binary_verdict(short: Path) -> None:
 
 
 def test_large_verdict_in_fragments_with_pings(short: Path) -> None:
-    """A verdict of 2 MB in 500 frames, with pings between, arrives whole, and each ping is answered."""
+    """A verdict of 2 MB in 500 frames, with pings between, arrives whole, and the pings are answered.
+
+    While the client is still sending, a pong waits, and a later one may answer for it, too (RFC 6455, 5.5.3).
+    """
     verdict = {"status": "success", "filler": "é" * 1_000_000}
     data = json.dumps(verdict, ensure_ascii=False).encode()
     size = len(data) // 499
@@ -586,7 +589,8 @@ def test_large_verdict_in_fragments_with_pings(short: Path) -> None:
         result = score(short, TOKEN, url=server.url, speed=None)
     assert dict(result) == verdict
     pongs = [frame.payload for frame in server.connections[0].frames if frame.opcode == PONG]
-    assert pongs == [b"0", b"100", b"200", b"300", b"400"]
+    assert pongs[-1] == b"400"
+    assert pongs == [ping for ping in [b"0", b"100", b"200", b"300", b"400"] if ping in pongs]
 
 
 def test_message_that_is_too_long(short: Path) -> None:
