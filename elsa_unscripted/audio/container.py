@@ -10,6 +10,7 @@ from ..exceptions import AudioError
 from ..signals import raised_by_handler
 from .gaps import Gaps
 from .level import Balance, is_silent
+from .resampling import Resampler
 
 __all__ = ["Decoder", "Warned", "decode_whole"]
 
@@ -109,8 +110,8 @@ class Decoder:
         self._keeps_time = False
         self._shape: Tuple[str, str, int] = ("", "", 0)
         self._time_base = 0.0
-        self._resampler: Any = None
-        self._measures: Tuple[Any, ...] = ()
+        self._resampler: Optional[Resampler] = None
+        self._measures: Tuple[Resampler, ...] = ()
 
     def pieces(self) -> Iterator[bytes]:
         """Yields the PCM in pieces, each as soon as it is decoded; no piece is empty.
@@ -254,14 +255,13 @@ class Decoder:
         self._measures = ()
         if self._channel is None and channels > 1:
             self._measures = (
-                self._av.AudioResampler(format="s16", rate=sample_rate),
-                self._av.AudioResampler(format="s16", layout="mono", rate=sample_rate),
+                Resampler(self._av, sample_rate, mono=False),
+                Resampler(self._av, sample_rate, mono=True),
             )
 
     def _resampled(self, frame: Any) -> Iterator[bytes]:
         if self._resampler is None:
-            mono = {"layout": "mono"} if self._channel is None else {}
-            self._resampler = self._av.AudioResampler(format="s16", rate=self._rate, **mono)
+            self._resampler = Resampler(self._av, self._rate, mono=self._channel is None)
         for converted in self._resampler.resample(frame):
             if converted.samples:
                 self._written += converted.samples

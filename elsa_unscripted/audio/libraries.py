@@ -66,7 +66,7 @@ def import_pyav() -> Any:
         if isinstance(error, ModuleNotFoundError) and error.name == "av":
             return None
         raise AudioError(not_imported("av", error, f"{INSTALL} --force-reinstall")) from error
-    if all(hasattr(av, name) for name in ("open", "AudioResampler", "FFmpegError", "__version__")):
+    if all(hasattr(av, name) for name in ("open", "AudioFrame", "FFmpegError", "filter", "__version__")):
         return av
     if getattr(av, "__file__", None) is None:
         return None  # a folder named av: Python takes it for a package if it finds no other

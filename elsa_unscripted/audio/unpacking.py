@@ -14,6 +14,7 @@ from .feed import NAME
 from .heads import HEAD_BYTES, kind_of
 from .libraries import INSTALL, import_pyav
 from .packets import Format
+from .resampling import Resampler
 from .wav import IncomingWav, Layout
 
 __all__ = ["Expect", "plan", "raw_format", "unpack"]
@@ -78,7 +79,7 @@ class _Resampler:
             raise AudioError(f"{name} has {given.channels} channels, too many to resample: give one of them")
         self._given = given
         self._widened = widened
-        self._resampler = self._av.AudioResampler(format="s16", layout="mono", rate=rate)
+        self._resampler = Resampler(self._av, rate, mono=True)
         self._frames = 0
 
     def __call__(self, pcm: bytes) -> bytes:
