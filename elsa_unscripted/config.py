@@ -5,7 +5,6 @@ Made by the caller, by `Client` or by `score_many()`; read by everything that th
 
 from __future__ import annotations
 
-import codecs
 import ipaddress
 import json
 import math
@@ -226,8 +225,7 @@ def ascii_host(host: str) -> str:
     """
     if host.isascii():
         return host
-    importing(lambda: codecs.lookup("idna"))
-    return host.encode("idna").decode("ascii")
+    return importing(lambda: host.encode("idna")).decode("ascii")
 
 
 def ascii_url(url: str) -> str:

@@ -9,6 +9,7 @@ import json
 import re
 from typing import Any, Optional, Union
 
+from .imports import importing
 from .signals import raised_by_handler
 
 __all__ = ["DECODER", "dumps", "loads"]
@@ -28,6 +29,8 @@ def loads(text: Union[str, bytes]) -> Any:
         UnicodeDecodeError: Bytes that are not UTF-8, UTF-16 or UTF-32.
         RecursionError: It is nested too deep.
     """
+    if isinstance(text, bytes):
+        text = _decoded(text)
     try:
         return json.loads(text)
     except (json.JSONDecodeError, UnicodeDecodeError):
@@ -48,6 +51,11 @@ def dumps(value: Any, *, indent: Optional[int] = None) -> str:
     if "NaN" in text or "Infinity" in text:
         text = _STRING_OR_CONSTANT.sub(lambda found: _SPELLED.get(found.group(), found.group()), text)
     return text
+
+
+def _decoded(text: bytes) -> str:
+    """Does what `json.loads()` does to bytes, but the encoding that they turn out to have is imported guarded."""
+    return importing(lambda: text.decode(json.detect_encoding(text), "surrogatepass"))
 
 
 def _integer(digits: str) -> Union[int, float]:

@@ -21,6 +21,8 @@ from urllib.request import urlopen
 import pytest
 from addresses import closed_port
 from commands import COMMAND, posix, shadow, started, unmeasured
+from rawserver import Connection, RawServer
+from recordings import encoded
 
 from elsa_unscripted import Client, ConnectError, ElsaError, ScoreResult, ScoringFailedError, score
 from elsa_unscripted.sandbox import Sandbox
@@ -66,11 +68,16 @@ if __name__ == "__main__":
 """
 
 
-def run(script: str, **environment: str) -> subprocess.CompletedProcess[str]:
+def run(script: str, *arguments: str, **environment: str) -> subprocess.CompletedProcess[str]:
     """Runs Python code in a process of its own."""
     env = {**os.environ, **environment}
     return subprocess.run(
-        [sys.executable, "-c", script], capture_output=True, text=True, timeout=GUARD, env=env, check=False
+        [sys.executable, "-c", script, *arguments],
+        capture_output=True,
+        text=True,
+        timeout=GUARD,
+        env=env,
+        check=False,
     )
 
 
@@ -90,6 +97,7 @@ def test_a_hundred_threads_at_once(speech: Path) -> None:
     assert {result.audio_seconds_sent for result in results} == {3.28}
 
 
+@pytest.mark.slow(everywhere=True)
 @pytest.mark.parametrize("method", multiprocessing.get_all_start_methods())
 def test_process_pool(method: str, short: Path, tmp_path: Path) -> None:
     """Workers of a process pool return results and errors, however they are started, and without a warning."""
@@ -107,6 +115,7 @@ def test_process_pool(method: str, short: Path, tmp_path: Path) -> None:
     assert getattr(refusal, "status_code", None) == 401
 
 
+@pytest.mark.slow(everywhere=True)
 @pytest.mark.forks
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="needs os.fork")
 @pytest.mark.filterwarnings("ignore:.*multi-threaded, use of fork:DeprecationWarning")
@@ -129,6 +138,7 @@ def test_after_a_fork_in_mid_exchange(speech: Path, short: Path) -> None:
             assert ours.result(GUARD).audio_seconds_sent == 3.28
 
 
+@pytest.mark.slow(everywhere=True)
 @pytest.mark.forks
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="needs os.fork")
 @pytest.mark.filterwarnings("ignore:.*multi-threaded, use of fork:DeprecationWarning")
@@ -159,6 +169,7 @@ def test_a_fork_in_a_callback(leave: Callable[[], object], speech: Path) -> None
         assert sandbox.exchanges[-1].close_code == 1000
 
 
+@pytest.mark.slow(everywhere=True)
 def test_gevent(speech: Path) -> None:
     """Under gevent's monkey patching, exchanges of many greenlets run at once in one thread."""
     script = """
@@ -178,6 +189,7 @@ print(len({job.value.stream_id for job in jobs}), time.monotonic() - started < 3
     assert done.stdout.split() == ["20", "True"], done.stderr
 
 
+@pytest.mark.slow(everywhere=True)
 def test_gevent_after_a_first_exchange(speech: Path) -> None:
     """Patched late, which gevent warns about, exchanges still run at once in one thread."""
     script = """
@@ -345,6 +357,59 @@ def test_a_fork_amid_a_late_import(module: str, token: str, short: Path) -> None
     assert done.stdout.split() == [said, "0"], done.stderr
 
 
+UNGUARDED = """
+import sys, threading
+from elsa_unscripted import Client, ElsaError, LiveAudio, score
+from elsa_unscripted.imports import _lock
+
+class Watch:
+    @staticmethod
+    def find_spec(name, *_):
+        if not _lock._is_owned() and threading.current_thread().name == "guarded":
+            print(name)
+
+def run():
+    wav, url, refused = sys.argv[1:4]
+    for path in sys.argv[4:]:
+        result = score(path, "any", url=url, speed=None)
+        if not path.endswith("mp4"):
+            score(LiveAudio(open(path, "rb")), "any", url=url, speed=None)
+    with Client("any", url=url, speed=None) as client, client.open_stream(sample_rate=16000) as stream:
+        stream.send_audio(bytes(range(256)) * 200)
+        stream.finish()
+    result.to_html(audio=wav)
+    for elsewhere in (refused, "ws://b\u00fccher.invalid/", "wss://127.1.invalid/"):
+        try:
+            score(wav, "any", url=elsewhere, connect_timeout=5, connect_retries=0)
+        except ElsaError as error:
+            str(error)
+    print("done")
+
+sys.meta_path.insert(0, Watch)
+thread = threading.Thread(target=run, name="guarded")
+thread.start()
+thread.join()
+"""
+
+
+def test_no_import_is_unguarded(short: Path, tmp_path: Path) -> None:
+    """Whatever a thread imports late, a fork waits for: see `test_a_fork_amid_a_late_import`."""
+
+    def refuse(connection: Connection) -> None:
+        connection.read_request()
+        body = "no".encode("utf-16-le")
+        head = "HTTP/1.1 418 no\r\nContent-Type: text/plain; charset=utf-16le\r\nContent-Length: %d\r\n\r\n"
+        connection.sock.sendall(head.encode() % len(body) + body)
+
+    files = [short]
+    for container in ("mp3", "mp4", "ogg", "webm", "flac"):
+        files.append(tmp_path / f"speech.{container}")
+        files[-1].write_bytes(encoded(container, 0.5))
+    with Sandbox() as sandbox, RawServer(refuse) as refusing:
+        done = run(UNGUARDED, str(short), sandbox.url, refusing.url, *map(str, files))
+    assert done.stdout.split() == ["done"], done.stderr
+
+
 class Raising(logging.Handler):
     """A host's log handler that is broken."""
 
@@ -391,6 +456,7 @@ def test_a_verdict_outlives_a_clean_up_that_fails(where: str, short: Path, monke
         assert sandbox.exchanges[-1].close_code == 1000
 
 
+@pytest.mark.slow(everywhere=True)
 def test_eventlet(short: Path) -> None:
     """Under eventlet's monkey patching, the verdict comes."""
     script = f"""

@@ -34,7 +34,7 @@ ROOMS: dict[str, list[str]] = {
     "imports": ["signals", "files", "threads"],
     "deadline": [],
     "mailbox": ["signals", "deadline"],
-    "strict_json": ["signals"],
+    "strict_json": ["signals", "imports"],
     "config": ["signals", "exceptions", "imports"],
     "audio": GROUND,
     "wire": GROUND,

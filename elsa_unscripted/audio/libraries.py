@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import importlib
 import sys
 import warnings
@@ -59,7 +60,7 @@ def import_pyav() -> Any:
         AudioError: PyAV is installed but can't be imported, or another module has its name.
     """
     try:
-        av = imported("av")
+        av = importing(_pyav)
     except Exception as error:  # a module of the same name may raise anything
         if raised_by_handler(error):
             raise
@@ -71,6 +72,13 @@ def import_pyav() -> Any:
     if getattr(av, "__file__", None) is None:
         return None  # a folder named av: Python takes it for a package if it finds no other
     raise AudioError(another_module(av, "av"))
+
+
+def _pyav() -> Any:
+    av = importlib.import_module("av")
+    with contextlib.suppress(ModuleNotFoundError):
+        importlib.import_module("av.subtitles.stream")  # else av.open() would import it unguarded, see `imports`
+    return av
 
 
 def import_sounddevice() -> Any:

@@ -9,6 +9,7 @@ handler and no style attribute works, and nothing is fetched or sent.
 from __future__ import annotations
 
 import base64
+import codecs
 import functools
 import hashlib
 from importlib import resources
@@ -18,6 +19,7 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 from jinja2.utils import htmlsafe_json_dumps
 from markupsafe import Markup, escape
 
+from ..imports import importing
 from ..results.bands import band
 from ..results.text import number, percent, printable
 from ..version import __version__
@@ -70,12 +72,13 @@ def _source(text: str) -> str:
 @functools.cache
 def _asset(name: str) -> str:
     # A checkout on Windows may have "\r\n". A browser reads that as "\n", and compares the hash of what it has read.
-    text = resources.files(__package__).joinpath(name).read_text(encoding="utf-8")
+    text = importing(lambda: resources.files(__package__).joinpath(name).read_text(encoding="utf-8"))
     return text.replace("\r\n", "\n")
 
 
 @functools.cache
 def _environment() -> Environment:
+    importing(lambda: codecs.lookup("unicode-escape"))  # Jinja would import it unguarded, see `imports`
     environment = Environment(
         loader=PackageLoader(__package__, ""),
         autoescape=True,

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-import concurrent.futures
+import concurrent.futures.thread  # now: else a fork while asyncio imports it late would lock it for ever in the child
 import functools
 import json
 import logging

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import codecs
 import datetime
 import functools
 import io
@@ -14,7 +15,7 @@ from typing import Any, Callable, NamedTuple, Optional
 
 from ..deadline import Deadline
 from ..exceptions import AuthenticationError, ConnectError, RateLimitedError
-from ..imports import imported
+from ..imports import imported, importing
 from ..quoting import quoted
 from ..signals import raised_by_handler
 from .waiting import READ, without_blocking
@@ -132,7 +133,9 @@ def read_body(
     whole = _unpacked(_without_chunks(bytes(data)) if chunked else bytes(data), headers.get("Content-Encoding", ""))
     charset = re.search(r"charset\s*=\s*\"?([\w.:-]+)", headers.get("Content-Type", ""), re.IGNORECASE)
     try:
-        text = masked(whole).decode(charset[1] if charset else "utf-8", "replace")
+        encoding = charset[1] if charset else "utf-8"
+        importing(lambda: codecs.lookup(encoding))
+        text = masked(whole).decode(encoding, "replace")
     except (LookupError, ValueError) as error:
         if raised_by_handler(error):
             raise
