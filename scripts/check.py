@@ -25,7 +25,9 @@ from _venv import ROOT, VENV, VENVS, CommandError, Python, program, run, step
 
 SUPPORTED = ("3.9", "3.10", "3.11", "3.12", "3.13", "3.14", "3.15")
 MEASURED = "3.14"  # the Python with which CI measures coverage: since 3.14, that costs half as much
-QUICK = "not slow and not browser"  # for pytest's -m
+# For pytest's -m:
+QUICK = "not slow and not browser"
+ELSEWHERE = "(not slow or slow(everywhere=True)) and not browser"  # in the environments beside the usual one
 OLDEST_WEBSOCKET_CLIENT = "websocket-client==1.8.0"  # the oldest that setup.cfg admits
 # With it, the tests of what is sent, and of whatever a server may do: nothing but `wire` calls that package.
 EXCHANGES = tuple(f"tests/test_{name}.py" for name in ("client", "dial", "faults", "network", "transport", "wire"))
@@ -81,8 +83,8 @@ def parse_arguments() -> argparse.Namespace:
         "--all-pythons",
         action="store_true",
         help=f"run the tests also under each of Python {', '.join(SUPPORTED)} that is installed, "
-        f"and those of exchanges with {OLDEST_WEBSOCKET_CLIENT}: there without those that are marked slow, and those "
-        "with a browser",
+        f"and those of exchanges with {OLDEST_WEBSOCKET_CLIENT}: there without those with a browser, and those that "
+        "are marked slow, unless slow(everywhere=True)",
     )
     extent.add_argument(
         "--ci",
@@ -270,7 +272,7 @@ def check_other_suites(tests: Tests, failures: Failures, *, ci: bool) -> None:
             make(suite.venv, suite.instead, suite.python)
             # No cache: .venv's is that of the usual suite.
             coverage = ["--cov"] if suite.venv == measured else []
-            chosen = ["-m", QUICK, *suite.files]
+            chosen = ["-m", ELSEWHERE, *suite.files]
             begun.append((suite, tests.begin(suite.venv, "-p", "no:cacheprovider", *chosen, *coverage)))
     for suite, future in begun:
         with failures.noted():

@@ -27,7 +27,8 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-PRELOADED = ("elsa_unscripted.cli.main", "elsa_unscripted.cli.score", "elsa_unscripted.cli.batch", "websocket", "pydub")
+OURS = ("api", "report", *(f"cli.{name}" for name in ("main", "parser", "score", "batch", "check", "drop_in")))
+PRELOADED = (*(f"elsa_unscripted.{name}" for name in OURS), "websocket", "pydub", "encodings.idna")
 MEASURING = "COVERAGE_PROCESS_"  # variables that begin with this have coverage measured
 LONGEST_DESCRIPTION = 1 << 20  # bytes
 

@@ -617,6 +617,7 @@ def test_the_token_is_not_in_the_journal(token: str, tmp_path: Path, journal: Pa
 # Turned away.
 
 
+@pytest.mark.slow(everywhere=True)
 def test_the_whole_batch_backs_off(tmp_path: Path, journal: Path) -> None:
     """On a 429 nothing begins until `Retry-After` has passed, half as many at once, and step by step more again."""
     seen: list[BatchProgress] = []
@@ -844,6 +845,7 @@ def test_a_stream_that_was_not_metered_costs_no_budget(tmp_path: Path) -> None:
 # Progress.
 
 
+@pytest.mark.slow(everywhere=True)
 def test_progress_is_told(tmp_path: Path) -> None:
     """`on_progress` is called in the caller's thread, at each change and once a second while there is none."""
     told: list[tuple[BatchProgress, threading.Thread]] = []

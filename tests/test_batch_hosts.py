@@ -107,6 +107,7 @@ def heard(sandbox: Sandbox) -> Counter[str]:
 # Executors of others.
 
 
+@pytest.mark.slow(everywhere=True)
 def test_process_pool(tmp_path: Path) -> None:
     """Spawned workers score each recording once; the pool can be used afterwards."""
     paths = recordings(tmp_path, 12)

@@ -293,6 +293,7 @@ def test_check_prints_json_worst_first(answers: Path) -> None:
     assert "Estimate of the bill for the 2 without errors: 3 started units of 15 s, at 0.5 each 1.50." in err
 
 
+@pytest.mark.slow(everywhere=True)
 def test_check_prints_a_table_for_every_terminal(answers: Path) -> None:
     """The table fits 80 columns, is ASCII in a C locale, and has what is wrong and what to do below each recording."""
     status, out, _ = run(*COMMAND, "check", str(answers), "--unit", "10", LC_ALL="C", PYTHONUTF8="0")
@@ -358,6 +359,7 @@ def test_who_has_no_recording_is_named(answers: Path, tmp_path: Path) -> None:
     assert b"the 1 without errors: 1 started unit" in out
 
 
+@pytest.mark.slow(everywhere=True)
 def test_the_bill_is_exact(answers: Path) -> None:
     """A recording of whole units is billed for these, whatever the unit; and a price is never told as nothing."""
     for unit, price, told in (
@@ -373,6 +375,7 @@ def test_the_bill_is_exact(answers: Path) -> None:
     assert b"11 started units" in run(*COMMAND, "check", str(answers / "b-short.wav"), "--unit", "0.1").out
 
 
+@pytest.mark.slow(everywhere=True)
 @posix
 def test_a_full_disk_is_told(answers: Path) -> None:
     """That standard output can't be written is told in a sentence, whoever flushes it, with status 2."""
@@ -506,6 +509,7 @@ def test_no_process_outlives_the_command(tmp_path: Path, end: str) -> None:
     assert "Traceback" not in terminal.written
 
 
+@pytest.mark.slow(everywhere=True)
 def test_score_and_batch_check(answers: Path, tmp_path: Path) -> None:
     """`score --check` refuses with status 5; to `batch --check` it is an outcome, with status 3. Neither sends it."""
     with Sandbox() as sandbox:

@@ -447,6 +447,7 @@ def test_a_refused_token_stops_it(sandbox: Sandbox, folder: Path) -> None:
     assert results(folder) == every(folder)
 
 
+@pytest.mark.slow(everywhere=True)
 def test_without_any_connection_it_stops(folder: Path) -> None:
     """When nothing ever connects it doesn't try 40,000 recordings: status 4, and how to go on."""
     for number in range(RECORDINGS, 20):
@@ -527,6 +528,7 @@ def test_the_table_spares_journal_and_list(sandbox: Sandbox, folder: Path) -> No
 # Secrets.
 
 
+@pytest.mark.slow(everywhere=True)
 def test_secrets_are_not_repeated(sandbox: Sandbox, folder: Path) -> None:
     """Neither the token nor a proxy's password is in the output, the journal or the table; what to give again is."""
     (folder / "empty.wav").touch()
@@ -626,6 +628,7 @@ def test_interrupted_twice_it_stops_now(folder: Path) -> None:
     assert results(folder) == every(folder)
 
 
+@pytest.mark.slow(everywhere=True)
 @posix
 def test_an_ignored_interrupt_stays_ignored(folder: Path) -> None:
     """Behind `nohup`, or `&` in a script, signals are ignored: those that are meant for others don't stop it."""
@@ -845,6 +848,7 @@ def test_help_tells_what_matters() -> None:
     assert "with ps" in text
 
 
+@pytest.mark.slow(everywhere=True)
 @pytest.mark.skipif(not hasattr(os, "sched_getaffinity"), reason="only Linux limits another process's files")
 def test_a_full_disk_is_waited_for(sandbox: Sandbox, folder: Path) -> None:
     """When the journal can't be written, what has finished is kept until it can: each recording is sent once."""
@@ -868,6 +872,7 @@ def test_a_full_disk_is_waited_for(sandbox: Sandbox, folder: Path) -> None:
     assert len(sandbox.exchanges) == RECORDINGS
 
 
+@pytest.mark.slow(everywhere=True)
 @pytest.mark.skipif(not hasattr(os, "sched_getaffinity"), reason="only Linux limits another process's files")
 def test_what_a_full_disk_has_cost_is_told(sandbox: Sandbox, folder: Path) -> None:
     """When a batch ends because its journal can't be written, the bill has every stream, and who is left is told."""

@@ -64,6 +64,7 @@ def say(mic: VirtualMicrophone, sandbox: Sandbox, packets: int) -> bytes:
     return said
 
 
+@pytest.mark.slow(everywhere=True)
 @pytest.mark.parametrize(("columns", "key"), [(80, b"\n"), (40, b"\n"), (80, b"\x04")])
 def test_from_the_first_word_to_the_verdict(mic: VirtualMicrophone, sandbox: Sandbox, columns: int, key: bytes) -> None:
     """It says to whom it listens and what ends that, shows level and clock, ends on Enter, or Ctrl-D, and prints the
@@ -166,6 +167,7 @@ def test_ctrl_c_once(mic: VirtualMicrophone, sandbox: Sandbox, tmp_path: Path) -
     assert bytes(load(path).pcm) == sandbox.exchanges[-1].pcm
 
 
+@pytest.mark.slow(everywhere=True)
 def test_ctrl_c_twice(mic: VirtualMicrophone) -> None:
     """The second Ctrl-C gives up the verdict, with one line."""
     with Sandbox("slow=300") as sandbox, Terminal(*LIVE, **variables(mic, sandbox)) as terminal:
@@ -180,6 +182,7 @@ def test_ctrl_c_twice(mic: VirtualMicrophone) -> None:
     assert [line for line in screen(terminal.written, 80) if line][2:] == ["elsa-unscripted: interrupted"]
 
 
+@pytest.mark.slow(everywhere=True)
 def test_sound_server_that_ends(mic: VirtualMicrophone, sandbox: Sandbox) -> None:
     """A microphone that goes away in mid-speech is told at once, with the bill, in one line and none of PortAudio's."""
     with started(*LIVE, **variables(mic, sandbox)) as process:
@@ -194,6 +197,7 @@ def test_sound_server_that_ends(mic: VirtualMicrophone, sandbox: Sandbox) -> Non
     assert re.fullmatch(line, err.decode())
 
 
+@pytest.mark.slow(everywhere=True)
 def test_nothing_but_zeros(mic: VirtualMicrophone, sandbox: Sandbox) -> None:
     """Zeros are warned of while there is time to do something about it, and are an error in the end."""
     with Terminal(*LIVE, **variables(mic, sandbox)) as terminal:
@@ -207,10 +211,11 @@ def test_nothing_but_zeros(mic: VirtualMicrophone, sandbox: Sandbox) -> None:
     assert sandbox.exchanges[-1].verdict is None
 
 
+@pytest.mark.slow(everywhere=True)
 def test_the_meter_tells_what_check_would(mic: VirtualMicrophone, sandbox: Sandbox) -> None:
     """While one speaks, the meter says "too quiet" after 3 s below the level of speech, and "clipping" at once."""
-    quiet = array.array("h", (sample // 500 for sample in array.array("h", SPEECH[: 60 * BLOCK]))).tobytes()
-    loud = array.array("h", (max(-32768, min(32767, 20 * s)) for s in array.array("h", SPEECH[: 30 * BLOCK]))).tobytes()
+    quiet = array.array("h", (sample // 500 for sample in array.array("h", SPEECH[: 36 * BLOCK]))).tobytes()
+    loud = array.array("h", (max(-32768, min(32767, 20 * s)) for s in array.array("h", SPEECH[: 12 * BLOCK]))).tobytes()
     with Terminal(*LIVE, **variables(mic, sandbox)) as terminal:
         terminal.wait_for("150 s are over")
         mic.say(quiet)
@@ -246,6 +251,7 @@ def test_names_of_devices_in_any_locale(monkeypatch: pytest.MonkeyPatch) -> None
     assert b"0  Gr\\xf6\\xdfe, Sound" in out.buffer.getvalue()
 
 
+@pytest.mark.slow(everywhere=True)
 def test_quiet(mic: VirtualMicrophone, sandbox: Sandbox) -> None:
     """`-q` prints nothing but the result; a number chooses the device; `-o` has the result."""
     with piped(mic, sandbox, "-q", "--device", "1", "--max-seconds", "0.5", stdin=subprocess.DEVNULL) as process:
@@ -309,6 +315,7 @@ def test_batch_is_not_for_live_audio(
     assert sandbox.handshakes == 0
 
 
+@pytest.mark.slow(everywhere=True)
 def test_in_the_background(mic: VirtualMicrophone, sandbox: Sandbox) -> None:
     """In a shell's background, it leaves the terminal's keys to the shell: else the shell would stop it."""
     line = f"{' '.join(LIVE)} --max-seconds 1 & wait $!; echo status $?"

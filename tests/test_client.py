@@ -806,6 +806,7 @@ def test_deadline_grows_with_what_is_sent(austen: Path) -> None:
     assert 0.5 < took < 0.5 + error.audio_seconds_sent / speed + 0.2 + 3 < audio.duration_seconds / speed
 
 
+@pytest.mark.slow(everywhere=True)
 def test_packets_put_the_deadline_off(speech: Path) -> None:
     """Audio that takes longer than `timeout` is sent whole: each packet brings its own time along."""
     result = scored(after_audio(SUCCESS), speech, timeout=1, speed=1)
@@ -1116,6 +1117,7 @@ def test_cancelled_client_can_be_used_again(short: Path) -> None:
             client.score(short)
 
 
+@pytest.mark.slow(everywhere=True)
 @pytest.mark.parametrize("callback", ["on_status", "on_progress"])
 def test_exception_of_a_callback_comes_through(callback: str, austen: Path) -> None:
     """What a callback raises reaches the caller, after a closing handshake."""

@@ -110,6 +110,7 @@ def test_the_most_telling_failure_is_told(
     assert isinstance(caught.value.__cause__, cause) or (cause is TimeoutError and caught.value.__cause__ is None)
 
 
+@pytest.mark.slow(everywhere=True)
 @needs_black_holes
 def test_a_refusal_leaves_time_to_try_again(monkeypatch: pytest.MonkeyPatch, short: Path) -> None:
     """A server that is being restarted, beside an address that is dead, is asked again within connect_timeout."""

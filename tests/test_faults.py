@@ -16,7 +16,7 @@ from rawserver import RawServer
 from elsa_unscripted import Client, ElsaError, LiveAudio, ScoreResult, ScoreTimeoutError, score
 
 TOKEN = "the-secret-token"
-QUICK = {"connect_timeout": 5.0, "timeout": 0.4, "close_timeout": 0.2, "bad_quality_grace": 0.1, "speed": 20.0}
+QUICK = {"connect_timeout": 5.0, "timeout": 0.4, "close_timeout": 0.2, "bad_quality_grace": 0.1, "speed": 80.0}
 PATIENT = 10.0  # s, the timeout where none is to pass
 LATE = 1.5  # s, the timeout where the server is to say something before: on a busy machine it is late
 GUARD = 20.0  # s beyond the promise, for a machine that is busy

@@ -166,6 +166,7 @@ def test_path_of_a_pipe(tmp_path: Path) -> None:
         GrowingWav(tmp_path / "pipe")
 
 
+@pytest.mark.slow(everywhere=True)
 @pytest.mark.forks  # in a process of its own, for its limit
 def test_disk_that_fills_up(tmp_path: Path) -> None:
     """What could be written is a whole WAV; the rest is given up, and why is told once."""

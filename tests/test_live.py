@@ -382,6 +382,7 @@ def test_never_faster_than_speed() -> None:
     assert arrivals[-1] - began < 0.875 + SLACK
 
 
+@pytest.mark.slow(everywhere=True)
 def test_what_piled_up_catches_up() -> None:
     """What was said before the server named the stream is sent at once, and delays nothing of what comes later."""
     arrivals: list[float] = []
@@ -759,6 +760,7 @@ def test_connection_that_is_refused(stuck: Any) -> None:
 # Its clocks.
 
 
+@pytest.mark.slow(everywhere=True)
 def test_timeout_counts_from_the_last_audio() -> None:
     """While audio comes, `timeout` doesn't run; after the last of it, all of it is there."""
 
@@ -774,6 +776,7 @@ def test_timeout_counts_from_the_last_audio() -> None:
     assert result.audio_seconds_sent == 2.5
 
 
+@pytest.mark.slow(everywhere=True)
 def test_no_verdict() -> None:
     """Without a verdict, it ends `timeout` after the last audio."""
     began = time.monotonic()

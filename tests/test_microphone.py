@@ -154,6 +154,7 @@ def test_what_is_said_is_heard(mic: VirtualMicrophone, tmp_path: Path) -> None:
     assert seen["level"] < 0.0
 
 
+@pytest.mark.slow(everywhere=True)
 @needs_microphone
 def test_ends_by_the_limit(mic: VirtualMicrophone) -> None:
     """`max_seconds` of audio is an ordinary end, and the device is closed then."""
@@ -165,6 +166,7 @@ def test_ends_by_the_limit(mic: VirtualMicrophone) -> None:
     assert (seen["ended_by"], seen["left"]) == ("limit", [])
 
 
+@pytest.mark.slow(everywhere=True)
 @needs_microphone
 def test_sound_server_that_ends(mic: VirtualMicrophone) -> None:
     """A device that goes away in mid-speech is an error at once, with the bill; half an answer isn't graded."""
@@ -193,6 +195,7 @@ except AudioError as error: print(error)
 """
 
 
+@pytest.mark.slow(everywhere=True)
 @needs_microphone
 def test_sound_server_that_hangs_at_first(mic: VirtualMicrophone) -> None:
     """PortAudio waits half a minute for a sound server that hangs; neither `score()` nor the end of the process does.
@@ -214,6 +217,7 @@ def test_sound_server_that_hangs_at_first(mic: VirtualMicrophone) -> None:
     assert time.monotonic() - began < 1.0 + 2 * SLACK
 
 
+@pytest.mark.slow(everywhere=True)
 @needs_microphone
 def test_sound_server_that_hangs_in_mid_speech(mic: VirtualMicrophone) -> None:
     """It is an error when there was no audio for 10 s, shortened here; only the thread that PortAudio keeps is left."""
@@ -283,6 +287,7 @@ thread.join()
         assert is_heard(SPEECH[: 5 * BLOCK], sandbox.exchanges[-1].pcm)
 
 
+@pytest.mark.slow(everywhere=True)
 @needs_microphone
 def test_devices_of_a_real_system(mic: VirtualMicrophone) -> None:
     """The devices that PortAudio finds are listed, one of them as the default; without a sound server there are none,

@@ -376,6 +376,7 @@ def test_a_cut_without_silence_blames_no_load_balancer(short: Path) -> None:
     assert "ping_interval" not in str(caught.value)
 
 
+@pytest.mark.slow(everywhere=True)
 def test_backoff_grows(short: Path) -> None:
     """Without Retry-After, the waits between attempts grow."""
     times, script = _answers(*[b"HTTP/1.1 503 No\r\n\r\n"] * 3)
@@ -406,6 +407,7 @@ def test_file_that_changes_while_it_streams(change: str, speech: Path, tmp_path:
         assert sandbox.exchanges[-1].pcm == speech.read_bytes()[44:]
 
 
+@pytest.mark.slow(everywhere=True)
 @posix
 @pytest.mark.parametrize("program", ["elsa-unscripted", "the drop-in", "score()"])
 @pytest.mark.parametrize("phase", ["connect", "start", "audio", "result"])

@@ -142,6 +142,7 @@ def test_one_that_fails_leaves_the_others() -> None:
     assert other.taken == [*PACKETS, b"end"]
 
 
+@pytest.mark.slow(everywhere=True)
 @pytest.mark.forks
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="this system has no fork")
 @pytest.mark.filterwarnings("ignore:.*fork:DeprecationWarning")
@@ -163,6 +164,7 @@ def test_a_child_has_a_thread_of_its_own() -> None:
     assert sink.taken == [*PACKETS, b"end"]
 
 
+@pytest.mark.slow(everywhere=True)
 @pytest.mark.forks
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="this system has no fork")
 @pytest.mark.filterwarnings("ignore:.*fork:DeprecationWarning")
@@ -263,6 +265,7 @@ print(first.join(1), second.join(20), third.join(20), threading.active_count())
 """
 
 
+@pytest.mark.slow(everywhere=True)
 @pytest.mark.parametrize("when", ["at once", "late"])
 def test_a_shared_thread_whose_start_was_interrupted(when: str) -> None:
     """Ctrl-C just after the shared thread's start: it has nothing to do and ends, also if another one runs by then."""

@@ -80,6 +80,7 @@ def test_a_body_is_an_attribute(short: Path) -> None:
     assert len(str(error)) < 600
 
 
+@pytest.mark.slow(everywhere=True)
 def test_a_body_that_does_not_come(short: Path) -> None:
     """A refusal whose body never ends, or never comes, is told after a second, with what has come of it."""
     head = b"HTTP/1.1 404 No\r\nContent-Length: 100\r\n\r\n"

@@ -221,6 +221,7 @@ def test_bytes_that_wait_to_be_decoded_are_bounded() -> None:
 # Its pace.
 
 
+@pytest.mark.slow(everywhere=True)
 def test_what_is_pushed_before_the_stream_id_is_kept() -> None:
     """What is said before the server names the stream is sent when it has, and delays nothing."""
     arrivals: list[float] = []
@@ -256,6 +257,7 @@ def test_pushed_at_once_it_is_sent_at_speed() -> None:
     assert all(arrival - began >= number * 0.125 - 0.005 for number, arrival in enumerate(arrivals))
 
 
+@pytest.mark.slow(everywhere=True)
 def test_pusher_waits_when_30_seconds_wait() -> None:
     """With `wait`, a pusher that is too fast is held up, and nothing is lost."""
     with Sandbox() as sandbox, Client(TOKEN, url=sandbox.url, speed=20.0) as client:
@@ -451,6 +453,7 @@ def test_stream_that_is_dropped() -> None:
         assert closed.wait(5)
 
 
+@pytest.mark.slow(everywhere=True)
 def test_speech_that_begins_late() -> None:
     """A stream may be open for longer than `timeout` before somebody speaks: then no clock is running."""
     with streaming(graded, timeout=0.6, max_seconds=0.5) as stream:

@@ -305,6 +305,7 @@ def test_interrupt_while_importing_is_quiet(sandbox: Sandbox, tmp_path: Any) -> 
     assert drop_in(sandbox.url, **shadow(tmp_path, "ssl", "raise KeyboardInterrupt")) == (130, b"", "")
 
 
+@pytest.mark.slow(everywhere=True)
 def test_it_can_be_copied_anywhere(sandbox: Sandbox, tmp_path: Path) -> None:
     """The one file, copied elsewhere under another name, works, and its usage has that name."""
     copy = str(shutil.copy(SCRIPT, tmp_path / "my_client.py"))

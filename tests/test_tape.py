@@ -177,6 +177,7 @@ def test_a_real_recording_is_recorded_and_replayed(austen: Path, tape: Path) -> 
     assert sandbox.unplayed == ()
 
 
+@pytest.mark.slow(everywhere=True)
 @pytest.mark.parametrize("recorder", WAYS)
 def test_a_tape_works_for_any_client(recorder: Way, tape: Path) -> None:
     """What one client has recorded, each other gets replayed."""
@@ -625,7 +626,7 @@ def test_a_close_before_the_config_comes_in_the_tapes_order(tape: Path) -> None:
 
     def script(connection: Connection) -> None:
         connection.handshake()
-        if next(turns) == 0:
+        if next(turns) % 2 == 0:
             connection.send({"type": "ELSA:wsConnect"})
             connection.send_close(1008, "later")
             connection.read_until_closed()
@@ -642,9 +643,14 @@ def test_a_close_before_the_config_comes_in_the_tapes_order(tape: Path) -> None:
         assert caught.value.code == 1008
         assert score(SECOND, PLAIN_TOKEN, url=url, speed=None).status == "success"
 
-    with RawServer(script) as server, Sandbox(record=tape, upstream=server.url) as sandbox:
-        both(sandbox.url)
-    assert [line["after"] for line in lines(tape) if "after" in line][:2] == ["open", "open"]
+    for _ in range(20):  # on a busy machine, the client may send something before the close reaches it
+        tape.unlink(missing_ok=True)
+        with RawServer(script) as server, Sandbox(record=tape, upstream=server.url) as sandbox:
+            both(sandbox.url)
+        after = [line["after"] for line in lines(tape) if "after" in line][:2]
+        if after == ["open", "open"]:
+            break
+    assert after == ["open", "open"]
     with Sandbox(replay=tape, strict=True) as sandbox:
         both(sandbox.url)
     assert sandbox.unplayed == ()
@@ -1084,6 +1090,7 @@ def test_what_was_sent_is_compared(sent: bytes, expected: bytes, why: str, tmp_p
         assert_sent(Exchange("", "", {}), expected)
 
 
+@pytest.mark.slow(everywhere=True)
 @posix
 def test_the_command_line_records_and_replays(tape: Path) -> None:
     """`sandbox --record` and `sandbox --replay` do what the class does, until Ctrl-C, and say what they do."""
