@@ -187,12 +187,13 @@ def test_a_limit_amid_an_import(limit: Type[Exception], name: str, monkeypatch: 
                 alarm()
 
     pytest.importorskip(name)
+    audio = encoded("mp3") if name == "av" else AUSTEN.read_bytes()
     for module in [module for module in sys.modules if module.split(".")[0] == name]:
         monkeypatch.delitem(sys.modules, module)
     with monkeypatch.context() as patched:
         patched.setattr(sys, "meta_path", [Finder, *sys.meta_path])
         with pytest.raises(limit):
-            load(encoded("mp3") if name == "av" else AUSTEN)
+            load(audio)
 
 
 @pytest.mark.skipif(os.name == "nt", reason="the stand-in is a shell script")
