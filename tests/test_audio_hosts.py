@@ -71,34 +71,41 @@ def test_a_limit_amid_the_decoding(limit: Type[Exception]) -> None:
 @pytest.mark.slow
 @pytest.mark.interrupts
 def test_a_limit_at_any_moment_of_the_decoding() -> None:
-    """Whenever the signal comes, the caller hears of it; if it comes later, the recording is whole."""
+    """Whenever the signal comes, the caller hears of it; if it comes later, the recording is whole.
+
+    But for one moment in each file: PyAV comes to the file's end by an exception, and drops what is raised in there.
+    """
     pytest.importorskip("av")
 
     class Limit(OSError):
         """An error that PyAV might raise as well."""
 
-    raised = []
+    raised: list[str] = []
 
     def raise_limit(number: int, frame: Any) -> None:
-        raised.append(number)
+        raised.append(frame.f_code.co_filename)
         raise Limit(number)
 
     file = encoded("mp3", 24.0)
     before = signal.signal(signal.SIGPROF, raise_limit)
     try:
-        seen = 0
+        seen, lost = 0, []
         for milliseconds in (0.5 * number for number in range(2, 120)):  # of this process, however busy the machine is
-            audio = None
+            audio, before_it = None, len(raised)
             try:
                 signal.setitimer(signal.ITIMER_PROF, milliseconds / 1000)
                 audio = load(file)
                 signal.setitimer(signal.ITIMER_PROF, 0)
             except Limit:
                 seen += 1
+            else:
+                lost += raised[before_it:]
             if audio is not None:
                 assert audio.warnings == ()
                 assert audio.seconds == pytest.approx(24.0, abs=0.1)
-        assert 0 < seen == len(raised)
+        assert 0 < seen == len(raised) - len(lost)
+        assert [code for code in lost if os.path.join("elsa_unscripted", "audio") in code] == []  # it is PyAV's
+        assert len(lost) <= 2
     finally:
         signal.setitimer(signal.ITIMER_PROF, 0)
         signal.signal(signal.SIGPROF, before)

@@ -204,6 +204,7 @@ class Decoder:
 
     def _frames(self, opened: Any, stream: Any) -> Iterator[Any]:
         try:
+            # At the file's end, PyAV drops what a signal handler raises in that moment: see `resampling`.
             for packet in opened.demux(stream):
                 try:
                     yield from packet.decode()
