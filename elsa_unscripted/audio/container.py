@@ -204,7 +204,8 @@ class Decoder:
 
     def _frames(self, opened: Any, stream: Any) -> Iterator[Any]:
         try:
-            # At the file's end, PyAV drops what a signal handler raises in that moment: see `resampling`.
+            # PyAV reaches the end of a file by an exception of its own. What a signal handler raises in that moment, it
+            # drops, as `resampling` tells of another place; no call of PyAV's avoids it here.
             for packet in opened.demux(stream):
                 try:
                     yield from packet.decode()
