@@ -357,6 +357,55 @@ def test_a_fork_amid_a_late_import(module: str, token: str, short: Path) -> None
     assert done.stdout.split() == [said, "0"], done.stderr
 
 
+FORKED_AMID_OUTCOMES = """
+import copy, os, pathlib, signal, sys, threading
+from elsa_unscripted import score_many
+
+folder, url = pathlib.Path(sys.argv[1]), sys.argv[2]
+wav = (folder / "short.wav").read_bytes()
+paths = [folder / f"{number}.wav" for number in range(20)]
+for number, path in enumerate(paths):
+    path.write_bytes(wav[:-4] + number.to_bytes(4, "little"))
+for _ in range(2):
+    with score_many(paths, "any", url=url, speed=None, max_workers=16, journal=folder / "journal.jsonl") as outcomes:
+        resumed = list(outcomes)
+assert all(outcome.from_journal for outcome in resumed)
+last = resumed.pop()
+unread = [copy.copy(outcome) for outcome in resumed for _ in range(100)]
+
+def read():
+    for outcome in unread:
+        outcome.result
+
+thread = threading.Thread(target=read)
+thread.start()
+statuses = []
+while thread.is_alive():
+    child = os.fork()
+    if child == 0:
+        signal.alarm(15)
+        os._exit(last.result.status != "success")
+    statuses.append(os.waitpid(child, 0)[1])
+print(len(statuses), set(statuses))
+"""
+
+
+@pytest.mark.slow
+@pytest.mark.forks
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="needs os.fork")
+def test_a_fork_while_a_thread_reads_outcomes(short: Path, tmp_path: Path) -> None:
+    """A child that is forked while another thread parses a resumed outcome can parse one on its own.
+
+    Up to Python 3.11, it waited for ever for the lock of `functools.cached_property`.
+    """
+    (tmp_path / "short.wav").write_bytes(short.read_bytes())
+    with Sandbox() as sandbox:
+        done = run(FORKED_AMID_OUTCOMES, str(tmp_path), sandbox.url, PYTHONWARNINGS="ignore")
+    count, _, statuses = done.stdout.strip().partition(" ")
+    assert statuses == "{0}", (done.stdout, done.stderr)
+    assert int(count) >= 5
+
+
 UNGUARDED = """
 import sys, threading
 from elsa_unscripted import Client, ElsaError, LiveAudio, score

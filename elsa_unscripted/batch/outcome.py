@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import functools
 from dataclasses import dataclass
-from typing import Any, Optional
+from typing import Any, Callable, Optional
 
 from ..exceptions import ElsaError
 from ..journal import Entry, Line
@@ -37,6 +36,21 @@ class Outcome:
     same_as: Optional[str] = None
 
 
+class _ComputedOnce:
+    """A property that is computed when it is first asked for, and then kept; it may be set.
+
+    Why not `functools.cached_property`: up to Python 3.11, all instances share a lock. If the process forks while a
+    thread has it, the child can never take it.
+    """
+
+    def __init__(self, compute: Callable[[Any], Any]) -> None:
+        self._compute = compute
+
+    def __get__(self, instance: Any, _: object = None) -> Any:
+        value = vars(instance)[self._compute.__name__] = self._compute(instance)
+        return value
+
+
 class Resumed(Outcome):
     """An outcome from the journal. Its line is parsed when `result` or `error` is first asked for."""
 
@@ -56,15 +70,15 @@ class Resumed(Outcome):
         """Whether there is a result; the line need not be parsed to know."""
         return self._line.good
 
-    @functools.cached_property
+    @_ComputedOnce
     def result(self) -> Optional[ScoreResult]:
         return self._entry.result if self.good else None
 
-    @functools.cached_property
+    @_ComputedOnce
     def error(self) -> Optional[ElsaError]:
         return None if self.good else self._entry.error
 
-    @functools.cached_property
+    @_ComputedOnce
     def _entry(self) -> Entry:
         return self._line.entry()
 

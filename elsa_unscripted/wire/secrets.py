@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import functools
 import re
-from typing import Iterator, Pattern, Tuple
+from typing import Iterator, Optional, Pattern, Tuple
 
 SHORTEST_MASKED_TOKEN = 8  # characters; to mask a shorter one could mangle words in the server's text
 
