@@ -5,6 +5,7 @@ Made by the caller, by `Client` or by `score_many()`; read by everything that th
 
 from __future__ import annotations
 
+import functools
 import ipaddress
 import json
 import math
@@ -203,6 +204,7 @@ _NEARLY_URL = re.compile(
 )
 
 
+@functools.lru_cache(64)
 def is_loopback(host: Optional[str]) -> bool:
     """Returns whether a host name or address means this machine, without asking a name server."""
     if host is None:

@@ -17,6 +17,8 @@ from .signals import raised_by_handler
 
 __all__ = ["Log", "logger", "quiet"]
 
+_logger = logging.getLogger("elsa_unscripted")
+
 MAX_STREAM_ID = 80  # characters: it is the server's text
 
 
@@ -31,7 +33,6 @@ class Log:
     def __init__(self, recording: Optional[str] = None) -> None:
         self.recording = recording
         self.stream_id: Optional[str] = None
-        self._logger = logging.getLogger("elsa_unscripted")
 
     def debug(self, message: str, *arguments: object) -> None:
         self._log(logging.DEBUG, message, *arguments)
@@ -47,13 +48,13 @@ class Log:
 
     def _log(self, level: int, message: str, *arguments: object, exc_info: Any = None) -> None:
         try:
-            if not self._logger.isEnabledFor(level):
+            if not _logger.isEnabledFor(level):
                 return
             about = {"recording": self.recording, "stream_id": self.stream_id}
             if self.recording is not None or self.stream_id is not None:
                 message, arguments = f"{message} [%s]", (*arguments, self._exchange())
             # 3: the record names the file and line that called debug(), info(), …, not this class.
-            self._logger.log(level, message, *arguments, exc_info=exc_info, stacklevel=3, extra=about)
+            _logger.log(level, message, *arguments, exc_info=exc_info, stacklevel=3, extra=about)
         except Exception as error:  # the host's log handlers may raise anything
             if raised_by_handler(error):
                 raise

@@ -20,6 +20,7 @@ from hypothesis import strategies as st
 from recordings import AUSTEN, SPEECH, encoded, wav
 
 import elsa_unscripted
+from elsa_unscripted.audio.libraries import import_audio_segment
 from elsa_unscripted.audio.recording import load
 from elsa_unscripted.audio.resampling import Resampler
 from elsa_unscripted.exceptions import AudioError
@@ -197,6 +198,7 @@ def test_a_limit_amid_an_import(limit: Type[Exception], name: str, monkeypatch: 
     audio = encoded("mp3") if name == "av" else AUSTEN.read_bytes()
     for module in [module for module in sys.modules if module.split(".")[0] == name]:
         monkeypatch.delitem(sys.modules, module)
+    import_audio_segment.cache_clear()
     with monkeypatch.context() as patched:
         patched.setattr(sys, "meta_path", [Finder, *sys.meta_path])
         with pytest.raises(limit):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import functools
 import importlib
 import sys
 import warnings
@@ -19,6 +20,7 @@ INSTALL = "pip install 'elsa-unscripted[formats]'"
 INSTALL_MICROPHONE = "pip install 'elsa-unscripted[microphone]'"
 
 
+@functools.cache
 def import_audio_segment() -> Any:
     """Returns pydub's `AudioSegment`.
 

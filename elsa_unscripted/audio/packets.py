@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from fractions import Fraction
 from typing import Dict, Iterator, NamedTuple, Optional, Protocol, Tuple, Union
 
@@ -135,6 +136,7 @@ def cut(pcm: Union[bytes, memoryview], audio_format: Format, chunk_seconds: floa
             yield Packet(headers[len(piece)] + piece, len(piece) // width)
 
 
+@functools.lru_cache(64)  # to work with a `Fraction` takes as long as to send two packets
 def frames_per_packet(sample_rate: int, chunk_seconds: float) -> Fraction:
     """Returns how many frames a packet has, as a fraction: packet k ends before frame ⌊(k+1) times that⌋."""
     # From the decimal digits: so 0.1 is exactly a tenth, and no packet's boundary drifts, however long the audio.

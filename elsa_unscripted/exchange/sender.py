@@ -165,16 +165,15 @@ class Sender:
             return self._due(self.sent)
         return started if self._frame_rate is None else started + self.sent / self._frame_rate
 
-    @contextlib.contextmanager
-    def _sending(self, message: bytes) -> Iterator[None]:
+    def _begin_sending(self, message: bytes) -> None:
         if message is not self._end:
             self.begun += 1
-        self._sending_since = began = time.monotonic()
-        try:
-            yield
-        finally:
-            self._sending_since = None
-            self._sending_time += time.monotonic() - began
+        self._sending_since = time.monotonic()
+
+    def _end_sending(self) -> None:
+        since, self._sending_since = self._sending_since, None
+        if since is not None:
+            self._sending_time += time.monotonic() - since
 
     def _fail(self, error: BaseException) -> None:
         if not self._stopped:
@@ -217,12 +216,15 @@ class Sender:
             if message is None:
                 continue
             pause = SHORTEST_PAUSE
-            with self._sending(message):
+            self._begin_sending(message)
+            try:
                 # Go on even when stopped: either the message is sent whole, and counted in `sent`, or the connection is
                 # cut soon, and send_now() raises.
                 while not self._send_now(message):
                     yield time.monotonic() + pause
                     pause = min(2 * pause, LONGEST_PAUSE)
+            finally:
+                self._end_sending()
 
     # In a thread of its own.
 
@@ -237,8 +239,11 @@ class Sender:
                 if self._stopped:
                     return
                 assert message is not None
-                with self._sending(message):
+                self._begin_sending(message)
+                try:
                     self._send(message)
+                finally:
+                    self._end_sending()
         except BaseException as error:  # noqa: BLE001 - delivered to the thread that waits, whatever it is
             self._fail(error)
         finally:

@@ -27,7 +27,8 @@ class Mask:
         self._active = len(secret) >= shortest
         self._plain = {secret.encode("utf-8", "surrogateescape"), secret.encode("latin-1", "replace")}
         # One backslash for several: JSON text doubles them, so nobody can tell how many there were.
-        self._characters = re.sub(r"\\+", r"\\", secret)
+        self._characters = re.sub(r"\\+", r"\\", secret) if "\\" in secret else secret
+        self._beginning: Optional[Pattern[bytes]] = None  # compiled when it is first needed
 
     def masked(self, data: bytes) -> bytes:
         """Returns bytes with the secret replaced by as many asterisks: so a frame's length stays as its header says.
@@ -47,8 +48,11 @@ class Mask:
         return data
 
     def _find_escaped(self, data: bytes) -> Iterator[Tuple[int, int]]:
-        beginning, start = self._beginning, 0
-        while found := beginning.search(data, start):
+        if self._beginning is None:
+            # Not for all of it: to compile that takes a tenth of a second, for a token of a thousand characters.
+            self._beginning = re.compile(b"".join(map(_spellings, self._characters[:_BEGINNING])))
+        start = 0
+        while found := self._beginning.search(data, start):
             end = found.end()
             for character in self._characters[_BEGINNING:]:
                 spelled = _pattern(character).match(data, end)
@@ -59,11 +63,6 @@ class Mask:
             else:
                 yield found.start(), end
                 start = end
-
-    @functools.cached_property
-    def _beginning(self) -> Pattern[bytes]:
-        # Not a pattern for all of it: to compile that takes a tenth of a second, for a token of a thousand characters.
-        return re.compile(b"".join(map(_spellings, self._characters[:_BEGINNING])))
 
 
 @functools.lru_cache(1024)

@@ -171,6 +171,9 @@ class Transport:
 
         If the thread is in a name look-up, which nothing can end, this waits only 0.05 s.
         """
+        if self.ended:  # and the socket is closed
+            self._wait(0.0)
+            return
         if self._wire is not None:
             self._wire.finish_reading()
         try:

@@ -9,6 +9,7 @@ trace it or send it to where a redirect leads. `Wire` also reads the head of the
 from __future__ import annotations
 
 import contextlib
+import io
 import socket
 import ssl
 import threading
@@ -55,7 +56,7 @@ class Wire:
         self.mask = Mask(token)
         self.silence = 0.0
         self._sent_at = time.monotonic()
-        self._head = b""  # the rest of the HTTP answer's head, which recv() returns first
+        self._head = io.BytesIO()  # the rest of the HTTP answer's head, which recv() returns first
         # A frame that the reading thread wants to send; it never waits to send. Keep only the newest: one pong may
         # answer all earlier pings (RFC 6455, 5.5.3), and nothing follows a close frame.
         self._replies: Deque[bytes] = deque(maxlen=1)
@@ -107,7 +108,8 @@ class Wire:
         if not self._sending.acquire(timeout=-1 if until is None else until.remaining()):
             raise TimeoutError(FULL)
         try:
-            self._finish_frame(lambda: self._sending_until)
+            if self._is_amid_frame():
+                self._finish_frame(lambda: self._sending_until)
             self._begin_frame(frame)
             self._finish_frame(lambda: self._sending_until)
         finally:
@@ -166,8 +168,8 @@ class Wire:
     # For websocket-client: the methods of a socket that it calls.
 
     def recv(self, size: int) -> bytes:
-        if self._head:
-            given, self._head = self._head[:size], self._head[size:]
+        given = self._head.read(size)
+        if given:
             return given
         data = part = b""
         try:
@@ -225,10 +227,10 @@ class Wire:
         answer = parse_head(head)
         if answer.status != 101:
             raise refusal(answer, read_body(self._socket, answer, lambda: self._reading_until, self.mask.masked))
-        # Give websocket-client only the headers that it checks: it would keep a cookie for the whole process.
-        first, *rest = head.splitlines()
-        needed = [line for line in rest if line.partition(b":")[0].strip().lower() in HANDSHAKE_HEADERS]
-        self._head = b"\r\n".join([first, *needed, b"", b""])
+        # Give websocket-client only what it checks: it would keep a cookie for the whole process, and reads each byte
+        # with a call of its own.
+        needed = [line for line in head.splitlines() if line.partition(b":")[0].strip().lower() in HANDSHAKE_HEADERS]
+        self._head = io.BytesIO(b"\r\n".join([b"HTTP/1.1 101", *needed, b"", b""]))
         self._reading_until = self._sending_until = None
 
     def _call(self, method: Callable[..., Any], *arguments: Any) -> Any:
@@ -257,10 +259,10 @@ class Wire:
         reports only the whole, and until then OpenSSL demands the same bytes again.
         """
         frame, taken = self._outgoing
-        while sum(taken) < len(frame):
+        while (sent := sum(taken)) < len(frame):
             # One call of C code both sends and counts, so no signal handler can raise in between. (Over TLS, one can,
             # in `SSLSocket.send()`: then the frame is sent twice, but whole.)
-            self._call(taken.extend, map(self._socket.send, [frame[sum(taken) :]]))
+            self._call(taken.extend, map(self._socket.send, [frame[sent:]]))
             self._sent_at = time.monotonic()
 
     def _continue_frame(self) -> bool:
