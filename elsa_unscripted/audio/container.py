@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import array
 import io
-from typing import Any, Callable, Dict, Iterator, List, Optional, Tuple, Type
+from typing import Any, Callable, Dict, Generator, Iterator, List, Optional, Tuple, Type
 
 from ..exceptions import AudioError
 from ..signals import raised_by_handler
+from .aside import aside
 from .gaps import Gaps
 from .level import Balance, is_silent
 from .resampling import Resampler
@@ -113,7 +114,7 @@ class Decoder:
         self._resampler: Optional[Resampler] = None
         self._measures: Tuple[Resampler, ...] = ()
 
-    def pieces(self) -> Iterator[bytes]:
+    def pieces(self) -> Generator[bytes, None, None]:
         """Yields the PCM in pieces, each as soon as it is decoded; no piece is empty.
 
         Raises:
@@ -204,8 +205,6 @@ class Decoder:
 
     def _frames(self, opened: Any, stream: Any) -> Iterator[Any]:
         try:
-            # PyAV reaches the end of a file by an exception of its own. What a signal handler raises in that moment, it
-            # drops, as `resampling` tells of another place; no call of PyAV's avoids it here.
             for packet in opened.demux(stream):
                 try:
                     yield from packet.decode()
@@ -304,7 +303,7 @@ def decode_whole(
 
     def join(decoder: Decoder) -> bytes:
         pcm = io.BytesIO()
-        for piece in decoder.pieces():
+        for piece in aside(decoder.pieces()):
             tell()
             pcm.write(piece)
         return pcm.getvalue()
