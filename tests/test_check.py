@@ -470,12 +470,12 @@ def test_a_process_that_cannot_start_is_tried_once(tmp_path: Path, monkeypatch: 
 def test_a_recording_that_ends_processes_is_an_error(tmp_path: Path) -> None:
     """If two processes are killed over a recording, as when memory runs out, that is found; the next one is checked."""
     long = tmp_path / "long.wav"
-    long.write_bytes(wav(SPEECH * 72))  # half an hour: 15 s of work
+    long.write_bytes(wav(SPEECH * 36))  # a quarter of an hour: 7 s of work
     with contextlib.closing(Checker()) as checker, ThreadPoolExecutor(1) as thread:
         found = thread.submit(checker.check, str(long))
         while not found.done():
             for process in processes_of(os.getpid()):
-                if process.seconds >= 4:  # it takes a tenth of that to begin
+                if process.seconds >= 2:  # it takes a fifth of that to begin
                     with contextlib.suppress(ProcessLookupError):
                         os.kill(process.pid, signal.SIGKILL)
             time.sleep(0.1)
