@@ -105,7 +105,8 @@ def parse_arguments() -> argparse.Namespace:
     extent.add_argument(
         "--ci",
         action="store_true",
-        help=f"--all-pythons, with --cov under {MEASURED}; a Python that is missing is a failure",
+        help=f"--all-pythons, with --cov under {MEASURED}, and in the usual environment with more examples of "
+        "Hypothesis; a Python that is missing is a failure",
     )
     parser.add_argument("pytest_argument", nargs="*", metavar="PYTEST_ARGUMENT", help="passed on to pytest")
     return parser.parse_args()
@@ -206,7 +207,8 @@ def usual_arguments(options: argparse.Namespace) -> list[str]:
     """Returns pytest's arguments in the usual environment."""
     is_measured = options.ci and minor(_venv.THIS_PYTHON) == MEASURED
     chosen = ["-m", QUICK] if options.quick else []
-    return [*chosen, *(["--cov"] if options.cov or is_measured else [])]
+    examples = ["--hypothesis-profile=thorough"] if options.ci else []
+    return [*chosen, *examples, *(["--cov"] if options.cov or is_measured else [])]
 
 
 def closing(printed: str) -> str:

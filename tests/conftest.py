@@ -28,14 +28,18 @@ os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
 
 
 def pytest_configure(config: pytest.Config) -> None:
-    """Compiles the package, once for all processes; lets Hypothesis take its time on a busy machine, beyond 200 ms."""
+    """Compiles the package, once for all processes; says how many examples Hypothesis tries, if a test doesn't say so.
+
+    It may take its time for each of them, beyond 200 ms: the machine may be busy.
+    """
     if not hasattr(config, "workerinput"):
         compileall.compile_dir(PACKAGE, quiet=1)
     if config.pluginmanager.has_plugin("hypothesispytest"):
         from hypothesis import settings
 
-        settings.register_profile("patient", deadline=None)
-        settings.load_profile("patient")
+        settings.register_profile("quick", deadline=None, max_examples=40)
+        settings.register_profile("thorough", deadline=None, max_examples=100)  # for CI
+        settings.load_profile("quick")
 
 
 @pytest.hookimpl(optionalhook=True)

@@ -41,14 +41,13 @@ def test_json_has_the_rows() -> None:
 
 def test_table_has_the_rows() -> None:
     """The table has a head, then each line under its columns, in 100 columns."""
-    done = benchmark("--quick", "--only", "max-speed", "verdict")
+    done = benchmark("--quick", "--only", "verdict")
     assert done.status == 0, done.err
     lines = done.out.decode().splitlines()
     assert all(len(line) <= 100 for line in lines)
     assert [line.split()[0] for line in lines[:5]] == ["machine", "python", "packages", "load", "date"]
     assert lines[6].split() == ["median", "p99", "worst", "×", "bare", "target"]
     assert re.fullmatch(r"verdict on the wire → score\(\) returned +([\d.,]+ +){3}ms +[\d.]+  p99 ≤ 3", lines[7])
-    assert re.fullmatch(r"as fast as possible, 150 s of audio +([\d.,]+ +){3}ms +[\d.]+  ≤ 1.15 × bare loop", lines[9])
 
 
 def test_rows_on_live_speech() -> None:
