@@ -204,7 +204,7 @@ _NEARLY_URL = re.compile(
 )
 
 
-@functools.lru_cache(64)
+@functools.lru_cache(64)  # each exchange asks twice, and it takes as long as to send a packet
 def is_loopback(host: Optional[str]) -> bool:
     """Returns whether a host name or address means this machine, without asking a name server."""
     if host is None:

@@ -114,6 +114,72 @@ def test_a_limit_at_any_moment_of_the_decoding() -> None:
         signal.signal(signal.SIGPROF, before)
 
 
+@pytest.mark.skipif(not os.path.isdir("/proc/self/task"), reason="counts the threads of FFmpeg, too, as Linux does")
+def test_decoding_leaves_nothing() -> None:
+    """After a success, an error and a limit, no thread of ours or FFmpeg's and no decoder waits for the collector."""
+    pytest.importorskip("av")
+    code = """
+import gc, os, sys, time
+from elsa_unscripted import AudioError
+from elsa_unscripted.audio.container import Decoder
+from elsa_unscripted.audio.recording import load
+class Limit(Exception): pass
+def limit(): raise Limit
+def left():
+    decoders = [each for each in gc.get_objects() if isinstance(each, Decoder)]
+    return len(os.listdir("/proc/self/task")), len(decoders)
+good = bytes.fromhex(sys.stdin.read())
+gc.collect()
+gc.disable()
+load(good)
+try:
+    load(bytes(range(256)) * 1000)
+except AudioError as error:
+    print("error")
+try:
+    load(good, recognized=limit)
+except Limit:
+    print("limit")
+until = time.monotonic() + 10
+while left() != (1, 0) and time.monotonic() < until:
+    time.sleep(0.01)
+print(*left())
+"""
+    command = [sys.executable, "-c", code]
+    done = subprocess.run(
+        command, input=encoded("mp3", 5).hex(), capture_output=True, text=True, timeout=60, check=False
+    )
+    assert done.stdout.split() == ["error", "limit", "1", "0"], done.stderr
+
+
+def test_a_fork_in_a_handler_amid_the_decoding() -> None:
+    """A child that a signal handler forks while a recording is decoded decodes it, too."""
+    pytest.importorskip("av")
+    if not hasattr(os, "fork"):
+        pytest.skip("this system has no fork")
+    code = """
+import os, signal, sys, warnings
+warnings.simplefilter("ignore")
+from elsa_unscripted.audio.recording import load
+data = bytes.fromhex(sys.stdin.read())
+load(data)
+children = []
+def fork(number, frame):
+    children.append(os.fork())
+signal.signal(signal.SIGALRM, fork)
+signal.setitimer(signal.ITIMER_REAL, 0.005)
+seconds = load(data).seconds
+if children == [0]:
+    os._exit(round(seconds))
+print(round(seconds), os.waitpid(children[0], 0)[1] >> 8)
+"""
+    command = [sys.executable, "-c", code]
+    done = subprocess.run(
+        command, input=encoded("mp3", 24).hex(), capture_output=True, text=True, timeout=60, check=False
+    )
+    assert done.stdout.split() == ["24", "24"], done.stderr
+
+
 def test_decoding_while_the_interpreter_ends() -> None:
     """From `atexit`, compressed audio is decoded although Python 3.12 and later start no thread there."""
     pytest.importorskip("av")

@@ -371,22 +371,23 @@ for _ in range(2):
         resumed = list(outcomes)
 assert all(outcome.from_journal for outcome in resumed)
 last = resumed.pop()
-unread = [copy.copy(outcome) for outcome in resumed for _ in range(100)]
 
 def read():
-    for outcome in unread:
-        outcome.result
+    while len(statuses) < 20:
+        for outcome in map(copy.copy, resumed):
+            outcome.result
 
+statuses = []
 thread = threading.Thread(target=read)
 thread.start()
-statuses = []
-while thread.is_alive():
+while len(statuses) < 20:
     child = os.fork()
     if child == 0:
         signal.alarm(15)
-        os._exit(last.result.status != "success")
+        os._exit(copy.copy(last).result.status != "success")
     statuses.append(os.waitpid(child, 0)[1])
-print(len(statuses), set(statuses))
+thread.join()
+print(set(statuses))
 """
 
 
@@ -401,9 +402,7 @@ def test_a_fork_while_a_thread_reads_outcomes(short: Path, tmp_path: Path) -> No
     (tmp_path / "short.wav").write_bytes(short.read_bytes())
     with Sandbox() as sandbox:
         done = run(FORKED_AMID_OUTCOMES, str(tmp_path), sandbox.url, PYTHONWARNINGS="ignore")
-    count, _, statuses = done.stdout.strip().partition(" ")
-    assert statuses == "{0}", (done.stdout, done.stderr)
-    assert int(count) >= 5
+    assert done.stdout == "{0}\n", (done.stdout, done.stderr)
 
 
 UNGUARDED = """

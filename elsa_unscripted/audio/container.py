@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import array
 import io
-from typing import Any, Callable, Dict, Generator, Iterator, List, Optional, Tuple, Type
+from typing import Any, Callable, Dict, Iterator, List, Optional, Tuple, Type
 
 from ..exceptions import AudioError
 from ..signals import raised_by_handler
-from .aside import aside
+from .decoder_thread import Watch, in_own_thread
 from .gaps import Gaps
 from .level import Balance, is_silent
 from .resampling import Resampler
@@ -76,6 +76,7 @@ class Decoder:
         channel: Optional[int] = None,
         as_it_comes: bool = False,
         kind: Optional[str] = None,
+        look: Callable[[], None] = lambda: None,
     ) -> None:
         """Prepares the decoding; `pieces()` opens the file.
 
@@ -88,9 +89,11 @@ class Decoder:
             channel: The channel to take, from 0; `None` mixes all.
             as_it_comes: Whether the file is still being written: then FFmpeg reads in small blocks.
             kind: FFmpeg's name for the format of such a file, if known; without it, FFmpeg reads ahead to find out.
+            look: Called before each packet is decoded; what it raises ends the decoding.
         """
         self._as_it_comes = as_it_comes
         self._kind = kind
+        self._look = look
         self.balance = Balance()
         self.tracks: List[str] = []  # a description of each; the decoded track comes first
         self._av = av
@@ -114,7 +117,7 @@ class Decoder:
         self._resampler: Optional[Resampler] = None
         self._measures: Tuple[Resampler, ...] = ()
 
-    def pieces(self) -> Generator[bytes, None, None]:
+    def pieces(self) -> Iterator[bytes]:
         """Yields the PCM in pieces, each as soon as it is decoded; no piece is empty.
 
         Raises:
@@ -206,6 +209,7 @@ class Decoder:
     def _frames(self, opened: Any, stream: Any) -> Iterator[Any]:
         try:
             for packet in opened.demux(stream):
+                self._look()
                 try:
                     yield from packet.decode()
                 except self._errors as error:
@@ -294,24 +298,26 @@ def decode_whole(
     Raises:
         AudioError: The file isn't audio, or nothing in it can be decoded.
     """
-    told: List[bool] = []
+    return in_own_thread(lambda watch: _decode_whole(av, data, rate, name, watch), recognized)
 
-    def tell() -> None:
-        if not told:
-            told.append(True)
-            recognized()
+
+def _decode_whole(av: Any, data: bytes, rate: int, name: str, watch: Watch) -> Tuple[bytes, Tuple[str, ...]]:
+    has_told = False
 
     def join(decoder: Decoder) -> bytes:
+        nonlocal has_told
         pcm = io.BytesIO()
-        for piece in aside(decoder.pieces()):
-            tell()
+        for piece in decoder.pieces():
+            if not has_told:
+                has_told = True
+                watch.tell()
             pcm.write(piece)
         return pcm.getvalue()
 
     failure: Optional[AudioError] = None
     heard: Optional[Tuple[bytes, Decoder, int]] = None
     for track in range(MOST_TRACKS):
-        decoder = Decoder(av, io.BytesIO(data), rate, name, track=track)
+        decoder = Decoder(av, io.BytesIO(data), rate, name, track=track, look=watch.look)
         try:
             pcm = join(decoder)
         except AudioError as error:
@@ -326,12 +332,15 @@ def decode_whole(
             break
     if heard is None:
         assert failure is not None
-        raise failure
+        try:
+            raise failure
+        finally:
+            del failure  # its traceback refers to this frame; a circle of the two would keep the audio
     pcm, decoder, track = heard
     warnings = decoder.warnings()
     channel = decoder.balance.survivor()
     if channel is not None:
-        pcm = join(Decoder(av, io.BytesIO(data), rate, name, track=track, channel=channel))
+        pcm = join(Decoder(av, io.BytesIO(data), rate, name, track=track, channel=channel, look=watch.look))
         said = (
             f"{name}: its channels all but vanish when they are mixed, of opposite phase most likely: channel "
             f"{channel + 1} of {decoder.balance.channels} is sent alone"

@@ -20,7 +20,7 @@ INSTALL = "pip install 'elsa-unscripted[formats]'"
 INSTALL_MICROPHONE = "pip install 'elsa-unscripted[microphone]'"
 
 
-@functools.cache
+@functools.cache  # each recording asks twice
 def import_audio_segment() -> Any:
     """Returns pydub's `AudioSegment`.
 

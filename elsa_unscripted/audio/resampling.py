@@ -56,6 +56,8 @@ class Resampler:
         if (frame.format.name, frame.layout.name, frame.sample_rate) == ("s16", layout, self._rate):
             return
         graph = self._av.filter.Graph()
+        if hasattr(graph, "threads"):  # from PyAV 19 on; else FFmpeg starts threads, which end with the graph
+            graph.threads = 1
         given = {"sample_rate": str(frame.sample_rate), "sample_fmt": frame.format.name}
         if frame.time_base is not None:
             given["time_base"] = str(frame.time_base)

@@ -47,6 +47,8 @@ class _ComputedOnce:
         self._compute = compute
 
     def __get__(self, instance: Any, _: object = None) -> Any:
+        if instance is None:
+            return self
         value = vars(instance)[self._compute.__name__] = self._compute(instance)
         return value
 

@@ -49,7 +49,7 @@ class Mask:
 
     def _find_escaped(self, data: bytes) -> Iterator[Tuple[int, int]]:
         if self._beginning is None:
-            # Not for all of it: to compile that takes a tenth of a second, for a token of a thousand characters.
+            # Only for the secret's beginning: a pattern for a token of a thousand characters takes a tenth of a second.
             self._beginning = re.compile(b"".join(map(_spellings, self._characters[:_BEGINNING])))
         start = 0
         while found := self._beginning.search(data, start):

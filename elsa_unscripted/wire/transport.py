@@ -171,7 +171,7 @@ class Transport:
 
         If the thread is in a name look-up, which nothing can end, this waits only 0.05 s.
         """
-        if self.ended:  # and the socket is closed
+        if self.ended:  # the thread has closed the socket, or never started
             self._wait(0.0)
             return
         if self._wire is not None:
