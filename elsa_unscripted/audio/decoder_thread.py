@@ -95,10 +95,10 @@ def in_own_thread(work: Callable[[Watch], T], recognized: Callable[[], None]) ->
 
     answer: Optional[_Answer] = None
     is_there = True
+    thread = threading.Thread(target=run, name="elsa-decoder", daemon=True)
     try:
         try:
-            # Don't keep the thread: it would be freed in this one, by Python code that drops what a handler raises.
-            start_thread(threading.Thread(target=run, name="elsa-decoder", daemon=True))
+            start_thread(thread)
         except NoThreadError:
             is_there = False
         while is_there and answer is None:
@@ -113,8 +113,12 @@ def in_own_thread(work: Callable[[Watch], T], recognized: Callable[[], None]) ->
     finally:
         watch.unwanted = True
         may_go_on.put(None)
-        if is_there and answer is None:
-            _wait_for_end(answers)
+        if is_there:
+            answer = answer or _last_answer(answers)
+            if answer is not None:
+                thread.join(_LEAVE_TIME)  # it has nothing left to do
+            # At once: a thread is freed by Python code that drops what a handler raises.
+            del thread
     if answer is None or not answer.begun:
         return work(Watch(recognized))
     error, answer.error = answer.error, None
@@ -127,9 +131,13 @@ def in_own_thread(work: Callable[[Watch], T], recognized: Callable[[], None]) ->
         del error  # its traceback refers to this frame; a circle of the two would keep the audio
 
 
-def _wait_for_end(answers: Mailbox[Optional[_Answer]]) -> None:
+def _last_answer(answers: Mailbox[Optional[_Answer]]) -> Optional[_Answer]:
+    """Waits a moment for the answer of a decoder that isn't needed any more; lets go of its error, as `run()` does."""
     until = Deadline(_LEAVE_TIME)
     with contextlib.suppress(queue.Empty):
-        while (answer := answers.get(until.remaining())) is None:
-            pass
-        answer.error = None  # as in `run()`
+        while True:
+            answer = answers.get(until.remaining())
+            if answer is not None:
+                answer.error = None
+                return answer
+    return None
