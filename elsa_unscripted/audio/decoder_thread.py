@@ -14,6 +14,7 @@ import threading
 from typing import Any, Callable, Optional, TypeVar
 
 from ..deadline import Deadline
+from ..exceptions import AudioError
 from ..mailbox import Mailbox
 from ..threads import NoThreadError, start_thread
 
@@ -66,6 +67,9 @@ def in_own_thread(work: Callable[[Watch], T], recognized: Callable[[], None]) ->
         work: Decodes; uses the watch as `Watch` tells.
         recognized: What `tell()` calls, always in the thread that called this. The decoder waits meanwhile, since
             Python can lose Ctrl-C in an import while another thread runs.
+
+    Raises:
+        AudioError: This is a child that a signal handler has forked meanwhile: the decoder runs in its parent.
     """
     if threading.get_ident() != threading.main_thread().ident:
         return work(Watch(recognized))
@@ -105,7 +109,9 @@ def in_own_thread(work: Callable[[Watch], T], recognized: Callable[[], None]) ->
             try:
                 answer = answers.get(_LOOK)
             except queue.Empty:
-                is_there = os.getpid() == process  # else a signal handler has forked: this child has no such thread
+                is_there = os.getpid() == process
+                if not is_there:  # a child has only one thread
+                    raise AudioError("a signal handler forked while a recording was decoded: load it anew") from None
                 continue
             if answer is None:
                 recognized()
