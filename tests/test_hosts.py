@@ -664,6 +664,29 @@ def test_a_burst_of_ctrl_c(seconds: float, short: Path) -> None:
     assert (process.returncode, out, err) == (130, b"", b"elsa-unscripted: interrupted\n")
 
 
+@posix
+def test_ctrl_c_in_the_moment_in_which_it_is_ignored() -> None:
+    """At the end of a program, a Ctrl-C that comes while Ctrl-C is being ignored prints nothing."""
+    script = """
+import os, signal, subprocess, sys
+from elsa_unscripted.cli import interrupts
+came = []
+signal.signal(signal.SIGINT, lambda *_: came.append(1))
+flood = "import os, sys\\nwhile os.getppid() > 1: os.kill(int(sys.argv[1]), 2)"
+other = subprocess.Popen([sys.executable, "-c", flood, str(os.getpid())])
+while not came:
+    pass
+for _ in range(2_000):
+    signal.signal(signal.SIGINT, lambda *_: None)
+    interrupts.ignore()
+    sys.unraisablehook = HOOK
+other.kill()
+print("done")
+""".replace("HOOK", "sys.__unraisablehook__")
+    done = run(script)
+    assert (done.stdout, done.stderr) == ("done\n", "")
+
+
 def test_no_thread_for_the_early_connection(short: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Where no thread can be started, `score()` says so at once, though it had begun to connect while decoding."""
 

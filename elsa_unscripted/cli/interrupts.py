@@ -8,9 +8,10 @@ from __future__ import annotations
 
 import contextlib
 import signal
+import sys
 import threading
 from types import FrameType
-from typing import Callable, Iterator, Optional
+from typing import Any, Callable, Iterator, Optional
 
 __all__ = ["first", "ignore", "pressed", "raise_once"]
 
@@ -48,8 +49,18 @@ def first(act: Callable[[], bool]) -> Iterator[None]:
 
 def ignore() -> None:
     """Lets Ctrl-C do nothing from now on: the program has done its work, and the interpreter is about to end."""
-    if _in_main_thread():
-        signal.signal(signal.SIGINT, signal.SIG_IGN)
+    if not _in_main_thread():
+        return
+    before = sys.unraisablehook
+
+    def hook(unraisable: Any) -> None:
+        # What Python says of a signal that comes in the very moment in which SIG_IGN takes the place of a handler.
+        if not (isinstance(unraisable.exc_value, OSError) and "race condition" in str(unraisable.exc_value)):
+            before(unraisable)
+
+    sys.unraisablehook = hook
+    # Not `_do_nothing`: when the interpreter ends, it puts the system's own handler in the place of ours.
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
 
 
 def _in_main_thread() -> bool:
