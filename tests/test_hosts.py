@@ -679,10 +679,10 @@ while not came:
 for _ in range(2_000):
     signal.signal(signal.SIGINT, lambda *_: None)
     interrupts.ignore()
-    sys.unraisablehook = HOOK
+    sys.unraisablehook = sys.__unraisablehook__
 other.kill()
 print("done")
-""".replace("HOOK", "sys.__unraisablehook__")
+"""
     done = run(script)
     assert (done.stdout, done.stderr) == ("done\n", "")
 

@@ -92,7 +92,8 @@ def in_own_thread(work: Callable[[Watch], T], recognized: Callable[[], None]) ->
             if answer.begun:
                 answer.value = work(watch)
         except BaseException as error:  # noqa: BLE001 - delivered to the thread that waits, whatever it is
-            # Else a circle that keeps the audio: its traceback refers to this frame.
+            # An error that nobody takes isn't kept: its traceback refers to this frame, and so to the answer; such a
+            # circle would keep the audio.
             answer.error = None if watch.unwanted else error
         finally:
             answers.put(answer)
@@ -109,10 +110,10 @@ def in_own_thread(work: Callable[[Watch], T], recognized: Callable[[], None]) ->
             try:
                 answer = answers.get(_LOOK)
             except queue.Empty:
-                is_there = os.getpid() == process
-                if not is_there:  # a child has only one thread
-                    raise AudioError("a signal handler forked while a recording was decoded: load it anew") from None
-                continue
+                if os.getpid() == process:
+                    continue
+                is_there = False  # of the threads, a forked child has only the one that forked
+                raise AudioError("a signal handler forked while a recording was decoded: load it anew") from None
             if answer is None:
                 recognized()
                 may_go_on.put(None)
