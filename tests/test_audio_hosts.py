@@ -167,8 +167,9 @@ def fork(number, frame):
     children.append(os.fork())
 signal.signal(signal.SIGALRM, fork)
 try:
-    # Not sooner: a child that is forked while a thread starts waits for that thread for ever, in `threading`.
-    seconds = load(data, recognized=lambda: signal.setitimer(signal.ITIMER_REAL, 0.001)).seconds
+    # Here the decoder waits: it isn't ready yet, and has started. A child that is forked while a thread starts waits
+    # for that thread for ever, in `threading`.
+    seconds = load(data, recognized=lambda: signal.raise_signal(signal.SIGALRM)).seconds
 except AudioError as error:
     os._exit(7 if "handler forked" in str(error) else 1)
 print(round(seconds), os.waitpid(children[0], 0)[1] >> 8)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ast
 import contextlib
+import gc
 import http.client
 import io
 import json
@@ -964,6 +965,34 @@ def test_close_leaves_nothing_when_no_handshake_came_about() -> None:
         client.close()
     assert threading.enumerate() == threads
     assert descriptors() == files
+
+
+def test_close_leaves_nothing_when_clients_connect_meanwhile() -> None:
+    """A connection that is accepted in the last moment is closed, too. Without that, 1 of 5 closings left one."""
+
+    def connect_until_refused(port: int, served: threading.Event) -> None:
+        while True:
+            try:
+                socket.create_connection(("127.0.0.1", port), timeout=PATIENCE).close()
+            except ConnectionRefusedError:
+                return
+            except ConnectionError:
+                pass  # accepted, and closed
+            served.set()
+
+    warned: list[object] = []
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(sys, "unraisablehook", lambda found: warned.append(found.exc_value))
+        for _ in range(40):
+            with Sandbox() as sandbox:
+                served = threading.Event()
+                client = threading.Thread(target=connect_until_refused, args=(sandbox.port, served))
+                client.start()
+                assert served.wait(PATIENCE)
+            client.join(PATIENCE)
+            assert not client.is_alive()
+        gc.collect()
+    assert warned == []
 
 
 def test_close_says_goodbye() -> None:

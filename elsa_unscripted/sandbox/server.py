@@ -11,6 +11,7 @@ import socket
 import threading
 import uuid
 from collections.abc import Mapping
+from contextlib import suppress
 from types import TracebackType
 from typing import Any, Callable
 from urllib.parse import urlsplit
@@ -32,6 +33,7 @@ START_SECONDS = 10.0  # s: for the thread to begin serving; it takes millisecond
 CLOSE_SECONDS = 5.0  # s: for all of `close`
 GOODBYE_SECONDS = 0.3  # s: for clients to answer the close frame when the sandbox closes; then TCP is cut
 HANDSHAKE_SECONDS = 2.0  # s: for a client to answer the close frame in an exchange
+ACCEPT_TURNS = 3  # of asyncio's loop, from the system's accept() until `Connection` knows
 PATIENCE_SECONDS = 3600.0  # s: no connection is held longer
 BACKLOG = 1024  # clients that connect in the same moment
 TOKEN_PREFIX = "sandbox:"
@@ -223,6 +225,12 @@ class Sandbox:
         )
         ready.set_result(functools.partial(asyncio.get_running_loop().call_soon_threadsafe, stop.set))
         await stop.wait()
+        # Accept no more, and wait for what was accepted: a socket that asyncio has accepted, but not yet given to a
+        # `Connection`, is never closed if the server closes now (seen on 3.11).
+        with suppress(NotImplementedError):  # on Windows
+            asyncio.get_running_loop().remove_reader(listener)
+        for _ in range(ACCEPT_TURNS):
+            await asyncio.sleep(0)
         server.close()
         closed = asyncio.ensure_future(server.wait_closed())
         await asyncio.wait({closed}, timeout=GOODBYE_SECONDS)
