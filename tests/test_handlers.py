@@ -42,7 +42,7 @@ class handler_at:
         name = frame.f_code.co_filename
         if not name.startswith(PACKAGE) or name.startswith(SANDBOX):
             return None
-        short = os.path.relpath(name, PACKAGE).replace(os.sep, "/")
+        short = name[len(PACKAGE) + 1 :].replace(os.sep, "/")
         if not short.startswith(self._files):
             return None
         if event == "line":
