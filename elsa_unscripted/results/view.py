@@ -117,7 +117,14 @@ def made(read: Callable[[View], T]) -> _Field[T]:
 
 
 def one(accept: Callable[[object], Optional[T]], *keys: str) -> _Field[Optional[T]]:
-    return _Field(lambda view: next((got for key in keys if (got := view.read(accept, key)) is not None), None))
+    def read(view: View) -> Optional[T]:  # loops: a page of a class reads fields a million times
+        for key in keys:
+            value = view.read(accept, key)
+            if value is not None:
+                return value
+        return None
+
+    return _Field(read)
 
 
 def part(cls: Type[V], key: str) -> _Field[V]:
