@@ -328,8 +328,8 @@ def _marks(transcript: str, spoken: Sequence[Spoken], limits: Thresholds) -> str
     bare = [facts.bare(text) for text, _ in spoken]
     marks, done = [], 0
     for token in map(facts.bare, transcript.split(" ")):
-        ahead = range(done, min(done + LOOK_AHEAD, len(bare)))
-        found = next((index for index in ahead if token and bare[index] == token), None)
+        ahead = bare[done : done + LOOK_AHEAD]
+        found = done + ahead.index(token) if token and token in ahead else None
         marks.append("n" if found is None else band(spoken[found][1], limits)[0])
         done = done if found is None else found + 1
     return "".join(marks)
