@@ -58,7 +58,7 @@ def pytest_collection() -> Iterator[None]:
 
 
 def pytest_collection_modifyitems(items: List[pytest.Item]) -> None:
-    """Puts the tests that use pandas first: they are few, and one process runs them all, so one imports it."""
+    """Puts the tests that use pandas first: one process runs them all, so only that one imports it."""
     items.sort(key=lambda item: "pandas" not in getattr(item, "fixturenames", ()))
 
 

@@ -15,6 +15,7 @@ from typing import NamedTuple
 import pytest
 
 import elsa_unscripted
+from elsa_unscripted import exceptions
 
 ROOT = pathlib.Path(elsa_unscripted.__file__).parent
 
@@ -257,7 +258,7 @@ def test_modules_export_what_they_say(name: str) -> None:
 
 def test_every_error_is_public() -> None:
     """Whatever the package raises on purpose can be named in an `except` without a private import."""
-    assert set(elsa_unscripted.exceptions.__all__) <= set(elsa_unscripted.__all__)
+    assert set(exceptions.__all__) <= set(elsa_unscripted.__all__)
 
 
 def test_importing_the_package_is_light() -> None:

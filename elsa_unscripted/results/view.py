@@ -117,7 +117,8 @@ def made(read: Callable[[View], T]) -> _Field[T]:
 
 
 def one(accept: Callable[[object], Optional[T]], *keys: str) -> _Field[Optional[T]]:
-    def read(view: View) -> Optional[T]:  # loops: a page of a class reads fields a million times
+    def read(view: View) -> Optional[T]:
+        # Not a generator, which takes longer: for the page of a class, fields are read a million times.
         for key in keys:
             value = view.read(accept, key)
             if value is not None:

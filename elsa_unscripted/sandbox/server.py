@@ -33,7 +33,7 @@ START_SECONDS = 10.0  # s: for the thread to begin serving; it takes millisecond
 CLOSE_SECONDS = 5.0  # s: for all of `close`
 GOODBYE_SECONDS = 0.3  # s: for clients to answer the close frame when the sandbox closes; then TCP is cut
 HANDSHAKE_SECONDS = 2.0  # s: for a client to answer the close frame in an exchange
-ACCEPT_TURNS = 3  # of asyncio's loop, from the system's accept() until `Connection` knows
+ACCEPT_TURNS = 3  # turns of asyncio's loop from accept() to `Connection.connection_made()`
 PATIENCE_SECONDS = 3600.0  # s: no connection is held longer
 BACKLOG = 1024  # clients that connect in the same moment
 TOKEN_PREFIX = "sandbox:"
@@ -227,7 +227,7 @@ class Sandbox:
         await stop.wait()
         # Accept no more, and wait for what was accepted: a socket that asyncio has accepted, but not yet given to a
         # `Connection`, is never closed if the server closes now (seen on 3.11).
-        with suppress(NotImplementedError):  # on Windows
+        with suppress(NotImplementedError):  # on Windows, where clients may still connect
             asyncio.get_running_loop().remove_reader(listener)
         for _ in range(ACCEPT_TURNS):
             await asyncio.sleep(0)
