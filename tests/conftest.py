@@ -63,11 +63,10 @@ def pytest_collection_modifyitems(items: List[pytest.Item]) -> None:
 
 
 def pytest_collection_finish() -> None:
-    """From here on, no process keeps bytecode, and the collector of garbage passes over what the tests are made of.
+    """From here on, no process keeps bytecode.
 
     Where a test's disk is full, Python would keep the half of a file, on which every later process would fail.
     """
-    gc.freeze()
     sys.dont_write_bytecode = True
     os.environ["PYTHONDONTWRITEBYTECODE"] = "1"
 
