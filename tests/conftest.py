@@ -10,7 +10,7 @@ import sys
 import threading
 import time
 from pathlib import Path
-from typing import Any, Iterator, List, Optional, Set
+from typing import Any, Dict, Iterator, List, Optional, Set
 
 import pytest
 
@@ -21,8 +21,8 @@ ALONE = "ELSA_TESTS_ALONE"  # set in a process that runs a single test
 
 PACKAGE = Path(__file__).parents[1] / "elsa_unscripted"
 
-# What is imported up to the first test is kept as bytecode, whatever the shell says: else each of some thousand
-# processes would compile it.
+# What is imported is kept as bytecode, whatever the shell says: else each of some thousand processes would compile it.
+# A test whose disk is full says otherwise: Python would keep half of a file, on which every later process would fail.
 sys.dont_write_bytecode = False
 os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
 
@@ -57,18 +57,29 @@ def pytest_collection() -> Iterator[None]:
     gc.enable()
 
 
-def pytest_collection_modifyitems(items: List[pytest.Item]) -> None:
-    """Puts the tests that use pandas first: one process runs them all, so only that one imports it."""
-    items.sort(key=lambda item: "pandas" not in getattr(item, "fixturenames", ()))
+@pytest.hookimpl(trylast=True)
+def pytest_collection_modifyitems(config: pytest.Config, items: List[pytest.Item]) -> None:
+    """Puts slow tests first, as the others would wait for them at the end; those of a file into the same process.
 
-
-def pytest_collection_finish() -> None:
-    """From here on, no process keeps bytecode.
-
-    Where a test's disk is full, Python would keep the half of a file, on which every later process would fail.
+    They share what is slow to begin: a browser, or to import pandas. xdist gives each process equally many tests, in
+    their order, to begin with; a process that is through takes over some from the end of another's.
     """
-    sys.dont_write_bytecode = True
-    os.environ["PYTHONDONTWRITEBYTECODE"] = "1"
+    groups: Dict[str, List[pytest.Item]] = {}
+    others: List[pytest.Item] = []
+    for item in items:
+        pandas = "pandas" in getattr(item, "fixturenames", ())
+        is_early = pandas or any(item.get_closest_marker(name) for name in ("slow", "browser"))
+        (groups.setdefault("pandas" if pandas else item.path.name, []) if is_early else others).append(item)
+    processes: int = getattr(config, "workerinput", {"workercount": 1})["workercount"]
+    share = len(items) // processes
+    items.clear()
+    for number in range(processes):
+        for tests in list(groups.values())[number::processes]:
+            items += tests
+        rest = max(0, (number + 1) * share - len(items))
+        items += others[:rest]
+        del others[:rest]
+    items += others
 
 
 def pytest_make_parametrize_id(val: object, argname: str) -> Optional[str]:

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import contextlib
 import os
-import resource
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from commands import full_disk
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -173,12 +173,8 @@ def test_disk_that_fills_up(tmp_path: Path) -> None:
     path = tmp_path / "speech.wav"
     packets = list(cut(bytes(range(250)) * 40, MONO, 0.5))
     wav = GrowingWav(path)
-    limits = resource.getrlimit(resource.RLIMIT_FSIZE)
-    resource.setrlimit(resource.RLIMIT_FSIZE, (3500, limits[1]))
-    try:
+    with full_disk(3500):
         told = [wav.add(packet.data, MONO) for packet in packets]
-    finally:
-        resource.setrlimit(resource.RLIMIT_FSIZE, limits)
     with contextlib.suppress(OSError):
         wav.close()
     assert told[:3] == [None, None, None]

@@ -591,6 +591,7 @@ def test_a_full_disk(path: Path) -> None:
 import json, resource
 size, line = os.path.getsize(sys.argv[1]), json.load(sys.stdin)
 journal = Journal(sys.argv[1])
+sys.dont_write_bytecode = True
 resource.setrlimit(resource.RLIMIT_FSIZE, (size + 100, resource.RLIM_INFINITY))
 for _ in range(2):
     try:

@@ -157,7 +157,7 @@ def run(project: Path, site: Path, *arguments: str, **variables: str) -> Run:
     done = subprocess.run(
         [*command, *arguments],
         cwd=project,
-        env=environment(PYTHONPATH=paths, PYTHONDONTWRITEBYTECODE="", **variables),  # the wheel is compiled once
+        env=environment(PYTHONPATH=paths, **variables),
         capture_output=True,
         timeout=PATIENCE,
         encoding="utf-8",

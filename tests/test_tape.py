@@ -29,7 +29,7 @@ from typing import Any
 import pytest
 import trustme
 from addresses import closed_port
-from commands import COMMAND, SCRIPT, SECOND, interrupt, posix, run, started
+from commands import COMMAND, SCRIPT, SECOND, full_disk, interrupt, posix, run, started
 from rawserver import BINARY, PING, STREAM_ID, SUCCESS, TEXT, Connection, RawServer, frame
 from websockets.exceptions import ConnectionClosed
 from websockets.sync.client import connect
@@ -536,16 +536,9 @@ def test_a_proxy_that_is_none_is_told(proxy: str, tape: Path, monkeypatch: pytes
 @posix
 def test_a_full_disk_leaves_the_tape_as_it_was(tape: Path) -> None:
     """A block that doesn't fit is taken back, so that what is on the tape can still be replayed."""
-    import resource
-
     tape.write_text("{}\n")
-    limits = resource.getrlimit(resource.RLIMIT_FSIZE)
-    resource.setrlimit(resource.RLIMIT_FSIZE, (100, limits[1]))
-    try:
-        with pytest.raises(OSError, match="File too large"):
-            append(tape, "x" * 200)
-    finally:
-        resource.setrlimit(resource.RLIMIT_FSIZE, limits)
+    with pytest.raises(OSError, match="File too large"), full_disk(100):
+        append(tape, "x" * 200)
     assert tape.read_text() == "{}\n"
 
 
