@@ -87,7 +87,7 @@ def is_forked(command: Sequence[str], variables: Mapping[str, str]) -> bool:
 def run(*command: str, stdin: bytes = b"", stdout: Any = subprocess.PIPE, **variables: Any) -> Finished:
     """Runs a command to its end, with pipes."""
     if stdout is subprocess.PIPE and is_forked(command, variables):
-        return _run_forked(command[1:], stdin, environment(**variables))
+        return run_forked(command[1:], environment(**variables), stdin)
     done = subprocess.run(
         command,
         input=stdin,
@@ -101,12 +101,15 @@ def run(*command: str, stdin: bytes = b"", stdout: Any = subprocess.PIPE, **vari
     return Finished(done.returncode, done.stdout or b"", done.stderr.decode())
 
 
-def _run_forked(arguments: Sequence[str], stdin: bytes, variables: Mapping[str, str]) -> Finished:
+def run_forked(
+    arguments: Sequence[str], variables: Mapping[str, str], stdin: bytes = b"", cwd: Path = ROOT
+) -> Finished:
+    """Runs `python` with arguments to its end, in this environment, forked from a process that has imported ours."""
     pipes = [os.pipe() for _ in range(3)]
     (read_in, write_in), (read_out, write_out), (read_err, write_err) = pipes
     theirs = (read_in, write_out, write_err)
     with ThreadPoolExecutor(3) as threads, open(read_out, "rb") as out, open(read_err, "rb") as err:
-        forked = Forked(arguments, theirs, cwd=ROOT, environment=variables)
+        forked = Forked(arguments, theirs, cwd=cwd, environment=variables)
         for descriptor in theirs:
             os.close(descriptor)
         threads.submit(_write, write_in, stdin)

@@ -32,7 +32,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 import pytest
-from commands import PATIENCE, ROOT, SCRIPT, SHORT, environment, interrupt, posix, started
+from commands import PATIENCE, ROOT, SCRIPT, SHORT, environment, interrupt, posix, run_forked, started
 from microphones import MISSING, virtual_microphone
 
 from elsa_unscripted.cli.statuses import EXIT_STATUSES
@@ -170,6 +170,9 @@ def run_lines(block: Block, folder: Path, variables: dict[str, str]) -> None:
             printed([*words, "--max-seconds", "1"], folder, variables)
         elif "jq" in words and shutil.which("jq") is None:
             printed(["sh", "-c", line.partition("|")[0]], folder, variables)
+        elif words[0] == "elsa-unscripted" and not re.search(r"[|&;<>$*?~]", line.partition(" #")[0]):
+            done = run_forked(["-m", "elsa_unscripted", *words[1:]], variables, cwd=folder)
+            assert done.status == 0, done.err
         else:
             printed(["sh", "-c", line], folder, variables)
 
