@@ -43,6 +43,15 @@ def pytest_configure(config: pytest.Config) -> None:
 
 
 @pytest.hookimpl(optionalhook=True)
+def pytest_xdist_setupnodes() -> None:
+    """Lets the processes that run the tests share the one that starts command lines for them."""
+    if hasattr(os, "fork"):
+        import prefork
+
+        os.environ[prefork.SHARED] = prefork.start()
+
+
+@pytest.hookimpl(optionalhook=True)
 def pytest_xdist_auto_num_workers(config: pytest.Config) -> int:
     """Returns how many processes `-n auto` is: more than cores, as tests mostly wait; 0 for a test by its name."""
     by_name = any("::" in argument for argument in config.args)

@@ -27,8 +27,10 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-OURS = ("api", "report", *(f"cli.{name}" for name in ("main", "parser", "score", "batch", "check", "drop_in")))
-PRELOADED = (*(f"elsa_unscripted.{name}" for name in OURS), "websocket", "pydub", "encodings.idna")
+COMMANDS = ("main", "parser", "score", "batch", "check", "report", "doctor", "drop_in")
+OURS = ("api", "report", "sandbox", *(f"cli.{name}" for name in COMMANDS))
+PRELOADED = (*(f"elsa_unscripted.{name}" for name in OURS), "websocket", "pydub", "av", "encodings.idna")
+SHARED = "ELSA_TESTS_PREFORK"  # the variable with the socket's path, where several processes run tests
 MEASURING = "COVERAGE_PROCESS_"  # variables that begin with this have coverage measured
 LONGEST_DESCRIPTION = 1 << 20  # bytes
 
@@ -51,7 +53,7 @@ class Forked:
     ) -> None:
         """Starts a command, with what `subprocess.Popen` takes; the descriptors are its stdin, stdout and stderr."""
         self._connection = socket.socket(socket.AF_UNIX)
-        self._connection.connect(_server())
+        self._connection.connect(os.environ.get(SHARED) or start())
         command = {"arguments": arguments, "cwd": str(cwd), "environment": dict(environment), "session": new_session}
         # The descriptors come with the first byte.
         socket.send_fds(self._connection, [json.dumps(command).encode() + b"\n"], descriptors)
@@ -83,8 +85,8 @@ class Forked:
 
 
 @functools.cache
-def _server() -> str:
-    """Starts the process that forks, and returns the path of its socket; it ends with this process."""
+def start() -> str:
+    """Starts the process that forks, once, and returns the path of its socket; it ends with this process."""
     directory = tempfile.TemporaryDirectory()
     path = os.path.join(directory.name, "socket")
     with socket.socket(socket.AF_UNIX) as listening:
@@ -95,7 +97,7 @@ def _server() -> str:
         environment = {**inherited, "PYTHONUTF8": "1"}
         more = [name for name in ("coverage",) if name in sys.modules]
         server = subprocess.Popen([sys.executable, __file__, *more], stdin=listening.fileno(), env=environment)
-    weakref.finalize(_server, _end, server, directory)
+    weakref.finalize(start, _end, server, directory)
     return path
 
 
@@ -108,7 +110,8 @@ def _end(server: subprocess.Popen[bytes], directory: Any) -> None:
 def serve() -> None:
     """Forks for each connection, as long as the process lives that has started this one."""
     for module in (*PRELOADED, *sys.argv[1:]):
-        importlib.import_module(module)
+        with contextlib.suppress(ImportError):  # an extra that isn't installed
+            importlib.import_module(module)
     gc.freeze()  # or each command would look through all of this, and copy its pages
     parent = os.getppid()
     with socket.socket(fileno=os.dup(0)) as listening:
