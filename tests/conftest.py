@@ -73,13 +73,15 @@ def pytest_collection_modifyitems(config: pytest.Config, items: List[pytest.Item
     They share what is slow to begin: a browser, or to import pandas. xdist gives each process equally many tests, in
     their order, to begin with; a process that is through takes over some from the end of another's.
     """
+    processes: int = getattr(config, "workerinput", {"workercount": 1})["workercount"]
+    if processes == 1:
+        return
     groups: Dict[str, List[pytest.Item]] = {}
     others: List[pytest.Item] = []
     for item in items:
         pandas = "pandas" in getattr(item, "fixturenames", ())
         is_early = pandas or any(item.get_closest_marker(name) for name in ("slow", "browser"))
         (groups.setdefault("pandas" if pandas else item.path.name, []) if is_early else others).append(item)
-    processes: int = getattr(config, "workerinput", {"workercount": 1})["workercount"]
     share = len(items) // processes
     items.clear()
     for number in range(processes):
