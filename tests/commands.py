@@ -104,7 +104,10 @@ def run(*command: str, stdin: bytes = b"", stdout: Any = subprocess.PIPE, **vari
 def run_forked(
     arguments: Sequence[str], variables: Mapping[str, str], stdin: bytes = b"", cwd: Path = ROOT
 ) -> Finished:
-    """Runs `python` with arguments to its end, in this environment, forked from a process that has imported ours."""
+    """Runs `python` with arguments to its end, forked from a process that has imported the package.
+
+    It has this environment; but what only a new interpreter heeds, such as `PYTHON…` and the locale, has no effect.
+    """
     pipes = [os.pipe() for _ in range(3)]
     (read_in, write_in), (read_out, write_out), (read_err, write_err) = pipes
     theirs = (read_in, write_out, write_err)
@@ -272,17 +275,21 @@ def shadow(directory: Path, module: str, code: str) -> Mapping[str, str]:
 
 @contextlib.contextmanager
 def full_disk(room: int) -> Iterator[None]:
-    """Lets no file of this process grow beyond so many bytes."""
+    """Lets no file of this process grow beyond so many bytes.
+
+    Start no process meanwhile: it would inherit the limit, and keep a part of its bytecode.
+    """
     import resource
 
     soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
-    sys.dont_write_bytecode = True
-    resource.setrlimit(resource.RLIMIT_FSIZE, (room, hard))
+    kept = sys.dont_write_bytecode
     try:
+        sys.dont_write_bytecode = True
+        resource.setrlimit(resource.RLIMIT_FSIZE, (room, hard))
         yield
     finally:
         resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
-        sys.dont_write_bytecode = False
+        sys.dont_write_bytecode = kept
 
 
 def answer_close(connection: Connection) -> None:

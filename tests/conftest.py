@@ -22,7 +22,7 @@ ALONE = "ELSA_TESTS_ALONE"  # set in a process that runs a single test
 PACKAGE = Path(__file__).parents[1] / "elsa_unscripted"
 
 # What is imported is kept as bytecode, whatever the shell says: else each of some thousand processes would compile it.
-# A test whose disk is full says otherwise: Python would keep half of a file, on which every later process would fail.
+# `full_disk()` turns that off: Python would keep a part of a file, on which every later process would fail.
 sys.dont_write_bytecode = False
 os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
 
@@ -68,10 +68,10 @@ def pytest_collection() -> Iterator[None]:
 
 @pytest.hookimpl(trylast=True)
 def pytest_collection_modifyitems(config: pytest.Config, items: List[pytest.Item]) -> None:
-    """Puts slow tests first, as the others would wait for them at the end; those of a file into the same process.
+    """Orders the tests so that each process begins with slow ones: one that begins last would prolong the whole run.
 
-    They share what is slow to begin: a browser, or to import pandas. xdist gives each process equally many tests, in
-    their order, to begin with; a process that is through takes over some from the end of another's.
+    The slow tests of a file go to one process, as they share a browser; so do those that import pandas. This relies on
+    how xdist's `worksteal` deals: each process gets an equal part of the order, and the end of another's later.
     """
     processes: int = getattr(config, "workerinput", {"workercount": 1})["workercount"]
     if processes == 1:
@@ -82,12 +82,13 @@ def pytest_collection_modifyitems(config: pytest.Config, items: List[pytest.Item
         pandas = "pandas" in getattr(item, "fixturenames", ())
         is_early = pandas or any(item.get_closest_marker(name) for name in ("slow", "browser"))
         (groups.setdefault("pandas" if pandas else item.path.name, []) if is_early else others).append(item)
-    share = len(items) // processes
+    total, end = len(items), 0
     items.clear()
     for number in range(processes):
+        end += (total - end) // (processes - number)
         for tests in list(groups.values())[number::processes]:
             items += tests
-        rest = max(0, (number + 1) * share - len(items))
+        rest = max(0, end - len(items))
         items += others[:rest]
         del others[:rest]
     items += others

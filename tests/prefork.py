@@ -4,8 +4,9 @@ To start Python and to import the package takes a quarter of a second of CPU, wh
 forked command is a process like any other: it has its own arguments, environment, working directory and descriptors,
 and ends as an interpreter does. `commands` uses this where it makes no difference.
 
-Run as a program, this is the process that forks. For each command, it accepts a connection on the socket that is its
-standard input, and gets three descriptors and a description of the command; it answers with the exit status.
+Run as a program, this is the process that forks, for all processes that run tests. For each command, it accepts a
+connection on the socket that is its standard input, and gets three descriptors and a description of the command; it
+answers with the exit status.
 """
 
 from __future__ import annotations
@@ -28,11 +29,14 @@ from pathlib import Path
 from typing import Any
 
 COMMANDS = ("main", "parser", "score", "batch", "check", "report", "doctor", "drop_in")
-OURS = ("api", "report", "sandbox", *(f"cli.{name}" for name in COMMANDS))
-PRELOADED = (*(f"elsa_unscripted.{name}" for name in OURS), "websocket", "pydub", "av", "encodings.idna")
-SHARED = "ELSA_TESTS_PREFORK"  # the variable with the socket's path, where several processes run tests
+OURS = ("api", "report", *(f"cli.{name}" for name in COMMANDS))
+PRELOADED = (*(f"elsa_unscripted.{name}" for name in OURS), "websocket", "pydub", "encodings.idna")
+SHARED = (
+    "ELSA_TESTS_PREFORK"  # the variable with the socket's path: set by the process that starts those that run tests
+)
 MEASURING = "COVERAGE_PROCESS_"  # variables that begin with this have coverage measured
 LONGEST_DESCRIPTION = 1 << 20  # bytes
+START_TIME = 60.0  # s: a hang guard
 
 
 class Forked:
@@ -57,8 +61,9 @@ class Forked:
         command = {"arguments": arguments, "cwd": str(cwd), "environment": dict(environment), "session": new_session}
         # The descriptors come with the first byte.
         socket.send_fds(self._connection, [json.dumps(command).encode() + b"\n"], descriptors)
+        self._connection.settimeout(START_TIME)
         self._answers = self._connection.makefile("rb")
-        self.pid = int(self._answers.readline())
+        self.pid = int(self._answers.readline() or "nobody, as the process that forks has ended")
         self._status: int | None = None
 
     def wait(self, timeout: float) -> int:
@@ -96,7 +101,8 @@ def start() -> str:
         inherited = {name: value for name, value in os.environ.items() if not name.startswith(MEASURING)}
         environment = {**inherited, "PYTHONUTF8": "1"}
         more = [name for name in ("coverage",) if name in sys.modules]
-        server = subprocess.Popen([sys.executable, __file__, *more], stdin=listening.fileno(), env=environment)
+        command = [sys.executable, __file__, str(os.getpid()), *more]
+        server = subprocess.Popen(command, stdin=listening.fileno(), stdout=subprocess.DEVNULL, env=environment)
     weakref.finalize(start, _end, server, directory)
     return path
 
@@ -109,14 +115,17 @@ def _end(server: subprocess.Popen[bytes], directory: Any) -> None:
 
 def serve() -> None:
     """Forks for each connection, as long as the process lives that has started this one."""
-    for module in (*PRELOADED, *sys.argv[1:]):
-        with contextlib.suppress(ImportError):  # an extra that isn't installed
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is for the process that has started this one
+    parent, *more = sys.argv[1:]
+    for module in (*PRELOADED, *more):
+        importlib.import_module(module)
+    for module in ("elsa_unscripted.sandbox", "av"):
+        with contextlib.suppress(ImportError):  # its extra isn't installed
             importlib.import_module(module)
     gc.freeze()  # or each command would look through all of this, and copy its pages
-    parent = os.getppid()
     with socket.socket(fileno=os.dup(0)) as listening:
         listening.settimeout(1)
-        while os.getppid() == parent:
+        while os.getppid() == int(parent):
             with contextlib.suppress(ChildProcessError):
                 while os.waitpid(-1, os.WNOHANG)[0]:
                     pass
@@ -139,7 +148,7 @@ def _carry_out(connection: socket.socket) -> None:
         message += connection.recv(LONGEST_DESCRIPTION)
     child = os.fork()
     if child:
-        for descriptor in descriptors:
+        for descriptor in (0, 1, *descriptors):  # 0: the socket, which would seem to live on when the server has ended
             os.close(descriptor)
         connection.sendall(b"%d\n" % child)
         _, status = os.waitpid(child, 0)

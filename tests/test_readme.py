@@ -170,7 +170,7 @@ def run_lines(block: Block, folder: Path, variables: dict[str, str]) -> None:
             printed([*words, "--max-seconds", "1"], folder, variables)
         elif "jq" in words and shutil.which("jq") is None:
             printed(["sh", "-c", line.partition("|")[0]], folder, variables)
-        elif words[0] == "elsa-unscripted" and not re.search(r"[|&;<>$*?~]", line.partition(" #")[0]):
+        elif words[0] == "elsa-unscripted" and not re.search(r"[]|&;<>$*?~\\`[(){}]", line.partition(" #")[0]):
             done = run_forked(["-m", "elsa_unscripted", *words[1:]], variables, cwd=folder)
             assert done.status == 0, done.err
         else:

@@ -104,6 +104,7 @@ class Wire:
         Raises:
             OSError: The connection is over; `TimeoutError` at the deadline.
         """
+        # For each packet, as quick as can be where the turn is free, the connection takes all, and no reply waits.
         if not self._sending.acquire(blocking=False):
             until = self._sending_until
             if not self._sending.acquire(timeout=-1 if until is None else until.remaining()):
