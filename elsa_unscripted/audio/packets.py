@@ -131,9 +131,10 @@ def cut(pcm: Union[bytes, memoryview], audio_format: Format, chunk_seconds: floa
     with memoryview(pcm) as view:
         for index in range(packet_count(len(view) // width, audio_format.sample_rate, chunk_seconds)):
             piece = view[index * frames // parts * width : (index + 1) * frames // parts * width]
-            if len(piece) not in headers:
-                headers[len(piece)] = header(*audio_format, len(piece))
-            yield Packet(headers[len(piece)] + piece, len(piece) // width)
+            size = len(piece)
+            if size not in headers:
+                headers[size] = header(*audio_format, size)
+            yield Packet(headers[size] + piece, size // width)
 
 
 @functools.lru_cache(64)  # to work with a `Fraction` takes as long as to send two packets
