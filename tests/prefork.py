@@ -12,6 +12,7 @@ answers with the exit status.
 from __future__ import annotations
 
 import contextlib
+import ctypes
 import functools
 import gc
 import importlib
@@ -122,7 +123,10 @@ def serve() -> None:
     for module in ("elsa_unscripted.sandbox", "av"):
         with contextlib.suppress(ImportError):  # its extra isn't installed
             importlib.import_module(module)
-    gc.freeze()  # or each command would look through all of this, and copy its pages
+    # Each command would look through all of this, and clear it at its end, and so copy its pages: most of its time.
+    gc.freeze()
+    for imported in list(sys.modules.values()):
+        ctypes.pythonapi.Py_IncRef(ctypes.py_object(dict(vars(imported))))
     with socket.socket(fileno=os.dup(0)) as listening:
         listening.settimeout(1)
         while os.getppid() == int(parent):

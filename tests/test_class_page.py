@@ -519,6 +519,23 @@ def _thousand(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return made(tmp_path_factory.mktemp("class"), lines, title="Class 7b")
 
 
+@pytest.fixture(name="terms", scope="module")
+def _terms(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The page of a class over six terms with long names."""
+    folder = tmp_path_factory.mktemp("terms")
+    lines = [*classroom(20), scored("Ana", 99.9, audio_seconds=127.4, warnings=["a", "b"])]
+    journals = [
+        write(
+            folder / f"a long name of a term {month}.jsonl",
+            [{**each, "time": f"2026-{month:02}-01T10:00:00Z"} for each in lines],
+        )
+        for month in range(1, 7)
+    ]
+    page = folder / "class.html"
+    page.write_text(class_page(journals), encoding="utf-8")
+    return page
+
+
 @pytest.fixture(name="few", scope="module")
 def _few(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The page of a small class in which everything happens."""
@@ -702,21 +719,11 @@ def test_it_is_accessible(browser: Browser, axe: str, few: Path, scheme: str) ->
 
 @pytest.mark.browser
 @pytest.mark.parametrize("width", [320, 600, 768, 834, 900, 1024])
-def test_nothing_sticks_out(browser: Browser, tmp_path: Path, width: int) -> None:
+def test_nothing_sticks_out(browser: Browser, terms: Path, width: int) -> None:
     """From a small phone to a tablet held either way, no page scrolls sideways, and no word of a head is torn."""
-    lines = [*classroom(20), scored("Ana", 99.9, audio_seconds=127.4, warnings=["a", "b"])]
-    terms = [
-        write(
-            tmp_path / f"a long name of a term {month}.jsonl",
-            [{**each, "time": f"2026-{month:02}-01T10:00:00Z"} for each in lines],
-        )
-        for month in range(1, 7)
-    ]
-    page_file = tmp_path / "class.html"
-    page_file.write_text(class_page(terms), encoding="utf-8")
-    with opened(browser, page_file, viewport={"width": width, "height": 800}) as page:
+    with opened(browser, terms, viewport={"width": width, "height": 800}) as page:
         for place in ("", "#r1"):
-            page.goto(page_file.resolve().as_uri() + place)
+            page.goto(terms.resolve().as_uri() + place)
             assert broken_layout(page) == []
         script = """heads => heads.map(head => {
             const range = document.createRange();

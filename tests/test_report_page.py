@@ -38,9 +38,14 @@ def scored(assessment: Any = EXAMPLE, **fields: Any) -> ScoreResult:
     return ScoreResult(raw, **given)
 
 
+@pytest.fixture(name="example_html", scope="module")
+def _example_html() -> str:
+    return scored().to_html(audio=AUSTEN)
+
+
 @pytest.fixture(name="example_page")
-def _example_page(tmp_path: Path) -> Path:
-    return written(tmp_path, scored().to_html(audio=AUSTEN))
+def _example_page(tmp_path: Path, example_html: str) -> Path:
+    return written(tmp_path, example_html)
 
 
 def written(folder: Path, html: str) -> Path:
