@@ -402,6 +402,40 @@ def test_interrupt_does_not_wait_for_a_long_recording(tmp_path: Path) -> None:
     assert terminal.written.endswith("elsa-unscripted: interrupted\r\n")
 
 
+@posix
+@pytest.mark.parametrize("words", [("check",), ("score", "--url", "ws://127.0.0.1:9", "--token", "any")], ids=" ".join)
+@pytest.mark.parametrize("moment", ["drawn", "made"])
+def test_interrupt_as_the_bar_appears(moment: str, words: tuple[str, ...]) -> None:
+    """Ctrl-C in the moment in which the bar is drawn, or has been made, leaves nothing of it behind the message."""
+    code = """
+import signal, sys
+from elsa_unscripted.cli.main import main
+
+class Stderr:
+    def __getattr__(self, name):
+        return getattr(sys.__stderr__, name)
+
+    def write(self, text):
+        sys.__stderr__.write(text)
+        if "0 of 1" in text or "connecting" in text:
+            signal.raise_signal(signal.SIGINT)
+
+def profile(frame, event, argument):
+    if event == "return" and frame.f_code.co_name == "__init__" and "bar_format" in frame.f_locals:
+        signal.raise_signal(signal.SIGINT)
+
+if sys.argv.pop(1) == "drawn":
+    sys.stderr = Stderr()
+else:
+    sys.setprofile(profile)
+sys.exit(main())
+"""
+    with Terminal(sys.executable, "-c", code, moment, words[0], str(AUSTEN), *words[1:]) as terminal:
+        assert terminal.end() == 130
+    assert terminal.written.count("elsa-unscripted: interrupted") == 1
+    assert terminal.written.endswith("elsa-unscripted: interrupted\r\n")
+
+
 class Process(NamedTuple):
     pid: int
     parent: int

@@ -127,6 +127,7 @@ def _checked(inputs: Inputs, *, shown: bool) -> Iterator[Row]:
         bar = None
         if is_terminal:
             bar = stack.enter_context(make_bar(total=total, bar_format=BAR if total else BAR_WITHOUT_END))
+            bar.refresh()
         at_once = cores()
         more, unanswered, begun = True, 0, False
         while more or unanswered:

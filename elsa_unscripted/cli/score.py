@@ -134,6 +134,7 @@ def _progress(options: argparse.Namespace) -> Iterator[_Shown]:
         return
     # Until the first packet there are only words: nothing can be measured yet.
     with make_bar(desc="connecting", bar_format="{desc}") as bar:
+        bar.refresh()
 
         def on_status(status: Any) -> None:
             bar.set_description_str(printable(cut(status.message or status.status)))

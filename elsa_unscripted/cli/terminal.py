@@ -55,7 +55,7 @@ def command(*words: str) -> str:
 
 
 def make_bar(**options: Any) -> tqdm[NoReturn]:
-    """Returns tqdm's bar on standard error, which goes away at its end.
+    """Returns tqdm's bar on standard error, which goes away at its end. It isn't drawn before its `refresh()`.
 
     Raises:
         ConfigError: tqdm can't be imported, or another module has its name.
@@ -69,7 +69,10 @@ def make_bar(**options: Any) -> tqdm[NoReturn]:
         raise ConfigError(not_imported("tqdm", error, repair)) from error
     if not hasattr(tqdm, "tqdm"):
         raise ConfigError(another_module(tqdm, "tqdm", repair))
-    return tqdm.tqdm(**options, dynamic_ncols=True, leave=False, file=sys.stderr)
+    # Not drawn while it is made: after a Ctrl-C amid that, nobody would have the bar to close it.
+    bar = tqdm.tqdm(**options, dynamic_ncols=True, leave=False, file=sys.stderr, delay=1)
+    bar.delay = 0
+    return bar
 
 
 def print_line(line: str) -> None:
