@@ -277,7 +277,7 @@ def shadow(directory: Path, module: str, code: str) -> Mapping[str, str]:
 def full_disk(room: int) -> Iterator[None]:
     """Lets no file of this process grow beyond so many bytes.
 
-    Start no process meanwhile: it would inherit the limit, and keep a part of its bytecode.
+    Start no process meanwhile: it would inherit the limit, but write bytecode, of which only a part would be kept.
     """
     import resource
 

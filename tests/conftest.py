@@ -95,10 +95,10 @@ def pytest_collection_modifyitems(config: pytest.Config, items: List[pytest.Item
 
 
 def pytest_collection_finish(session: pytest.Session) -> None:
-    """From here on, the collector of garbage passes over what the tests are made of: a tenth of all time.
+    """From here on, the collector of garbage passes over the tests and modules that are there: that saves 7 % of CPU.
 
-    It then doesn't tell who refers to that, either. Hypothesis asks it so about its random numbers when it is used for
-    the first time; so it is used before.
+    `gc.get_referrers()` then doesn't find them, either. At its first test, where $CI is set, Hypothesis calls that for
+    its random number generator, and fails if nobody seems to refer to it. So a first test is run here, before.
     """
     if session.config.pluginmanager.has_plugin("hypothesispytest"):
         from hypothesis import given, settings

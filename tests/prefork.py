@@ -32,9 +32,7 @@ from typing import Any
 COMMANDS = ("main", "parser", "score", "batch", "check", "report", "doctor", "drop_in")
 OURS = ("api", "report", *(f"cli.{name}" for name in COMMANDS))
 PRELOADED = (*(f"elsa_unscripted.{name}" for name in OURS), "websocket", "pydub", "encodings.idna")
-SHARED = (
-    "ELSA_TESTS_PREFORK"  # the variable with the socket's path: set by the process that starts those that run tests
-)
+SHARED = "ELSA_TESTS_PREFORK"  # the variable with the socket's path; xdist's controller sets it for its workers
 MEASURING = "COVERAGE_PROCESS_"  # variables that begin with this have coverage measured
 LONGEST_DESCRIPTION = 1 << 20  # bytes
 START_TIME = 60.0  # s: a hang guard
@@ -64,7 +62,10 @@ class Forked:
         socket.send_fds(self._connection, [json.dumps(command).encode() + b"\n"], descriptors)
         self._connection.settimeout(START_TIME)
         self._answers = self._connection.makefile("rb")
-        self.pid = int(self._answers.readline() or "nobody, as the process that forks has ended")
+        answer = self._answers.readline()
+        if not answer:
+            raise ConnectionError("the process that forks command lines has ended")
+        self.pid = int(answer)
         self._status: int | None = None
 
     def wait(self, timeout: float) -> int:
@@ -123,7 +124,8 @@ def serve() -> None:
     for module in ("elsa_unscripted.sandbox", "av"):
         with contextlib.suppress(ImportError):  # its extra isn't installed
             importlib.import_module(module)
-    # Each command would look through all of this, and clear it at its end, and so copy its pages: most of its time.
+    # Else each command would copy the memory of all modules: the collector of garbage writes into it, and so does the
+    # end of the interpreter, which clears modules. So freeze them, and hold what is in them by a reference that leaks.
     gc.freeze()
     for imported in list(sys.modules.values()):
         ctypes.pythonapi.Py_IncRef(ctypes.py_object(dict(vars(imported))))

@@ -858,7 +858,7 @@ def test_a_full_disk_is_waited_for(sandbox: Sandbox, folder: Path) -> None:
         hard = resource.prlimit(process.pid, resource.RLIMIT_FSIZE)[1]
         resource.prlimit(process.pid, resource.RLIMIT_FSIZE, (size, hard))
 
-    variables = {"ELSA_API_TOKEN": TOKEN, "PYTHONDONTWRITEBYTECODE": "1"}
+    variables = {"ELSA_API_TOKEN": TOKEN, "PYTHONDONTWRITEBYTECODE": "1"}  # see `full_disk()`
     with started(*command(sandbox.url, folder, "--jobs", "1"), **variables) as process:
         limit(process, 100)
         assert process.stderr is not None
@@ -879,7 +879,7 @@ def test_what_a_full_disk_has_cost_is_told(sandbox: Sandbox, folder: Path) -> No
     """When a batch ends because its journal can't be written, the bill has every stream, and who is left is told."""
     import resource
 
-    variables = {"ELSA_API_TOKEN": TOKEN, "PYTHONDONTWRITEBYTECODE": "1"}
+    variables = {"ELSA_API_TOKEN": TOKEN, "PYTHONDONTWRITEBYTECODE": "1"}  # see `full_disk()`
     with started(*command(sandbox.url, folder, "--jobs", "3"), **variables) as process:
         hard = resource.prlimit(process.pid, resource.RLIMIT_FSIZE)[1]
         resource.prlimit(process.pid, resource.RLIMIT_FSIZE, (100, hard))

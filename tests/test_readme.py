@@ -10,6 +10,8 @@ of lines:
 * `elsa-unscripted sandbox` serves until it is interrupted: it must begin to;
 * `elsa-unscripted live` listens for a second, to a virtual microphone, as Python blocks with a `Microphone` do.
 
+Any other line runs in a shell; one that needs none, as it only starts `elsa-unscripted`, as other tests start it.
+
 The one page, an `html` block, is opened in a browser by `test_recipe.py`, with the Python block that serves it.
 
 A `text` block is the output of the block before it; of `elsa-unscripted doctor`, only the names are compared. A block

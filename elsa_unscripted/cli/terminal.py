@@ -55,7 +55,7 @@ def command(*words: str) -> str:
 
 
 def make_bar(**options: Any) -> tqdm[NoReturn]:
-    """Returns tqdm's bar on standard error, which goes away at its end. It isn't drawn before its `refresh()`.
+    """Returns tqdm's bar on standard error, which `close()` erases. It is drawn from its first `refresh()` on.
 
     Raises:
         ConfigError: tqdm can't be imported, or another module has its name.
@@ -69,7 +69,8 @@ def make_bar(**options: Any) -> tqdm[NoReturn]:
         raise ConfigError(not_imported("tqdm", error, repair)) from error
     if not hasattr(tqdm, "tqdm"):
         raise ConfigError(another_module(tqdm, "tqdm", repair))
-    # Not drawn while it is made: after a Ctrl-C amid that, nobody would have the bar to close it.
+    # With a delay, tqdm doesn't draw the bar while it makes it. After a Ctrl-C just then, nobody could close the bar,
+    # and it would be erased only after the message. From here on there is none: else an early `close()` erases nothing.
     bar = tqdm.tqdm(**options, dynamic_ncols=True, leave=False, file=sys.stderr, delay=1)
     bar.delay = 0
     return bar

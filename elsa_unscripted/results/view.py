@@ -48,7 +48,7 @@ def as_identifier(value: object) -> Optional[str]:
 
 
 def _is_object(value: object) -> bool:
-    # Nearly always a dict, and to ask whether it is a Mapping takes longer: a page reads a million fields.
+    # A dict nearly always, and that is the quicker question: the page of a class asks it a million times.
     return type(value) is dict or isinstance(value, Mapping)
 
 
@@ -125,7 +125,7 @@ def made(read: Callable[[View], T]) -> _Field[T]:
 
 def one(accept: Callable[[object], Optional[T]], *keys: str) -> _Field[Optional[T]]:
     def read(view: View) -> Optional[T]:
-        # Not a generator, which takes longer: for the page of a class, fields are read a million times.
+        # Not a generator, which takes longer: the page of a class reads a million fields.
         for key in keys:
             value = view.read(accept, key)
             if value is not None:

@@ -104,21 +104,17 @@ class Wire:
         Raises:
             OSError: The connection is over; `TimeoutError` at the deadline.
         """
-        # For each packet, as quick as can be where the turn is free, the connection takes all, and no reply waits.
-        if not self._sending.acquire(blocking=False):
-            until = self._sending_until
-            if not self._sending.acquire(timeout=-1 if until is None else until.remaining()):
-                raise TimeoutError(FULL)
+        until = self._sending_until
+        if not self._sending.acquire(timeout=-1 if until is None else until.remaining()):
+            raise TimeoutError(FULL)
         try:
             if self._is_amid_frame():
                 self._finish_frame(lambda: self._sending_until)
             self._begin_frame(frame)
-            if not self._continue_frame():
-                self._finish_frame(lambda: self._sending_until)
+            self._finish_frame(lambda: self._sending_until)
         finally:
             self._sending.release()
-        if self._replies:
-            self._send_replies()
+        self._send_replies()
 
     def send_now(self, frame: bytes) -> bool:
         """Sends what the connection takes of a frame without waiting. Only one thread at a time may call this.
@@ -141,8 +137,7 @@ class Wire:
             finally:
                 self._sending.release()
         if left:
-            if self._replies:
-                self._send_replies()
+            self._send_replies()
         elif self._sending_until is not None and self._sending_until.expired():
             raise TimeoutError(FULL)
         return left
@@ -264,13 +259,11 @@ class Wire:
         reports only the whole, and until then OpenSSL demands the same bytes again.
         """
         frame, taken = self._outgoing
-        sent = sum(taken)
-        while sent < len(frame):
+        while (sent := sum(taken)) < len(frame):
             # One call of C code both sends and counts, so no signal handler can raise in between. (Over TLS, one can,
             # in `SSLSocket.send()`: then the frame is sent twice, but whole.)
             self._call(taken.extend, map(self._socket.send, [frame[sent:]]))
             self._sent_at = time.monotonic()
-            sent = sum(taken)
 
     def _continue_frame(self) -> bool:
         """Sends what the connection takes of the outgoing frame; returns whether all of it was sent."""
