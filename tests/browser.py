@@ -15,7 +15,7 @@ import shutil
 import subprocess
 import tarfile
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Iterator, List
+from typing import TYPE_CHECKING, Any, Callable, Dict, Iterator, List
 
 import pytest
 
@@ -81,7 +81,15 @@ def _axe() -> str:
 
 
 @contextlib.contextmanager
-def opened(browser: Browser, path: Path, *, expected: str = "", **options: Any) -> Iterator[Page]:
+def opened(
+    browser: Browser,
+    path: Path,
+    *,
+    expected: str = "",
+    viewport: ViewportSize = WIDE,
+    color_scheme: Any = "light",
+    **options: Any,
+) -> Iterator[Page]:
     """Opens a file as a page; fails if it complains, or reaches for anything outside of it.
 
     Args:
@@ -89,22 +97,38 @@ def opened(browser: Browser, path: Path, *, expected: str = "", **options: Any) 
         path: The HTML file.
         expected: A pattern of the complaints that the test is about: there must be some, and no others. What the
             page then asks for is not looked at.
-        **options: Of Playwright's `new_context`, such as `viewport=PHONE`, `color_scheme="dark"`.
+        viewport: The size of the window.
+        color_scheme: The reader's theme.
+        **options: Of Playwright's `new_context`, such as `java_script_enabled=False`: a context of its own has them.
+            Without, tests share one, and its only page: to make a new one takes longer than most tests do.
     """
     address = path.resolve().as_uri()
     complaints: List[str] = []
     requests: List[str] = []
-    context = browser.new_context(**{"viewport": WIDE, "reduced_motion": "reduce", **options})
+    contexts = browser.contexts if not options else []
+    context = contexts[0] if contexts else browser.new_context(**options)
+    page = context.pages[0] if context.pages else context.new_page()
+    handlers: Dict[Any, Callable[[Any], None]] = {
+        "console": lambda message: complaints.append(f"console {message.type}: {message.text}"),
+        "pageerror": lambda error: complaints.append(f"uncaught: {error}"),
+        "request": lambda request: requests.append(request.url),
+    }
+    is_whole = False
     try:
-        page = context.new_page()
         page.set_default_timeout(1000 * PATIENCE)
-        page.on("console", lambda message: complaints.append(f"console {message.type}: {message.text}"))
-        page.on("pageerror", lambda error: complaints.append(f"uncaught: {error}"))
-        page.on("request", lambda request: requests.append(request.url))
+        page.set_viewport_size(viewport)
+        page.emulate_media(media="null", color_scheme=color_scheme, reduced_motion="reduce")
+        for event, handler in handlers.items():
+            page.on(event, handler)
         page.goto(address)
         yield page
+        page.goto("about:blank")
+        is_whole = True
     finally:
-        context.close()
+        for event, handler in handlers.items():
+            page.remove_listener(event, handler)
+        if options or not is_whole:
+            context.close()
     assert [text for text in complaints if not (expected and re.search(expected, text))] == []
     assert bool(complaints) == bool(expected)
     if not expected:
@@ -113,7 +137,8 @@ def opened(browser: Browser, path: Path, *, expected: str = "", **options: Any) 
 
 def violations(page: Page, axe: str) -> List[str]:
     """Returns what axe-core finds wrong with a page as it is now: the rule, and the elements."""
-    page.evaluate(axe)
+    if page.evaluate("typeof axe === 'undefined'"):
+        page.evaluate(axe)
     found = page.evaluate("() => axe.run(document, {resultTypes: ['violations']})")
     return [f"{rule['id']}: {[node['target'] for node in rule['nodes']]}" for rule in found["violations"]]
 

@@ -22,6 +22,7 @@ from typing import Any
 import pytest
 from batches import TOKEN, Choosy, lines, recordings, sha256
 from commands import PATIENCE, ROOT, measure_no_children, posix, unmeasured
+from prefork import Forked
 
 from elsa_unscripted import (
     AuthenticationError,
@@ -323,7 +324,8 @@ def test_kill_9_at_any_moment(tmp_path: Path) -> None:
     paths = recordings(tmp_path, RECORDINGS)
     everything = Counter(map(sha256, paths))
     assert set(everything.values()) == {1}
-    journal = tmp_path / "scores.jsonl"
+    journal, script = tmp_path / "scores.jsonl", tmp_path / "batch.py"
+    script.write_text(BATCH)
     again: Counter[str] = Counter()
     with sandbox_process() as (url, ask):
         before: list[str] = []
@@ -331,17 +333,21 @@ def test_kill_9_at_any_moment(tmp_path: Path) -> None:
         for kill in range(KILLS + 1):
             last = kill == KILLS
             done = {line["sha256"] for line in whole_lines(journal)}
-            command = [sys.executable, "-c", BATCH, url, str(journal), str(WORKERS), *paths]
-            with subprocess.Popen(command, stdout=subprocess.PIPE, text=True, cwd=ROOT, env=unmeasured()) as process:
-                try:
-                    assert process.stdout is not None
-                    if not last:
-                        process.stdout.readline()  # the first outcome: it is under way
-                        time.sleep(random.uniform(0, 0.3))
+            reading, writing = os.pipe()
+            with open(reading, encoding="utf-8") as stdout, open(os.devnull, "rb") as stdin:
+                arguments = [str(script), url, str(journal), str(WORKERS), *paths]
+                process = Forked(arguments, (stdin.fileno(), writing, 2), cwd=ROOT, environment=unmeasured())
+                os.close(writing)
+                with process:
+                    try:
+                        if not last:
+                            stdout.readline()  # the first outcome: it is under way
+                            time.sleep(random.uniform(0, 0.3))
+                            process.kill()
+                        out = stdout.read()
+                        process.wait(GUARD)
+                    finally:
                         process.kill()
-                    out, _ = process.communicate(timeout=GUARD)
-                finally:
-                    process.kill()
             got = ask()
             sent = Counter(got[len(before) :])
             repeated = set(sent) & set(before)

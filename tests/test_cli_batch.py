@@ -767,7 +767,9 @@ import sys
 from distributed import LocalCluster
 
 if __name__ == "__main__":
-    with LocalCluster(n_workers=1, threads_per_worker=2, dashboard_address="localhost:0") as cluster:
+    # Its worker is a thread of this process, reached as another would be: to start one takes a second.
+    size = {"n_workers": 1, "threads_per_worker": 2, "processes": False, "protocol": "tcp://"}
+    with LocalCluster(**size, dashboard_address="localhost:0") as cluster:
         print(cluster.scheduler_address, flush=True)
         sys.stdin.readline()
 """

@@ -123,7 +123,7 @@ def wait_until(page: Page, condition: Any, patience: float = PATIENCE) -> None:
     guard = time.monotonic() + patience
     while not condition():
         assert time.monotonic() < guard
-        page.wait_for_timeout(50)
+        page.wait_for_timeout(250)  # each look costs processor time, and one test looks for half a minute
 
 
 def answer_of(page: Page) -> Any:
