@@ -37,7 +37,7 @@ def pytest_configure(config: pytest.Config) -> None:
     if config.pluginmanager.has_plugin("hypothesispytest"):
         from hypothesis import settings
 
-        settings.register_profile("quick", deadline=None, max_examples=40)
+        settings.register_profile("quick", deadline=None, max_examples=25)
         settings.register_profile("thorough", deadline=None, max_examples=100)  # for CI
         settings.load_profile("quick")
 

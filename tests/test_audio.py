@@ -436,6 +436,7 @@ def test_damage_in_mid_file(container: str) -> None:
     assert "can't be decoded" in audio.warnings[0] or "damaged" in audio.warnings[0]
 
 
+@pytest.mark.slow(everywhere=True)
 @settings(deadline=None, max_examples=60)
 @given(
     container=st.sampled_from([*ENCODINGS, "wav"]),
@@ -545,6 +546,7 @@ except Exception as error: print(error)
     assert "pip install 'elsa-unscripted[formats]'" in resampling
 
 
+@pytest.mark.slow(everywhere=True)
 @pytest.mark.skipif(shutil.which("ffprobe") is None, reason="needs the ffmpeg program")
 @pytest.mark.parametrize("container", ENCODINGS)
 def test_ffmpeg_decodes_it(container: str, tmp_path: Path) -> None:
@@ -554,6 +556,7 @@ def test_ffmpeg_decodes_it(container: str, tmp_path: Path) -> None:
     assert seconds == pytest.approx(3.0, abs=0.08)
 
 
+@pytest.mark.slow(everywhere=True)
 @pytest.mark.skipif(os.name == "nt", reason="the stand-in is a shell script")
 @pytest.mark.parametrize("start", [b"", b"ID3\x04\0\0\0\0\0\x0a" + bytes(10)])
 def test_ffmpeg_never_sees_a_playlist(start: bytes, tmp_path: Path) -> None:

@@ -114,6 +114,7 @@ def test_a_limit_at_any_moment_of_the_decoding() -> None:
         signal.signal(signal.SIGPROF, before)
 
 
+@pytest.mark.slow(everywhere=True)
 @pytest.mark.skipif(not os.path.isdir("/proc/self/task"), reason="counts the threads of FFmpeg, too, as Linux does")
 def test_decoding_leaves_nothing() -> None:
     """After a success, an error and a limit, no thread of ours or FFmpeg's and no decoder waits for the collector."""
@@ -152,6 +153,7 @@ print(*left())
     assert done.stdout.split() == ["error", "limit", "1", "0"], done.stderr
 
 
+@pytest.mark.slow(everywhere=True)
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="this system has no fork")
 def test_a_fork_in_a_handler_amid_the_decoding() -> None:
     """A child that a signal handler forks while a recording is decoded is told so; its parent goes on."""
@@ -202,6 +204,7 @@ atexit.register(lambda: print(load(data).seconds > 0.4))
     assert done.stdout.split() == ["True"], done.stderr
 
 
+@pytest.mark.slow(everywhere=True)
 @settings(max_examples=25, deadline=None)
 @given(
     shape=st.tuples(
@@ -409,6 +412,7 @@ except Exception as error: print(type(error).__name__, error)
 """
 
 
+@pytest.mark.slow(everywhere=True)
 @pytest.mark.parametrize("name", ["av", "pydub"])
 @pytest.mark.parametrize(
     "text",

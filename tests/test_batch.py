@@ -932,6 +932,7 @@ def test_stop_from_another_thread(tmp_path: Path, journal: Path) -> None:
         assert len(sandbox.exchanges) == 6
 
 
+@pytest.mark.slow(everywhere=True)
 @posix
 @pytest.mark.interrupts
 def test_stop_from_a_signal_handler(tmp_path: Path) -> None:
@@ -1057,6 +1058,7 @@ class _AtOnce(Executor):
         return future
 
 
+@pytest.mark.slow(everywhere=True)
 @pytest.mark.parametrize(
     ("module", "kind", "executor"),
     [

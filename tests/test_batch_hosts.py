@@ -197,6 +197,7 @@ def test_close_leaves_a_foreign_executor_alone(tmp_path: Path) -> None:
         assert len(sandbox.exchanges) <= 4
 
 
+@pytest.mark.slow(everywhere=True)
 def test_a_refused_token_in_a_pool(tmp_path: Path) -> None:
     """An error that ends the batch comes back from another process as itself."""
     with Sandbox("401") as sandbox, spawning(1) as pool:

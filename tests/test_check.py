@@ -74,6 +74,7 @@ def codes(found: AudioCheck) -> list[str]:
     return [finding.code for finding in found.findings]
 
 
+@pytest.mark.slow(everywhere=True)
 def test_clean_speech_has_no_findings() -> None:
     """Clean speech is fine, and measured as its calibration says: 22 s of speech, at -17 dBFS, 22.5 dB over noise."""
     found = check_audio(AUSTEN)
@@ -86,6 +87,7 @@ def test_clean_speech_has_no_findings() -> None:
     assert found.seconds == pytest.approx(24.73)
 
 
+@pytest.mark.slow(everywhere=True)
 @pytest.mark.parametrize(
     ("expected", "make"),
     [
@@ -145,6 +147,7 @@ def test_a_quiet_recording_is_not_a_silent_one() -> None:
     assert found.speech_seconds == pytest.approx(7.2, abs=0.5)
 
 
+@pytest.mark.slow(everywhere=True)
 def test_short_cuts_of_clean_speech_are_not_noisy() -> None:
     """Cuts of 5 s keep more than 15 dB over the noise: one loud breath in a pause doesn't count for all."""
     for start in range(0, 20, 5):
@@ -197,6 +200,7 @@ def _without_extra(monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setitem(sys.modules, name, None)
 
 
+@pytest.mark.slow(everywhere=True)
 @pytest.mark.usefixtures("without_extra")
 def test_without_the_extra_the_level_is_told() -> None:
     """Without the extra, level and length are measured, speech isn't, and zeros are found."""
@@ -341,6 +345,7 @@ def test_check_says_what_it_cannot_do(answers: Path) -> None:
         assert (status, told in err) == (2, True), err
 
 
+@pytest.mark.slow(everywhere=True)
 @posix
 def test_check_shows_a_bar_that_goes_away(answers: Path) -> None:
     """On a terminal, the table is printed when the bar has gone."""
@@ -402,6 +407,7 @@ def test_interrupt_does_not_wait_for_a_long_recording(tmp_path: Path) -> None:
     assert terminal.written.endswith("elsa-unscripted: interrupted\r\n")
 
 
+@pytest.mark.slow(everywhere=True)
 @posix
 @pytest.mark.parametrize("words", [("check",), ("score", "--url", "ws://127.0.0.1:9", "--token", "any")], ids=" ".join)
 @pytest.mark.parametrize("moment", ["drawn", "made"])
@@ -462,6 +468,7 @@ def processes_of(pid: int) -> list[Process]:
     return [process for process in processes() if process.parent == pid]
 
 
+@pytest.mark.slow(everywhere=True)
 @posix
 def test_a_process_finds_what_is_found_without(tmp_path: Path) -> None:
     """A process gives what `check_audio()` gives, whatever the recording; after it was killed, another one does."""

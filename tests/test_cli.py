@@ -133,6 +133,7 @@ def test_unwritable_output_costs_nothing(sandbox: Sandbox, tmp_path: Path) -> No
     assert "sha256" in journal.read_text()
 
 
+@pytest.mark.slow(everywhere=True)
 @full
 def test_result_survives_a_full_disk(sandbox: Sandbox) -> None:
     """A result that was paid for goes to stdout when `-o` fails, and to stderr when stdout fails."""
@@ -146,6 +147,7 @@ def test_result_survives_a_full_disk(sandbox: Sandbox) -> None:
     assert "No space left on device" in problem
 
 
+@pytest.mark.slow(everywhere=True)
 @posix
 def test_a_closed_stdout_loses_nothing(sandbox: Sandbox) -> None:
     """Started without a stdout, it prints the result to stderr."""
@@ -154,6 +156,7 @@ def test_a_closed_stdout_loses_nothing(sandbox: Sandbox) -> None:
     assert (status, json.loads(err.splitlines()[-1])) == (2, last(sandbox).verdict)
 
 
+@pytest.mark.slow(everywhere=True)
 @posix
 @pytest.mark.parametrize("arguments", [["score", SHORT, "--speed", "max"], ["sandbox", "--list"], ["--help"]])
 def test_a_reader_may_leave_early(sandbox: Sandbox, arguments: list[str]) -> None:
@@ -505,6 +508,7 @@ def test_a_terminal_is_no_recording(sandbox: Sandbox) -> None:
     assert "standard input is a terminal" in screen
 
 
+@pytest.mark.slow(everywhere=True)
 def test_ascii_is_enough(sandbox: Sandbox) -> None:
     """In an ASCII locale summary and errors are printed all the same, in ASCII."""
     locale = {"LC_ALL": "C", "PYTHONUTF8": "0", "PYTHONCOERCECLOCALE": "0", "PYTHONIOENCODING": "ascii"}
@@ -519,6 +523,7 @@ def test_ascii_is_enough(sandbox: Sandbox) -> None:
 # Ctrl-C.
 
 
+@pytest.mark.slow(everywhere=True)
 @posix
 def test_interrupt_closes_cleanly(sandbox: Sandbox) -> None:
     """Ctrl-C in mid-stream closes the connection with 1000 and ends with status 130, without a traceback."""
@@ -606,6 +611,7 @@ def test_sandbox_lists_its_scenarios() -> None:
     assert max(map(len, text.splitlines())) <= 80
 
 
+@pytest.mark.slow(everywhere=True)
 @posix
 def test_sandbox_serves_until_interrupted(tmp_path: Path) -> None:
     """`sandbox` says where it listens, tells each exchange in a line, and ends with Ctrl-C and status 130.
@@ -691,6 +697,7 @@ def _wait_for(condition: Callable[[], bool]) -> None:
         time.sleep(0.01)
 
 
+@pytest.mark.slow(everywhere=True)
 @pytest.mark.parametrize(
     ("arguments", "status"),
     [

@@ -153,6 +153,7 @@ def test_one_error_stops_no_other(sandbox: Sandbox, folder: Path) -> None:
     assert results(folder) == every(folder)[1:]
 
 
+@pytest.mark.slow(everywhere=True)
 @pytest.mark.skipif(sys.platform != "linux", reason="elsewhere memory has no limit of its own")
 def test_a_recording_that_fits_no_memory_stops_no_other(sandbox: Sandbox, folder: Path) -> None:
     """One that is larger than the memory is told by its name, and the others are scored."""
@@ -186,6 +187,7 @@ def test_it_goes_on_from_the_journal(sandbox: Sandbox, folder: Path) -> None:
     assert results(folder) == every(folder)
 
 
+@pytest.mark.slow(everywhere=True)
 def test_a_copy_is_no_result_of_an_earlier_run(sandbox: Sandbox, folder: Path, pandas: Any) -> None:
     """A path that is given twice, and a copy, are told as such on a first run, in the table too."""
     copy, first = folder / "copy.wav", folder / "0.wav"
@@ -245,6 +247,7 @@ def test_jobs_is_how_many_are_in_flight(folder: Path, jobs: int) -> None:
     assert all(later - earlier >= 0.2 for earlier, later in zip(moments, moments[jobs:]))
 
 
+@pytest.mark.slow(everywhere=True)
 @posix
 def test_there_are_no_more_than_files_can_be_opened(folder: Path) -> None:
     """Where the system's limit of open files is too low for `--jobs`, fewer are sent at a time, and all are scored."""
@@ -397,6 +400,7 @@ def test_verbose_shows_the_exchanges(sandbox: Sandbox, folder: Path) -> None:
     assert "DEBUG" not in batch(sandbox, folder).err
 
 
+@pytest.mark.slow(everywhere=True)
 @posix
 def test_a_list_is_read_as_it_comes(sandbox: Sandbox, folder: Path) -> None:
     """While a list gives no more lines, what has finished gets into the journal; Ctrl-C doesn't wait for its end."""
@@ -421,6 +425,7 @@ def test_a_list_that_breaks_off_is_told(sandbox: Sandbox, folder: Path) -> None:
     assert f"can't read on in the list {str(bad)!r}" in outcome.err
 
 
+@pytest.mark.slow(everywhere=True)
 @posix
 def test_a_table_that_breaks_costs_no_result(sandbox: Sandbox, folder: Path) -> None:
     """When the table can't be written any more, the batch goes on without it, says so, and ends with status 2."""
@@ -460,6 +465,7 @@ def test_without_any_connection_it_stops(folder: Path) -> None:
     assert "to go on" in last_line(outcome)
 
 
+@pytest.mark.slow(everywhere=True)
 def test_the_journal_is_one_runs(folder: Path) -> None:
     """A second run on the same journal is refused with status 2, and doesn't touch the table of the first."""
     table = folder.parent / "scores.csv"
@@ -546,6 +552,7 @@ def test_secrets_are_not_repeated(sandbox: Sandbox, folder: Path) -> None:
         assert "(give --proxy again)" in last_line(outcome)
 
 
+@pytest.mark.slow(everywhere=True)
 @posix
 def test_the_command_to_repeat_keeps_odd_names(sandbox: Sandbox, folder: Path) -> None:
     """Where paths stand behind `--`, as one that begins with a dash must, `--retry-failed` stands before it."""
@@ -607,6 +614,7 @@ def test_interrupted_once_it_finishes_what_is_in_flight(folder: Path, signals: l
     assert results(folder) == every(folder)
 
 
+@pytest.mark.slow(everywhere=True)
 @posix
 def test_interrupted_twice_it_stops_now(folder: Path) -> None:
     """Those in flight are cut off; the journal is whole, and the command of the last line goes on from it."""
@@ -674,6 +682,7 @@ def test_the_bar_fits_a_narrow_terminal(sandbox: Sandbox, folder: Path) -> None:
     assert max(map(len, bars)) <= 40
 
 
+@pytest.mark.slow(everywhere=True)
 @posix
 def test_the_bar_needs_no_total(sandbox: Sandbox, folder: Path) -> None:
     """Where only reading a pipe would tell how many there are, there is no total and no time that is left."""
@@ -827,6 +836,7 @@ def test_dask_has_not_the_last_word(folder: Path) -> None:
     assert err.decode().splitlines()[-1].startswith("elsa-unscripted: to go on: elsa-unscripted batch ")
 
 
+@pytest.mark.slow(everywhere=True)
 def test_a_missing_extra_is_named(sandbox: Sandbox, folder: Path) -> None:
     """Without the extra, `--dask` says how to install it."""
     status, _, err = batch(sandbox, folder, "--dask", "tcp://x:1", **shadow(folder, "dask", "raise ImportError"))

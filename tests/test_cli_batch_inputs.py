@@ -239,6 +239,7 @@ def test_a_list_without_lines_is_refused(tmp_path: Path, begin: bytes, line: byt
         read()
 
 
+@pytest.mark.slow(everywhere=True)
 @posix
 @pytest.mark.parametrize("lines", ["{}\n", "path;name\n{};Ana\n"], ids=["plain", "table"])
 def test_names_are_the_bytes_of_the_list(tmp_path: Path, lines: str) -> None:
@@ -459,6 +460,7 @@ def test_columns_of_the_list_are_carried(tmp_path: Path, pandas: Any) -> None:
     assert (table.pupil[0], table.list_outcome[0], table.outcome[0]) == ("Zoë", 3, "success")
 
 
+@pytest.mark.slow(everywhere=True)
 @pytest.mark.parametrize("separator", [",", ";", "\t"])
 def test_no_cell_is_a_formula(tmp_path: Path, separator: str) -> None:
     """Whatever a spreadsheet takes for its separator, no cell begins as OWASP says that a formula may."""

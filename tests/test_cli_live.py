@@ -110,6 +110,7 @@ def screen(written: str, columns: int) -> list[str]:
     return [line.rstrip() for line in lines]
 
 
+@pytest.mark.slow(everywhere=True)
 def test_the_server_ends_it(mic: VirtualMicrophone) -> None:
     """The server's early verdict ends the speech. In pipes there is no meter; only the result is on stdout."""
     with Sandbox("early=2") as sandbox, piped(mic, sandbox, "--format", "json") as process:
@@ -138,6 +139,7 @@ def listening(process: Any) -> str:
     return line
 
 
+@pytest.mark.slow(everywhere=True)
 @pytest.mark.parametrize("key", [b"\n", b""])
 def test_stdin_that_is_a_pipe(mic: VirtualMicrophone, sandbox: Sandbox, key: bytes) -> None:
     """A line on a pipe is Enter; its end is not: whoever has started this may be gone. The limit ends it then."""
@@ -154,6 +156,7 @@ def test_stdin_that_is_a_pipe(mic: VirtualMicrophone, sandbox: Sandbox, key: byt
     assert f"the speech was ended by {by}" in err.decode()
 
 
+@pytest.mark.slow(everywhere=True)
 def test_ctrl_c_once(mic: VirtualMicrophone, sandbox: Sandbox, tmp_path: Path) -> None:
     """Ctrl-C ends the speech, and the verdict is waited for; `--save` has what was sent."""
     path = tmp_path / "said.wav"
@@ -288,6 +291,7 @@ def test_what_makes_no_sense(
     assert named in err
 
 
+@pytest.mark.slow(everywhere=True)
 def test_without_the_extra(tmp_path: Path) -> None:
     """Without sounddevice, one line says what to install."""
     code = "raise ModuleNotFoundError('none', name='sounddevice')"

@@ -363,6 +363,7 @@ def test_an_m4a_with_its_index_at_the_end(terminal: Terminal, sandbox: Sandbox, 
     assert (told.status, "--max-seconds" in told.err, len(sandbox.exchanges)) == (2, True, 2)
 
 
+@pytest.mark.slow(everywhere=True)
 def test_mp3_without_pyav(tmp_path: Path) -> None:
     """It is read to its end and decoded by ffmpeg, or it is told what to install."""
     missing = shadow(tmp_path, "av", "raise ImportError(name='av')")
@@ -499,6 +500,7 @@ def process(*arguments: str, stdin: int) -> Iterator[subprocess.Popen[bytes]]:
             started.kill()
 
 
+@pytest.mark.slow(everywhere=True)
 @pytest.mark.parametrize("goes_on", [False, True], ids=["silent", "goes on"])
 def test_the_server_ends_it_while_the_pipe_goes_on(goes_on: bool) -> None:
     """The verdict is printed at once, and the process ends well, whether its thread waits for the pipe or not."""
@@ -514,6 +516,7 @@ def test_the_server_ends_it_while_the_pipe_goes_on(goes_on: bool) -> None:
     assert (score.returncode, json.loads(out)["status"], err) == (0, "success", b"")
 
 
+@pytest.mark.slow(everywhere=True)
 @pytest.mark.parametrize("when", ["waiting", "sending"])
 def test_interrupt(when: str, tmp_path: Path) -> None:
     """Ctrl-C ends it, before the first audio and in mid-speech, with status 130 and without a traceback."""
@@ -583,6 +586,7 @@ def test_closed_standard_input(terminal: Terminal, sandbox: Sandbox, monkeypatch
     assert (told.status, "standard input is closed" in told.err) == (2, True)
 
 
+@pytest.mark.slow(everywhere=True)
 def test_the_drop_in_refuses_a_fifo(tmp_path: Path) -> None:
     """The drop-in sends recordings, as before: it doesn't wait for a FIFO's writer."""
     os.mkfifo(tmp_path / "fifo")

@@ -56,6 +56,7 @@ def test_colors_and_width_are_the_terminals(result: ScoreResult, saved: Path) ->
         assert (status, screen.replace("\r\n", "\n")) == (0, summarize(result, width=60, color=colored) + "\n")
 
 
+@pytest.mark.slow(everywhere=True)
 @pytest.mark.parametrize(
     "variables",
     [

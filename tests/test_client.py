@@ -641,6 +641,7 @@ def test_close_in_mid_audio(austen: Path) -> None:
     assert 1.0 <= error.audio_seconds_sent <= 2.0
 
 
+@pytest.mark.slow(everywhere=True)
 def test_seconds_are_sums_of_frames(short: Path) -> None:
     """However short the packets are asked for, the seconds that were sent are those that the server heard."""
     heard: List[int] = []
@@ -1189,6 +1190,7 @@ def test_pings_are_not_part_of_a_message(short: Path) -> None:
     assert scored(script, short, max_message_bytes=1024).status == "success"
 
 
+@pytest.mark.slow(everywhere=True)
 def test_many_threads_share_a_client(speech: Path) -> None:
     """One Client serves many threads at once, an exchange to each call."""
     with Sandbox() as sandbox, Client(TOKEN, url=sandbox.url, speed=20) as client:

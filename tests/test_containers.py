@@ -78,6 +78,7 @@ def test_time_stamps_that_tremble() -> None:
     assert 6.0 <= audio.seconds <= 6.05
 
 
+@pytest.mark.slow(everywhere=True)
 def test_a_clock_that_goes_wrong_by_a_little() -> None:
     """Audio that falls behind its time stamps by a thousandth, as sound cards do, has no pauses."""
     audio = load(container("matroska", [start * 1.001 for start in steady(20)], codec="pcm_s16le"))

@@ -307,6 +307,7 @@ for limits in ((90, 20_000), (90, 90)):
 """
 
 
+@pytest.mark.slow(everywhere=True)
 @posix
 def test_too_few_open_files() -> None:
     """A limit that is too low for --jobs is a warning, with the command that raises it, or with fewer jobs."""
@@ -371,6 +372,7 @@ SOUNDS = {
 }
 
 
+@pytest.mark.slow(everywhere=True)
 @pytest.mark.parametrize("fault", SOUNDS)
 def test_a_sound_system_that_fails(fault: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Without PortAudio, nothing is wrong; a module that hides sounddevice, or a system that hangs, is told."""

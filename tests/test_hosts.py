@@ -440,6 +440,7 @@ thread.join()
 """
 
 
+@pytest.mark.slow(everywhere=True)
 def test_no_import_is_unguarded(short: Path, tmp_path: Path) -> None:
     """Whatever a thread imports late, a fork waits for: see `test_a_fork_amid_a_late_import`."""
 
@@ -517,6 +518,7 @@ print(score({str(short)!r}, "any", url=URL, speed=None).status)
         assert run(script.replace("URL", repr(sandbox.url)), PYTHONWARNINGS="ignore").stdout.split() == ["success"]
 
 
+@pytest.mark.slow(everywhere=True)
 @pytest.mark.parametrize(
     "code", ["class WebSocket: pass", "from gevent.nonesuch import x", "1 / 0", "ABNF = WebSocketApp = None"]
 )
@@ -557,6 +559,7 @@ def test_other_modules_that_hide_ours(module: str, words: List[str], short: Path
     assert "Traceback" not in done.stderr
 
 
+@pytest.mark.slow(everywhere=True)
 @posix
 def test_without_a_working_directory(tmp_path: Path) -> None:
     """Where the working directory was deleted, errors are ours, and nothing counts as billed."""
@@ -646,6 +649,7 @@ except ElsaError as error:
     assert "ulimit -n" in done.stdout, done.stdout + done.stderr
 
 
+@pytest.mark.slow(everywhere=True)
 @posix
 @pytest.mark.parametrize("seconds", [0.4, 0.8, 1.2])
 def test_a_burst_of_ctrl_c(seconds: float, short: Path) -> None:

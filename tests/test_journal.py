@@ -264,6 +264,7 @@ def test_the_index_is_small(path: Path) -> None:
 # What it survives.
 
 
+@pytest.mark.slow(everywhere=True)
 def test_a_torn_last_line(path: Path) -> None:
     """Wherever the last line was cut, the others count, it doesn't, and what is appended begins on its own."""
     whole = written(path, good(0), bad(1), good(2, a={"b": {}}))
@@ -340,6 +341,7 @@ def test_other_tools(change: Any, path: Path) -> None:
     assert len(list(read(path))) == 4
 
 
+@pytest.mark.slow(everywhere=True)
 @pytest.mark.parametrize(
     ("damaged", "change"), [(0, lambda byte: byte ^ 1), (1, lambda byte: 0xFF)], ids=["first", "middle"]
 )
@@ -645,6 +647,7 @@ def test_a_closed_journal(path: Path) -> None:
         journal.append(good(0))
 
 
+@pytest.mark.slow(everywhere=True)
 def test_ctrl_c_anywhere(path: Path) -> None:
     """Interrupted at any line of ours, an append can be done again: each line is there once, the journal whole."""
     folder = os.path.dirname(sys.modules["elsa_unscripted.journal.file"].__file__ or "")

@@ -281,6 +281,7 @@ def test_containers_as_they_come(kind: str, piece: int) -> None:
     assert pcm == whole
 
 
+@pytest.mark.slow(everywhere=True)
 @settings(max_examples=25, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(
     kind=st.sampled_from(["webm", "flac", "ogg", "wav", "float wav"]),

@@ -109,6 +109,7 @@ print(ended, wrong)
 """
 
 
+@pytest.mark.slow(everywhere=True)
 @pytest.mark.skipif(not hasattr(signal, "setitimer"), reason="needs POSIX signals")
 def test_no_wait_outlives_its_time() -> None:
     """Its time may pass while it isn't waiting yet: `queue.SimpleQueue.get()` never came back then, by Python 3.12."""
@@ -164,6 +165,7 @@ print(interrupted > 1000, wrong)
 """
 
 
+@pytest.mark.slow(everywhere=True)
 @pytest.mark.skipif(not hasattr(signal, "setitimer"), reason="needs POSIX signals")
 def test_it_works_after_ctrl_c_at_any_moment() -> None:
     done = run(INTERRUPTED)

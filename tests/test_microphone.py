@@ -118,6 +118,7 @@ def recorded(
 # With a real sound server.
 
 
+@pytest.mark.slow(everywhere=True)
 @needs_microphone
 def test_what_is_said_is_heard(mic: VirtualMicrophone, tmp_path: Path) -> None:
     """What is said from `score()` on is heard to the bit, also that before the stream is open, and saved; no other
@@ -309,6 +310,7 @@ except ElsaError as error: print(type(error).__name__, error)
     assert end.startswith("AudioError there is no microphone")
 
 
+@pytest.mark.slow(everywhere=True)
 @pytest.mark.parametrize(
     ("name", "code", "words"),
     [

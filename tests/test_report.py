@@ -469,6 +469,7 @@ def test_report_overwrites_only_pages(saved: Path, tmp_path: Path) -> None:
         assert output.read_bytes() == before
 
 
+@pytest.mark.slow(everywhere=True)
 @posix
 def test_report_prints_the_name_byte_for_byte(saved: Path, tmp_path: Path) -> None:
     """A page whose name is no text in the encoding of standard output is told all the same."""
@@ -477,6 +478,7 @@ def test_report_prints_the_name_byte_for_byte(saved: Path, tmp_path: Path) -> No
         assert report(saved, "-o", os.fsdecode(page), PYTHONIOENCODING=encoding) == (0, page + b"\n", "")
 
 
+@pytest.mark.slow(everywhere=True)
 @pytest.mark.skipif(not FULL.exists(), reason="no device that is always full")
 def test_report_without_room_for_the_name(saved: Path) -> None:
     """Where standard output can't be written the page is there, and one line says so: no traceback, no timeout."""
@@ -515,6 +517,7 @@ def test_another_length_is_told(saved: Path) -> None:
     )
 
 
+@pytest.mark.slow(everywhere=True)
 def test_missing_extra_is_named(saved: Path, tmp_path: Path) -> None:
     """Without Jinja2 the error says what to install, and the rest of the package works."""
     variables: Dict[str, Any] = dict(shadow(tmp_path, "jinja2", "raise ImportError('not here')"))

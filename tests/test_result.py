@@ -697,6 +697,7 @@ def test_what_is_packed_or_marked_is_read(pages: Pages, form: str) -> None:
     assert fetched == {"a": "\u00e9", "n": [1] * 1000}
 
 
+@pytest.mark.slow(everywhere=True)
 def test_a_bomb_is_refused(pages: Pages) -> None:
     """`max_bytes` bounds what gzip unpacks to, and no more than that is unpacked."""
     pages.answers["/r"] = (200, {"Content-Encoding": "gzip"}, gzip.compress(b" " * 50_000_000))

@@ -368,6 +368,7 @@ def spoken_words(assessment: dict[str, Any]) -> list[dict[str, Any]]:
     return [word for utterance in assessment["speakers"][0]["utterances"] for word in utterance["words"]]
 
 
+@pytest.mark.slow(everywhere=True)
 def test_example_is_a_class() -> None:
     """Thirty recordings have thirty results, spread over weak and strong; the same bytes always have the same one."""
     found = [made_up("example", wav(noise(seed))) for seed in range(30)]
@@ -967,6 +968,7 @@ def test_close_leaves_nothing_when_no_handshake_came_about() -> None:
     assert descriptors() == files
 
 
+@pytest.mark.slow(everywhere=True)
 def test_close_leaves_nothing_when_clients_connect_meanwhile() -> None:
     """A connection that is accepted in the last moment is closed, too. Without that, 1 of 5 closings left one."""
 
@@ -1052,6 +1054,7 @@ def test_it_listens_where_it_is_told() -> None:
         begin(client)
 
 
+@pytest.mark.slow(everywhere=True)
 def test_hundreds_of_streams_at_once() -> None:
     """200 clients are in mid-stream together, and each gets its own verdict."""
     with Sandbox() as sandbox, contextlib.ExitStack() as stack:

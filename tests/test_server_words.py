@@ -227,6 +227,7 @@ def test_the_token_is_masked_however_it_is_spelled(place: str, spelling: str, sh
     assert [part for part in (TOKEN, "token=that", "nobody", spelled) if part in text] == []
 
 
+@pytest.mark.slow(everywhere=True)
 @pytest.mark.parametrize("text", ["\\" * MANY, "&#" * MANY, "%25" * MANY, _in_json(TOKEN) * (MANY // len(TOKEN))])
 def test_the_search_for_a_token_is_quick(text: str) -> None:
     """To look for the token takes a time that grows with the text, whatever the text is: a server can't hold us up."""

@@ -157,6 +157,7 @@ def test_what_follows_a_verdict_is_the_vendors(verdict: dict[str, str], packets:
     assert float(seconds) < 2.0
 
 
+@pytest.mark.slow(everywhere=True)
 @posix
 def test_the_config_is_told_when_it_leaves() -> None:
     """That a stream begins is told at once, whether or not the server ever says a word, and before Ctrl-C."""
@@ -190,6 +191,7 @@ def test_statuses_have_their_level(sandbox: Sandbox, token: str, line: str, stat
     assert outcome.err.count("ERROR:root:") == line.startswith("ERROR")
 
 
+@pytest.mark.slow(everywhere=True)
 def test_timeout_is_critical(sandbox: Sandbox) -> None:
     """Without a verdict in time, the log says `CRITICAL:root:Timed out`, and the exit status is 1."""
     command = (sys.executable, "-c", IMPATIENT, str(SCRIPT), "--token", "sandbox:silent", "--audio_path", SHORT)
@@ -285,6 +287,7 @@ def test_token_is_never_printed(sandbox: Sandbox, token: str) -> None:
     assert token not in drop_in(sandbox.url, token=token).err
 
 
+@pytest.mark.slow(everywhere=True)
 @posix
 def test_interrupt_is_quiet(sandbox: Sandbox) -> None:
     """Ctrl-C in mid-stream closes the connection with 1000 and ends with status 130, without a traceback."""
@@ -321,6 +324,7 @@ def test_without_the_package_it_says_what_to_install() -> None:
     assert len(err.splitlines()) == 2
 
 
+@pytest.mark.slow(everywhere=True)
 def test_nobody_need_read_the_log(sandbox: Sandbox) -> None:
     """A log whose reader has gone changes nothing else."""
     command = (*DROP_IN, "--token", TOKEN, "--audio_path", SHORT)
