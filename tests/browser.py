@@ -99,8 +99,9 @@ def opened(
             page then asks for is not looked at.
         viewport: The size of the window.
         color_scheme: The reader's theme.
-        **options: Of Playwright's `new_context`, such as `java_script_enabled=False`: a context of its own has them.
-            Without, tests share one, and its only page: to make a new one takes longer than most tests do.
+        **options: Of Playwright's `new_context`, such as `java_script_enabled=False`. With any, the page is a new one.
+            Else the tests of a module share one page, which is emptied between them: to make a new one takes longer
+            than most tests do.
     """
     address = path.resolve().as_uri()
     complaints: List[str] = []
@@ -113,7 +114,8 @@ def opened(
         "pageerror": lambda error: complaints.append(f"uncaught: {error}"),
         "request": lambda request: requests.append(request.url),
     }
-    is_whole = False
+    assert page.url == "about:blank", "the page is open already"
+    has_succeeded = False
     try:
         page.set_default_timeout(1000 * PATIENCE)
         page.set_viewport_size(viewport)
@@ -123,11 +125,11 @@ def opened(
         page.goto(address)
         yield page
         page.goto("about:blank")
-        is_whole = True
+        has_succeeded = True
     finally:
         for event, handler in handlers.items():
             page.remove_listener(event, handler)
-        if options or not is_whole:
+        if options or not has_succeeded:
             context.close()
     assert [text for text in complaints if not (expected and re.search(expected, text))] == []
     assert bool(complaints) == bool(expected)

@@ -84,7 +84,8 @@ def pytest_collection_modifyitems(config: pytest.Config, items: List[pytest.Item
         (groups.setdefault("pandas" if pandas else item.path.name, []) if is_early else others).append(item)
     total, end = len(items), 0
     items.clear()
-    by_size = sorted(groups.values(), key=len, reverse=True)  # where tests are many, most wait: that is free at first
+    # The files with most slow tests first: such tests mostly wait, and others use the cores meanwhile.
+    by_size = sorted(groups.values(), key=len, reverse=True)
     for number in range(processes):
         end += (total - end) // (processes - number)
         for tests in by_size[number::processes]:

@@ -2,7 +2,7 @@
 
 To start Python and to import the package takes a quarter of a second of CPU, which is more than most commands do. A
 forked command is a process like any other: it has its own arguments, environment, working directory and descriptors,
-and ends as an interpreter does. `commands` uses this where it makes no difference.
+and ends as an interpreter does. `commands` uses this where it makes no difference; so does the test that kills batches.
 
 Run as a program, this is the process that forks, for all processes that run tests. For each command, it accepts a
 connection on the socket that is its standard input, and gets three descriptors and a description of the command; it
@@ -81,7 +81,8 @@ class Forked:
     def kill(self) -> None:
         """Ends the command, if it hasn't ended."""
         if self._status is None:
-            os.kill(self.pid, signal.SIGKILL)
+            with contextlib.suppress(ProcessLookupError):  # it has ended, and nobody has waited for it yet
+                os.kill(self.pid, signal.SIGKILL)
 
     def __enter__(self) -> Forked:
         return self

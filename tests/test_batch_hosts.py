@@ -13,7 +13,7 @@ import sys
 import threading
 import time
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from concurrent.futures import BrokenExecutor, Executor, ProcessPoolExecutor, ThreadPoolExecutor
 from contextlib import contextmanager
 from pathlib import Path
@@ -21,7 +21,7 @@ from typing import Any
 
 import pytest
 from batches import TOKEN, Choosy, lines, recordings, sha256
-from commands import PATIENCE, ROOT, measure_no_children, posix, unmeasured
+from commands import PATIENCE, ROOT, measure_no_children, posix, run_forked, unmeasured
 from prefork import Forked
 
 from elsa_unscripted import (
@@ -317,6 +317,20 @@ def sandbox_process() -> Iterator[tuple[str, Any]]:
             process.wait(PATIENCE)
 
 
+def run_and_kill(arguments: Sequence[str]) -> None:
+    """Runs a batch, and kills it soon after its first outcome: it is under way then."""
+    reading, writing = os.pipe()
+    with open(reading, "rb") as stdout, open(os.devnull, "rb") as stdin:
+        with Forked(arguments, (stdin.fileno(), writing, 2), cwd=ROOT, environment=unmeasured()) as process:
+            os.close(writing)
+            try:
+                stdout.readline()
+                time.sleep(random.uniform(0, 0.3))
+            finally:
+                process.kill()
+            process.wait(GUARD)
+
+
 @pytest.mark.slow
 @posix
 @pytest.mark.timeout(600)
@@ -332,23 +346,13 @@ def test_kill_9_at_any_moment(tmp_path: Path) -> None:
         before: list[str] = []
         in_flight: set[str] = set()
         for kill in range(KILLS + 1):
-            last = kill == KILLS
             done = {line["sha256"] for line in whole_lines(journal)}
-            reading, writing = os.pipe()
-            with open(reading, encoding="utf-8") as stdout, open(os.devnull, "rb") as stdin:
-                arguments = [str(script), url, str(journal), str(WORKERS), *paths]
-                process = Forked(arguments, (stdin.fileno(), writing, 2), cwd=ROOT, environment=unmeasured())
-                os.close(writing)
-                with process:
-                    try:
-                        if not last:
-                            stdout.readline()  # the first outcome: it is under way
-                            time.sleep(random.uniform(0, 0.3))
-                            process.kill()
-                        out = stdout.read()
-                        process.wait(GUARD)
-                    finally:
-                        process.kill()
+            arguments = [str(script), url, str(journal), str(WORKERS), *paths]
+            if kill < KILLS:
+                run_and_kill(arguments)
+            else:
+                status, out, err = run_forked(arguments, unmeasured())
+                assert (status, err) == (0, "")
             got = ask()
             sent = Counter(got[len(before) :])
             repeated = set(sent) & set(before)
@@ -360,7 +364,7 @@ def test_kill_9_at_any_moment(tmp_path: Path) -> None:
             finished = {line["sha256"] for line in whole_lines(journal)}
             in_flight |= set(sent) - finished
             assert len(set(sent) - finished) <= WORKERS, "no more than may be in flight"
-        assert out.count(" False None\n") + out.count(" True None\n") == RECORDINGS
+        assert out.count(b" False None\n") + out.count(b" True None\n") == RECORDINGS
         total = Counter(ask())
     assert Counter(line["sha256"] for line in lines(journal)) == everything
     assert {line["outcome"] for line in lines(journal)} == {"success"}

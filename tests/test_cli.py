@@ -523,7 +523,6 @@ def test_ascii_is_enough(sandbox: Sandbox) -> None:
 # Ctrl-C.
 
 
-@pytest.mark.slow(everywhere=True)
 @posix
 def test_interrupt_closes_cleanly(sandbox: Sandbox) -> None:
     """Ctrl-C in mid-stream closes the connection with 1000 and ends with status 130, without a traceback."""

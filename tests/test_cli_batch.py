@@ -776,7 +776,8 @@ import sys
 from distributed import LocalCluster
 
 if __name__ == "__main__":
-    # Its worker is a thread of this process, reached as another would be: to start one takes a second.
+    # The worker is a thread of this process, which saves the second that a process takes to start; Dask still talks to
+    # it over TCP.
     size = {"n_workers": 1, "threads_per_worker": 2, "processes": False, "protocol": "tcp://"}
     with LocalCluster(**size, dashboard_address="localhost:0") as cluster:
         print(cluster.scheduler_address, flush=True)

@@ -264,7 +264,6 @@ def test_the_index_is_small(path: Path) -> None:
 # What it survives.
 
 
-@pytest.mark.slow(everywhere=True)
 def test_a_torn_last_line(path: Path) -> None:
     """Wherever the last line was cut, the others count, it doesn't, and what is appended begins on its own."""
     whole = written(path, good(0), bad(1), good(2, a={"b": {}}))
