@@ -437,7 +437,6 @@ def test_damage_in_mid_file(container: str) -> None:
 
 
 @pytest.mark.slow(everywhere=True)
-@settings(deadline=None, max_examples=60)
 @given(
     container=st.sampled_from([*ENCODINGS, "wav"]),
     damage=st.lists(st.tuples(st.floats(0, 1), st.binary(min_size=1, max_size=8)), max_size=6),

@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import Any, Iterator, Type
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from recordings import AUSTEN, SPEECH, encoded, wav
 
@@ -86,11 +86,11 @@ def test_a_limit_at_any_moment_of_the_decoding() -> None:
         raised.append("".join(traceback.format_stack(frame, 5)))
         raise Limit(number)
 
-    file = encoded("mp3", 24.0)
+    file = encoded("mp3", 12.0)
     before = signal.signal(signal.SIGPROF, raise_limit)
     try:
         seen, lost = 0, []
-        for milliseconds in range(1, 60):  # of this process, however busy the machine is
+        for milliseconds in range(1, 32):  # of this process, however busy the machine is
             audio, before_it = None, len(raised)
             try:
                 signal.setitimer(signal.ITIMER_PROF, milliseconds / 1000)
@@ -106,7 +106,7 @@ def test_a_limit_at_any_moment_of_the_decoding() -> None:
                 time.sleep(0.001)
             if audio is not None:
                 assert audio.warnings == ()
-                assert audio.seconds == pytest.approx(24.0, abs=0.1)
+                assert audio.seconds == pytest.approx(12.0, abs=0.1)
         assert lost == []
         assert 0 < seen == len(raised)
     finally:
@@ -205,7 +205,6 @@ atexit.register(lambda: print(load(data).seconds > 0.4))
 
 
 @pytest.mark.slow(everywhere=True)
-@settings(max_examples=25, deadline=None)
 @given(
     shape=st.tuples(
         st.sampled_from(["u8", "s16", "s32p", "flt", "fltp"]),

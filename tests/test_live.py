@@ -282,7 +282,7 @@ def test_containers_as_they_come(kind: str, piece: int) -> None:
 
 
 @pytest.mark.slow(everywhere=True)
-@settings(max_examples=25, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(
     kind=st.sampled_from(["webm", "flac", "ogg", "wav", "float wav"]),
     sizes=st.lists(st.integers(1, 9000), min_size=1, max_size=20),

@@ -15,7 +15,7 @@ from typing import Any, Dict, List, Optional, Tuple
 
 import pytest
 from commands import COMMAND, SHORT, Finished, posix, run, shadow
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from recordings import AUSTEN, SPEECH, encoded, wav
 
@@ -265,7 +265,6 @@ def replaced(value: Any, path: Tuple[Any, ...], new: Any) -> Any:
 
 
 @pytest.mark.slow
-@settings(max_examples=60, deadline=None)
 @given(st.sampled_from(paths(VERDICT)[1:]), ANYTHING)
 def test_anything_in_any_place(path: Tuple[Any, ...], strange: Any) -> None:
     """Whatever stands in any place of a verdict, there is a page, it can be written, and nothing of it is markup."""

@@ -7,7 +7,7 @@ import time
 from collections.abc import Iterator
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from sinks import LONG, PACKETS, Sink
 
@@ -267,7 +267,6 @@ def test_a_join_is_bounded() -> None:
     assert not thread.is_alive()
 
 
-@settings(max_examples=25, deadline=None)
 @given(
     interval=st.one_of(st.none(), st.floats(1e-9, 0.01)),
     delays=st.lists(st.floats(0.0, 0.02), max_size=12),
