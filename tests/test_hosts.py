@@ -333,7 +333,6 @@ print(os.waitpid(child, 0)[1])
 
 
 @pytest.mark.slow
-@pytest.mark.forks
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="needs os.fork")
 @pytest.mark.parametrize(
     ("module", "token"),
@@ -392,7 +391,6 @@ print(set(statuses))
 
 
 @pytest.mark.slow
-@pytest.mark.forks
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="needs os.fork")
 def test_a_fork_while_a_thread_reads_outcomes(short: Path, tmp_path: Path) -> None:
     """A child that is forked while another thread parses a resumed outcome can parse one on its own.
