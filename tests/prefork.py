@@ -11,6 +11,7 @@ answers with the exit status.
 
 from __future__ import annotations
 
+import atexit
 import contextlib
 import ctypes
 import functools
@@ -126,10 +127,11 @@ def serve() -> None:
         with contextlib.suppress(ImportError):  # its extra isn't installed
             importlib.import_module(module)
     # Else each command would copy the memory of all modules: the collector of garbage writes into it, and so does the
-    # end of the interpreter, which clears modules. So freeze them, and hold what is in them by a reference that leaks.
+    # end of the interpreter, which clears the modules that it finds. So freeze them, and let it find none of them.
     gc.freeze()
-    for imported in list(sys.modules.values()):
-        ctypes.pythonapi.Py_IncRef(ctypes.py_object(dict(vars(imported))))
+    inherited = dict(sys.modules)
+    ctypes.pythonapi.Py_IncRef(ctypes.py_object(inherited))  # a reference that leaks
+    atexit.register(_forget, [name for name in inherited if name not in ("__main__", "builtins", "sys")])
     with socket.socket(fileno=os.dup(0)) as listening:
         listening.settimeout(1)
         while os.getppid() == int(parent):
@@ -145,6 +147,11 @@ def serve() -> None:
                 _carry_out(connection)
                 return
             connection.close()
+
+
+def _forget(names: Sequence[str]) -> None:
+    for name in names:
+        sys.modules.pop(name, None)
 
 
 def _carry_out(connection: socket.socket) -> None:
