@@ -245,17 +245,16 @@ def check_packages(python: str) -> None:
         (wheel,) = Path(directory).glob("*.whl")
         with step("the wheel, with runtime packages only"):
             check_contents(wheel)
-            wheel_python = program(venv, "python")
-            install = ["install", "--quiet", "--force-reinstall", "--no-deps", "--no-index", str(wheel)]
-            run([wheel_python, "-m", "pip", *install])
-            run([wheel_python, "-m", "pip", "check"])
+            uv, there = [program(VENV, "uv"), "pip"], ["--python", program(venv, "python")]
+            run([*uv, "install", *there, "--reinstall", "--no-deps", "--no-index", str(wheel)])
+            run([*uv, "check", *there])
             # Elsewhere and isolated, or the checkout would be imported.
-            run([wheel_python, "-I", "-c", PROBE], cwd=Path(directory))
+            run([program(venv, "python"), "-I", "-c", PROBE], cwd=Path(directory))
             run([program(venv, "elsa-unscripted"), "--version"], cwd=Path(directory))
 
 
 def runtime_requirements() -> list[str]:
-    """Returns what setup.cfg says that the package needs; `pip check` compares it with the wheel's own word."""
+    """Returns what setup.cfg says that the package needs; `uv pip check` compares it with the wheel's own word."""
     setup = configparser.ConfigParser()
     setup.read(ROOT / "setup.cfg", encoding="utf-8")
     return setup["options"]["install_requires"].strip().splitlines()
