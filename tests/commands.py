@@ -217,19 +217,23 @@ class Terminal:
         self.written = ""
         self._master, slave = pty.openpty()
         fcntl.ioctl(slave, termios.TIOCSWINSZ, struct.pack("HHHH", 40, columns, 0, 0))
-        # The helper makes the terminal that of the command, so that Ctrl-C goes there.
-        helper = (
-            "import fcntl, os, sys, termios; fcntl.ioctl(0, termios.TIOCSCTTY, 0); os.execvp(sys.argv[1], sys.argv[1:])"
-        )
-        self._process = subprocess.Popen(
-            [sys.executable, "-S", "-c", helper, *command],
-            stdin=slave,
-            stdout=slave,
-            stderr=slave,
-            cwd=ROOT,
-            env=unmeasured(**variables),
-            start_new_session=True,
-        )
+        environment = unmeasured(**variables)
+        if is_forked(command, variables):
+            ends = slave, slave, slave
+            self._process: Any = Forked(command[1:], ends, cwd=ROOT, environment=environment, new_session=True)
+        else:
+            # The helper makes the terminal that of the command, so that Ctrl-C goes there.
+            make = "fcntl.ioctl(0, termios.TIOCSCTTY, 0)"
+            helper = f"import fcntl, os, sys, termios; {make}; os.execvp(sys.argv[1], sys.argv[1:])"
+            self._process = subprocess.Popen(
+                [sys.executable, "-S", "-c", helper, *command],
+                stdin=slave,
+                stdout=slave,
+                stderr=slave,
+                cwd=ROOT,
+                env=environment,
+                start_new_session=True,
+            )
         self.pid = self._process.pid
         os.close(slave)
 
@@ -237,8 +241,9 @@ class Terminal:
         return self
 
     def __exit__(self, *_: object) -> None:
-        self._process.kill()
-        self._process.wait(PATIENCE)
+        with self._process:
+            self._process.kill()
+            self._process.wait(PATIENCE)
         os.close(self._master)
 
     def wait_for(self, text: str) -> None:
@@ -255,7 +260,8 @@ class Terminal:
         """Waits for the end of the command; returns its exit status."""
         while self._read():
             pass
-        return self._process.wait(PATIENCE)
+        status: int = self._process.wait(PATIENCE)
+        return status
 
     def _read(self) -> str:
         ready, _, _ = select.select([self._master], [], [], PATIENCE)

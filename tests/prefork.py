@@ -14,6 +14,7 @@ from __future__ import annotations
 import atexit
 import contextlib
 import ctypes
+import fcntl
 import functools
 import gc
 import importlib
@@ -25,12 +26,13 @@ import socket
 import subprocess
 import sys
 import tempfile
+import termios
 import weakref
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-COMMANDS = ("main", "parser", "score", "batch", "check", "report", "doctor", "drop_in")
+COMMANDS = ("main", "parser", "score", "batch", "check", "live", "report", "doctor", "drop_in")
 OURS = ("api", "report", *(f"cli.{name}" for name in COMMANDS))
 PRELOADED = (*(f"elsa_unscripted.{name}" for name in OURS), "websocket", "pydub", "encodings.idna")
 SHARED = "ELSA_TESTS_PREFORK"  # the variable with the socket's path; xdist's controller sets it for its workers
@@ -71,12 +73,13 @@ class Forked:
 
     def wait(self, timeout: float) -> int:
         """Returns the exit status, negative for a signal, as `subprocess` does; kills what takes longer, and raises."""
-        self._connection.settimeout(timeout)
-        try:
-            self._status = int(self._answers.readline())
-        except socket.timeout:  # a TimeoutError since Python 3.10 only
-            self.kill()
-            raise
+        if self._status is None:
+            self._connection.settimeout(timeout)
+            try:
+                self._status = int(self._answers.readline())
+            except socket.timeout:  # a TimeoutError since Python 3.10 only
+                self.kill()
+                raise
         return self._status
 
     def kill(self) -> None:
@@ -183,6 +186,8 @@ def _become(command: Any, descriptors: Sequence[int]) -> None:
     os.chdir(command["cwd"])
     if any(name.startswith(MEASURING) for name in os.environ):
         importlib.import_module("coverage").process_startup()
+    if command["session"] and os.isatty(0):
+        fcntl.ioctl(0, termios.TIOCSCTTY, 0)  # so that Ctrl-C there interrupts the command
     signal.signal(signal.SIGINT, signal.default_int_handler)
     # As Python opens them at its start, in UTF-8 mode.
     sys.stdin = open(0, errors="surrogateescape", closefd=False)  # noqa: SIM115

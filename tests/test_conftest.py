@@ -52,22 +52,24 @@ def outcomes(code: str, folder: Path) -> str:
 
 
 @linux
-@pytest.mark.parametrize(
-    ("leave", "name"),
-    [
-        ("kept.append(socket.socket())", "socket:"),
-        ("kept.append(wav(tmp_path))", "speech.wav"),
-        ("threading.Thread(target=time.sleep, args=(7,), name='straggler', daemon=True).start()", "straggler"),
-    ],
-    ids=["socket", "wav", "thread"],
-)
-def test_what_is_left_is_reported(leave: str, name: str, tmp_path: Path) -> None:
+def test_what_is_left_is_reported(tmp_path: Path) -> None:
     """A thread, a socket or a .wav file that a test leaves is named, at this test and at no later one."""
-    printed = outcomes(f"{SOON}\ndef test_leaves(tmp_path):\n    {leave}\n\ndef test_next():\n    pass\n", tmp_path)
-    assert "test_it.py::test_leaves ERROR" in printed
-    assert "test_it.py::test_next PASSED" in printed
-    assert "2 passed, 1 error" in printed
-    assert name in next(line for line in printed.splitlines() if line.startswith("E  "))
+    leave = {
+        "socket:": "kept.append(socket.socket())",
+        "speech.wav": "kept.append(wav(tmp_path))",
+        "straggler": "threading.Thread(target=time.sleep, args=(7,), name='straggler', daemon=True).start()",
+    }
+    code = [
+        f"def test_leaves_{number}(tmp_path):\n    {line}\n\ndef test_after_{number}():\n    pass\n"
+        for number, line in enumerate(leave.values())
+    ]
+    printed = outcomes("\n".join([SOON, *code]), tmp_path)
+    assert "6 passed, 3 errors" in printed
+    told = [line for line in printed.splitlines() if line.startswith("E   ")]
+    for number, name in enumerate(leave):
+        assert f"test_it.py::test_leaves_{number} ERROR" in printed
+        assert f"test_it.py::test_after_{number} PASSED" in printed
+        assert [name in line for line in told].count(True) == 1
 
 
 @linux
@@ -84,20 +86,19 @@ def test_thread_that_ends():
 
 
 @linux
-@pytest.mark.parametrize("held", ["socket.socket()", "open(os.devnull)", "os.fdopen(os.pipe()[0])"])
-def test_garbage_is_freed_in_its_own_test(held: str, tmp_path: Path) -> None:
+def test_garbage_is_freed_in_its_own_test(tmp_path: Path) -> None:
     """What garbage holds open is closed in the test that made it, which gets Python's warning, and in no later one."""
-    code = f"""
-def test_makes_garbage():
-    Cycle({held})
-
-def test_next(tmp_path):
-    gc.collect()
-"""
+    held = ["socket.socket()", "open(os.devnull)", "os.fdopen(os.pipe()[0])"]
+    code = ""
+    for number, each in enumerate(held):
+        code += f"def test_makes_garbage_{number}():\n    Cycle({each})\n\n"
+        code += f"def test_after_{number}(tmp_path):\n    gc.collect()\n\n"
     printed = outcomes(code, tmp_path)
-    assert "test_it.py::test_makes_garbage ERROR" in printed
-    assert "ResourceWarning" in printed
-    assert "test_it.py::test_next PASSED" in printed
+    assert "6 passed, 3 errors" in printed
+    for number in range(len(held)):
+        assert f"test_it.py::test_makes_garbage_{number} ERROR" in printed
+        assert f"test_it.py::test_after_{number} PASSED" in printed
+    assert printed.count("ResourceWarning: unclosed") >= len(held)
 
 
 @linux
