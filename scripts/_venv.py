@@ -81,6 +81,11 @@ def program(venv: Path, name: str) -> str:
     return str(venv / _BIN / (f"{name}.exe" if os.name == "nt" else name))
 
 
+def uv(command: str, venv: Path) -> list[str]:
+    """Returns the beginning of a command of `uv pip` on an environment; uv itself is in `VENV`."""
+    return [program(VENV, "uv"), "pip", command, "--quiet", "--python", program(venv, "python")]
+
+
 def run(command: Sequence[str], *, cwd: Path = ROOT, on_output: Callable[[str], object] | None = None) -> str:
     """Runs a command to its end, and then ends whatever it has left running.
 
@@ -188,7 +193,7 @@ def make(venv: Path, *arguments: str, instead: Sequence[str] = (), python: Pytho
             _stamp(venv).unlink()
         _make(venv, python, arguments)
         if instead:
-            run([*_uv(venv), *instead])
+            run([*uv("install", venv), *instead])
         _stamp(venv).write_text(_digest((*arguments, *instead), python), encoding="ascii")
     return True
 
@@ -196,7 +201,7 @@ def make(venv: Path, *arguments: str, instead: Sequence[str] = (), python: Pytho
 def _make(venv: Path, python: Python, arguments: Sequence[str]) -> None:
     if venv.parent == VENVS:
         run([program(VENV, "uv"), "venv", "--quiet", "--clear", "--seed", "--python", python.executable, str(venv)])
-        run([*_uv(venv), *arguments])
+        run([*uv("install", venv), *arguments])
         return
     try:
         run([python.executable, "-m", "venv", "--clear", str(venv)])
@@ -210,15 +215,11 @@ def _make(venv: Path, python: Python, arguments: Sequence[str]) -> None:
         # Where uv fails, pip may not: it reads settings of its own, such as where a company's mirror of PyPI is.
         try:
             run([*pip, *re.findall(r"^uv==\S+", (ROOT / "requirements.txt").read_text("utf-8"), re.MULTILINE)])
-            run([*_uv(venv), *arguments])
+            run([*uv("install", venv), *arguments])
             return
         except CommandError as error:
             print(f"{error.summary}; now by pip", end=" ", flush=True)
     run([*pip, *arguments])
-
-
-def _uv(venv: Path) -> list[str]:
-    return [program(VENV, "uv"), "pip", "install", "--quiet", "--python", program(venv, "python")]
 
 
 def _stamp(venv: Path) -> Path:

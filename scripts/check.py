@@ -245,9 +245,8 @@ def check_packages(python: str) -> None:
         (wheel,) = Path(directory).glob("*.whl")
         with step("the wheel, with runtime packages only"):
             check_contents(wheel)
-            uv, there = [program(VENV, "uv"), "pip"], ["--python", program(venv, "python")]
-            run([*uv, "install", *there, "--reinstall", "--no-deps", "--no-index", str(wheel)])
-            run([*uv, "check", *there])
+            run([*_venv.uv("install", venv), "--no-cache", "--reinstall", "--no-deps", "--no-index", str(wheel)])
+            run(_venv.uv("check", venv))
             # Elsewhere and isolated, or the checkout would be imported.
             run([program(venv, "python"), "-I", "-c", PROBE], cwd=Path(directory))
             run([program(venv, "elsa-unscripted"), "--version"], cwd=Path(directory))

@@ -152,6 +152,50 @@ def interrupt(process: subprocess.Popen[bytes]) -> Finished:
     return Finished(process.returncode, out, err.decode())
 
 
+def start_on_terminal(
+    command: Sequence[str],
+    columns: int,
+    variables: Mapping[str, str],
+    is_quick: bool,
+    only_stderr: bool = False,
+) -> tuple[Any, int]:
+    """Starts a command on a new terminal, in a session of its own; returns its process, and where one types and reads.
+
+    So no prompt goes to the terminal of whoever runs the tests, and Ctrl-C that is typed interrupts the command.
+
+    Args:
+        command: The command.
+        columns: The width of the terminal.
+        variables: The environment.
+        is_quick: Whether to fork it: see `is_forked()`.
+        only_stderr: Whether stdout goes elsewhere.
+    """
+    import fcntl
+    import pty
+    import termios
+
+    master, slave = pty.openpty()
+    fcntl.ioctl(slave, termios.TIOCSWINSZ, struct.pack("HHHH", 40, columns, 0, 0))
+    with open(os.devnull, "wb") as nowhere:
+        ends = slave, nowhere.fileno() if only_stderr else slave, slave
+        process: Any
+        if is_quick:
+            process = Forked(command[1:], ends, cwd=ROOT, environment=variables, new_session=True)
+        else:
+            make_it_theirs = "import fcntl, os, sys, termios; fcntl.ioctl(0, termios.TIOCSCTTY, 0)"
+            process = subprocess.Popen(
+                [sys.executable, "-S", "-c", f"{make_it_theirs}; os.execvp(sys.argv[1], sys.argv[1:])", *command],
+                stdin=ends[0],
+                stdout=ends[1],
+                stderr=ends[2],
+                cwd=ROOT,
+                env=variables,
+                start_new_session=True,
+            )
+    os.close(slave)
+    return process, master
+
+
 def on_terminal(
     *command: str, columns: int = 80, only_stderr: bool = False, answer: bytes = b"", **variables: Any
 ) -> tuple[int, str]:
@@ -164,28 +208,8 @@ def on_terminal(
         answer: What is typed when a prompt has come.
         **variables: For the environment.
     """
-    import fcntl
-    import pty
-    import termios
-
-    master, slave = pty.openpty()
-    fcntl.ioctl(slave, termios.TIOCSWINSZ, struct.pack("HHHH", 40, columns, 0, 0))
-    with open(os.devnull, "wb") as nowhere:
-        # A session of its own: a prompt must not go to the terminal of whoever runs the tests.
-        ends = slave, nowhere.fileno() if only_stderr else slave, slave
-        if is_forked(command, variables):
-            process: Any = Forked(command[1:], ends, cwd=ROOT, environment=environment(**variables), new_session=True)
-        else:
-            process = subprocess.Popen(
-                command,
-                stdin=ends[0],
-                stdout=ends[1],
-                stderr=ends[2],
-                cwd=ROOT,
-                env=environment(**variables),
-                start_new_session=True,
-            )
-    os.close(slave)
+    is_quick = is_forked(command, variables)
+    process, master = start_on_terminal(command, columns, environment(**variables), is_quick, only_stderr)
     with process:
         written = bytearray()
         try:
@@ -210,41 +234,21 @@ class Terminal:
     """
 
     def __init__(self, *command: str, columns: int = 80, **variables: str) -> None:
-        import fcntl
-        import pty
-        import termios
-
         self.written = ""
-        self._master, slave = pty.openpty()
-        fcntl.ioctl(slave, termios.TIOCSWINSZ, struct.pack("HHHH", 40, columns, 0, 0))
-        environment = unmeasured(**variables)
-        if is_forked(command, variables):
-            ends = slave, slave, slave
-            self._process: Any = Forked(command[1:], ends, cwd=ROOT, environment=environment, new_session=True)
-        else:
-            # The helper makes the terminal that of the command, so that Ctrl-C goes there.
-            make = "fcntl.ioctl(0, termios.TIOCSCTTY, 0)"
-            helper = f"import fcntl, os, sys, termios; {make}; os.execvp(sys.argv[1], sys.argv[1:])"
-            self._process = subprocess.Popen(
-                [sys.executable, "-S", "-c", helper, *command],
-                stdin=slave,
-                stdout=slave,
-                stderr=slave,
-                cwd=ROOT,
-                env=environment,
-                start_new_session=True,
-            )
+        is_quick = is_forked(command, variables)
+        self._process, self._master = start_on_terminal(command, columns, unmeasured(**variables), is_quick)
         self.pid = self._process.pid
-        os.close(slave)
 
     def __enter__(self) -> Terminal:
         return self
 
     def __exit__(self, *_: object) -> None:
-        with self._process:
-            self._process.kill()
-            self._process.wait(PATIENCE)
-        os.close(self._master)
+        try:
+            with self._process:
+                self._process.kill()
+                self._process.wait(PATIENCE)
+        finally:
+            os.close(self._master)
 
     def wait_for(self, text: str) -> None:
         """Waits until a text was written."""

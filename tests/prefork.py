@@ -2,7 +2,8 @@
 
 To start Python and to import the package takes a quarter of a second of CPU, which is more than most commands do. A
 forked command is a process like any other: it has its own arguments, environment, working directory and descriptors,
-and ends as an interpreter does. `commands` uses this where it makes no difference; so does the test that kills batches.
+and ends as an interpreter does, but for the clearing of the modules that were imported before. `commands` uses this
+where it makes no difference; so does the test that kills batches.
 
 Run as a program, this is the process that forks, for all processes that run tests. For each command, it accepts a
 connection on the socket that is its standard input, and gets three descriptors and a description of the command; it
@@ -14,7 +15,6 @@ from __future__ import annotations
 import atexit
 import contextlib
 import ctypes
-import fcntl
 import functools
 import gc
 import importlib
@@ -26,7 +26,6 @@ import socket
 import subprocess
 import sys
 import tempfile
-import termios
 import weakref
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -130,7 +129,8 @@ def serve() -> None:
         with contextlib.suppress(ImportError):  # its extra isn't installed
             importlib.import_module(module)
     # Else each command would copy the memory of all modules: the collector of garbage writes into it, and so does the
-    # end of the interpreter, which clears the modules that it finds. So freeze them, and let it find none of them.
+    # end of the interpreter, which clears the modules that it finds. So freeze them, and let it find only those that
+    # the end itself uses. What a command registers to be called at its end is called before `_forget()`.
     gc.freeze()
     inherited = dict(sys.modules)
     ctypes.pythonapi.Py_IncRef(ctypes.py_object(inherited))  # a reference that leaks
@@ -153,6 +153,7 @@ def serve() -> None:
 
 
 def _forget(names: Sequence[str]) -> None:
+    """Hides modules from the end of the interpreter."""
     for name in names:
         sys.modules.pop(name, None)
 
@@ -187,7 +188,10 @@ def _become(command: Any, descriptors: Sequence[int]) -> None:
     if any(name.startswith(MEASURING) for name in os.environ):
         importlib.import_module("coverage").process_startup()
     if command["session"] and os.isatty(0):
-        fcntl.ioctl(0, termios.TIOCSCTTY, 0)  # so that Ctrl-C there interrupts the command
+        import fcntl  # here: Windows has neither, and imports this module for what it doesn't use
+        import termios
+
+        fcntl.ioctl(0, termios.TIOCSCTTY, 0)  # so that Ctrl-C on that terminal interrupts the command
     signal.signal(signal.SIGINT, signal.default_int_handler)
     # As Python opens them at its start, in UTF-8 mode.
     sys.stdin = open(0, errors="surrogateescape", closefd=False)  # noqa: SIM115

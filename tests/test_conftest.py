@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -51,6 +52,13 @@ def outcomes(code: str, folder: Path) -> str:
     return done.stdout
 
 
+def told(printed: str, test: str) -> str:
+    """Returns what went wrong at the end of a test, in the lines of pytest's report that say so."""
+    report = printed.partition(f" ERROR at teardown of {test} ")[2]
+    section = re.split(r"^_+ ", report, maxsplit=1, flags=re.MULTILINE)[0]
+    return "\n".join(line for line in section.splitlines() if line.startswith("E "))
+
+
 @linux
 def test_what_is_left_is_reported(tmp_path: Path) -> None:
     """A thread, a socket or a .wav file that a test leaves is named, at this test and at no later one."""
@@ -65,11 +73,10 @@ def test_what_is_left_is_reported(tmp_path: Path) -> None:
     ]
     printed = outcomes("\n".join([SOON, *code]), tmp_path)
     assert "6 passed, 3 errors" in printed
-    told = [line for line in printed.splitlines() if line.startswith("E   ")]
     for number, name in enumerate(leave):
         assert f"test_it.py::test_leaves_{number} ERROR" in printed
         assert f"test_it.py::test_after_{number} PASSED" in printed
-        assert [name in line for line in told].count(True) == 1
+        assert [other for other in leave if other in told(printed, f"test_leaves_{number}")] == [name]
 
 
 @linux
@@ -98,7 +105,7 @@ def test_garbage_is_freed_in_its_own_test(tmp_path: Path) -> None:
     for number in range(len(held)):
         assert f"test_it.py::test_makes_garbage_{number} ERROR" in printed
         assert f"test_it.py::test_after_{number} PASSED" in printed
-    assert printed.count("ResourceWarning: unclosed") >= len(held)
+        assert "ResourceWarning: unclosed" in told(printed, f"test_makes_garbage_{number}")
 
 
 @linux

