@@ -22,7 +22,7 @@ from urllib.parse import urlsplit
 from ..config import Config, ascii_url
 from ..deadline import Deadline
 from ..exceptions import ConfigError, ConnectError, ElsaError, ProtocolError, StreamClosedError
-from ..files import OUT_OF_FILES, is_out_of_files
+from ..files import is_out_of_files
 from ..imports import another_module, imported, not_imported
 from ..log import Log, logger, quiet
 from ..mailbox import Mailbox
@@ -246,8 +246,7 @@ class Transport:
             on_error=self._on_error,
             on_close=self._on_close,
         )
-        if self._config.ping_interval is not None:
-            _send_pings(self._app, self._wire, self._config.ping_interval)
+        _let_it_wait(self._app, self._wire, self._config.ping_interval)
         # websocket-client validates UTF-8 in pure Python, 170 ms for 460 KB. parse() validates it anyway, by decoding.
         self._app.run_forever(skip_utf8_validation=True)
 
@@ -310,16 +309,14 @@ class Transport:
             ours: ElsaError = ConnectError(_why_not_connected(error, f"{parts.hostname}:{port_of(parts)}{through}"))
         elif _is_foul(error):
             ours = ProtocolError(f"the server broke the WebSocket protocol ({cut(str(error))}); tell the vendor")
-        elif is_out_of_files(error):
-            ours = StreamClosedError(f"the connection can't be read: {OUT_OF_FILES}", code=ABNORMAL_CLOSURE)
         else:
             return error
         ours.__cause__ = error
         return ours
 
 
-def _send_pings(app: websocket.WebSocketApp, wire: Wire, interval: float) -> None:
-    """Makes an app send pings while it waits for what comes, in the thread that waits.
+def _let_it_wait(app: websocket.WebSocketApp, wire: Wire, interval: Optional[float]) -> None:
+    """Makes an app wait for what comes as the wire does, which meanwhile sends pongs that had to wait, and pings.
 
     websocket-client could send pings by itself, but from one thread more, which it starts and joins as it likes.
     """
@@ -327,16 +324,16 @@ def _send_pings(app: websocket.WebSocketApp, wire: Wire, interval: float) -> Non
 
     def read(sock: object, read_next: Callable[[], bool], check: object) -> None:
         while app.keep_running:
-            wire.wait_for_data(interval, lambda: _frame(b"", _library().ABNF.OPCODE_PING))
-            if not read_next():
+            has_data = wire.wait_for_data(interval, lambda: _frame(b"", _library().ABNF.OPCODE_PING))
+            if has_data and not read_next():
                 break
 
-    def make_pinging(*arguments: Any, **options: Any) -> Any:
+    def make_dispatcher(*arguments: Any, **options: Any) -> Any:
         dispatcher = make(*arguments, **options)
         dispatcher.read = read  # type: ignore[method-assign, assignment]
         return dispatcher
 
-    app.create_dispatcher = make_pinging  # type: ignore[method-assign]
+    app.create_dispatcher = make_dispatcher  # type: ignore[method-assign]
 
 
 NEEDED = (

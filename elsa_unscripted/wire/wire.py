@@ -28,6 +28,8 @@ from .waiting import READ, WOULD_BLOCK, WRITE, is_ready, without_blocking
 HANDSHAKE_HEADERS = (b"upgrade", b"connection", b"sec-websocket-accept")
 CLOSE_FRAME = 0x08  # RFC 6455, 11.8: the opcode
 FULL = "the connection takes nothing more"
+REPLY_PAUSE = 0.05  # s between two tries to send a reply for which the connection had no room
+LONGEST_WAIT = 10.0  # s; then the reading thread looks whether it is to end
 
 
 class Wire:
@@ -74,21 +76,28 @@ class Wire:
 
     # For the transport.
 
-    def wait_for_data(self, interval: float, make_ping: Callable[[], bytes]) -> None:
-        """Waits, in the reading thread, until there is something to read; meanwhile sends a ping every `interval` s.
+    def wait_for_data(self, interval: Optional[float], make_ping: Callable[[], bytes]) -> bool:
+        """Waits in the reading thread, `LONGEST_WAIT` at most, until there is something to read; may send before.
+
+        What it sends is a reply for which the connection had no room, and a ping every `interval` seconds. Whoever
+        sends a frame sends such a reply, too; but the last frame of a stream may have been sent before.
 
         Args:
-            interval: Seconds between two pings.
+            interval: Seconds between two pings; `None` for none.
             make_ping: Returns a ping, as a frame.
+
+        Returns:
+            Whether there is something to read. If not, call again.
         """
-        while True:
-            if self._ping_due is None or self._ping_due.expired():
-                if self._ping_due is not None and not self._replies:  # a pong that waits keeps the connection, too
-                    self._replies.append(make_ping())
-                self._ping_due = Deadline(interval)
-                self._send_replies()
-            if self.pending() or is_ready(self._socket, READ, self._ping_due.remaining()):
-                return
+        if interval is not None and (self._ping_due is None or self._ping_due.expired()):
+            if self._ping_due is not None and not self._replies:  # a pong that waits keeps the connection, too
+                self._replies.append(make_ping())
+            self._ping_due = Deadline(interval)
+        self._send_replies()
+        wait = REPLY_PAUSE if self._replies else LONGEST_WAIT
+        if self._ping_due is not None:
+            wait = min(wait, self._ping_due.remaining())
+        return self.pending() > 0 or is_ready(self._socket, READ, wait)
 
     def finish_reading(self) -> None:
         """Makes `recv()` return the end of the stream: else, after an error, websocket-client may wait for ever."""
