@@ -622,7 +622,7 @@ else:
 @pytest.mark.parametrize("left", [0, 1])
 @pytest.mark.parametrize("before", [False, True])
 def test_out_of_files(before: bool, left: int, short: Path) -> None:
-    """With the limit of open files used up, the error says so; an exchange needs one, that of its connection."""
+    """With the limit of open files used up, the error says so; an exchange that is connected needs no more."""
     script = f"""
 import os, resource
 from elsa_unscripted import ElsaError, score
@@ -643,9 +643,10 @@ except ElsaError as error:
     print(error)
 """
     with Sandbox() as sandbox:
-        done = run(script.replace("URL", repr(sandbox.url.replace("127.0.0.1", "localhost"))))
-    expected = "success" if left else "ulimit -n"
-    assert expected in done.stdout, done.stdout + done.stderr
+        # A host name with two addresses needs two sockets for a moment.
+        url = sandbox.url if left else sandbox.url.replace("127.0.0.1", "localhost")
+        done = run(script.replace("URL", repr(url)))
+    assert ("success" if left else "ulimit -n") in done.stdout, done.stdout + done.stderr
 
 
 @pytest.mark.slow(everywhere=True)

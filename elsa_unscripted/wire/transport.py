@@ -246,7 +246,7 @@ class Transport:
             on_error=self._on_error,
             on_close=self._on_close,
         )
-        _let_it_wait(self._app, self._wire, self._config.ping_interval)
+        _wait_by_wire(self._app, self._wire, self._config.ping_interval)
         # websocket-client validates UTF-8 in pure Python, 170 ms for 460 KB. parse() validates it anyway, by decoding.
         self._app.run_forever(skip_utf8_validation=True)
 
@@ -315,10 +315,11 @@ class Transport:
         return ours
 
 
-def _let_it_wait(app: websocket.WebSocketApp, wire: Wire, interval: Optional[float]) -> None:
-    """Makes an app wait for what comes as the wire does, which meanwhile sends pongs that had to wait, and pings.
+def _wait_by_wire(app: websocket.WebSocketApp, wire: Wire, interval: Optional[float]) -> None:
+    """Makes an app wait for what comes by `Wire.wait_for_data()`, which sends pings, and pongs that had to wait.
 
-    websocket-client could send pings by itself, but from one thread more, which it starts and joins as it likes.
+    websocket-client knows of no pong that had to wait. It could send pings by itself, but from one thread more, which
+    it starts and joins as it likes.
     """
     make = app.create_dispatcher
 

@@ -16,7 +16,11 @@ WOULD_BLOCK = (BlockingIOError, ssl.SSLWantReadError, ssl.SSLWantWriteError)
 
 
 def without_blocking(
-    sock: socket.socket, call: Callable[[], Any], direction: int, until: Callable[[], Optional[Deadline]]
+    sock: socket.socket,
+    call: Callable[[], Any],
+    direction: int,
+    until: Callable[[], Optional[Deadline]],
+    meanwhile: Callable[[], Optional[float]] = lambda: None,
 ) -> Any:
     """Repeats a call until it doesn't raise one of `WOULD_BLOCK`; waits in between for the socket to be ready.
 
@@ -26,6 +30,7 @@ def without_blocking(
         direction: `READ` or `WRITE`: what to wait for, unless TLS asks for the other.
         until: Returns the deadline; called before each wait, since the deadline may change. `None` means no deadline:
             then only `Socket.shut_down()` ends the wait.
+        meanwhile: Called before each wait; returns in how many seconds to call it again, `None` if that isn't needed.
 
     Raises:
         TimeoutError: The deadline has passed.
@@ -40,7 +45,8 @@ def without_blocking(
                 wants_to_read = isinstance(error, ssl.SSLWantReadError)
                 direction = READ if wants_to_read else WRITE
         deadline = until()
-        ready = is_ready(sock, direction, None if deadline is None else deadline.remaining())
+        waits = [meanwhile(), None if deadline is None else deadline.remaining()]
+        ready = is_ready(sock, direction, min((wait for wait in waits if wait is not None), default=None))
         if not ready and deadline is not None and deadline.expired():  # not yet, if it was extended during the wait
             raise TimeoutError("timed out")
 

@@ -28,8 +28,10 @@ from .waiting import READ, WOULD_BLOCK, WRITE, is_ready, without_blocking
 HANDSHAKE_HEADERS = (b"upgrade", b"connection", b"sec-websocket-accept")
 CLOSE_FRAME = 0x08  # RFC 6455, 11.8: the opcode
 FULL = "the connection takes nothing more"
-REPLY_PAUSE = 0.05  # s between two tries to send a reply for which the connection had no room
-LONGEST_WAIT = 10.0  # s; then the reading thread looks whether it is to end
+# s between two tries to send a reply for which the connection had no room. They take a thousandth of a core.
+REPLY_PAUSE = 0.05
+# s; then the transport looks at websocket-client's `keep_running`. The end of the connection ends the wait at once.
+LONGEST_WAIT = 10.0
 
 
 class Wire:
@@ -77,10 +79,11 @@ class Wire:
     # For the transport.
 
     def wait_for_data(self, interval: Optional[float], make_ping: Callable[[], bytes]) -> bool:
-        """Waits in the reading thread, `LONGEST_WAIT` at most, until there is something to read; may send before.
+        """Sends what is due, then waits, `LONGEST_WAIT` at most, until there is something to read.
 
-        What it sends is a reply for which the connection had no room, and a ping every `interval` seconds. Whoever
-        sends a frame sends such a reply, too; but the last frame of a stream may have been sent before.
+        Due are a reply for which the connection had no room, and a ping every `interval` seconds. For the reading
+        thread, which calls this again and again. Whoever sends a frame sends such a reply, too; but the last frame of a
+        stream may have been sent before.
 
         Args:
             interval: Seconds between two pings; `None` for none.
@@ -90,14 +93,13 @@ class Wire:
             Whether there is something to read. If not, call again.
         """
         if interval is not None and (self._ping_due is None or self._ping_due.expired()):
-            if self._ping_due is not None and not self._replies:  # a pong that waits keeps the connection, too
+            if self._ping_due is not None and not self._owes_reply():  # a pong that waits keeps the connection, too
                 self._replies.append(make_ping())
             self._ping_due = Deadline(interval)
-        self._send_replies()
-        wait = REPLY_PAUSE if self._replies else LONGEST_WAIT
-        if self._ping_due is not None:
-            wait = min(wait, self._ping_due.remaining())
-        return self.pending() > 0 or is_ready(self._socket, READ, wait)
+        wait = self._try_replies()
+        if wait is None:
+            wait = LONGEST_WAIT if self._ping_due is None else min(LONGEST_WAIT, self._ping_due.remaining())
+        return self._finished_reading or self._has_decrypted() or is_ready(self._socket, READ, wait)
 
     def finish_reading(self) -> None:
         """Makes `recv()` return the end of the stream: else, after an error, websocket-client may wait for ever."""
@@ -154,7 +156,7 @@ class Wire:
     def flush(self, timeout: float) -> None:
         """Sends the reading thread's last frame, such as its answer to a close frame; waits `timeout` s at most."""
         deadline = Deadline(timeout)
-        if self._replies and self._sending.acquire(timeout=timeout):
+        if self._owes_reply() and self._sending.acquire(timeout=timeout):
             try:
                 with contextlib.suppress(OSError):  # then that last frame isn't sent
                     self._finish_frame(lambda: deadline)
@@ -200,12 +202,6 @@ class Wire:
             self._replies.append(frame)
             self._send_replies()
         return len(frame)
-
-    def fileno(self) -> int:
-        return self._socket.fileno()
-
-    def pending(self) -> int:
-        return self._call(self._socket.pending) if isinstance(self._socket, ssl.SSLSocket) else 0
 
     def gettimeout(self) -> None:
         return None
@@ -292,19 +288,37 @@ class Wire:
 
         A thread that has sent a whole frame calls this after it gave the turn back: a reply may have come meanwhile.
         """
-        while self._replies and self._sending.acquire(blocking=False):
+        while self._owes_reply() and self._sending.acquire(blocking=False):
             try:
-                # Nothing may follow a close frame, or go inside another frame. Nor may this wait for the connection.
-                if self._finished_sending or self._is_amid_frame() or not is_ready(self._socket, WRITE, 0.0):
-                    return  # whoever sends the next frame, or the rest of one, calls this again
-                self._begin_frame(self._replies.popleft())
-                self._continue_frame()
+                # Nothing may go inside another frame. Nor may this wait for the connection.
+                if not self._is_amid_frame():
+                    if not is_ready(self._socket, WRITE, 0.0):
+                        return  # the reading thread tries again after `REPLY_PAUSE`
+                    self._begin_frame(self._replies.popleft())
+                elif not self._outgoing[0][0] & CONTROL_FRAME:
+                    return  # whoever sends the rest of that frame calls this again
+                if not self._continue_frame():
+                    return  # as above
             except (OSError, IndexError) as error:  # IndexError: another thread has sent the reply
                 if raised_by_handler(error):
                     raise
                 # If the reply can't be sent, the connection is broken: the reading thread will notice, and report it.
+                return
             finally:
                 self._sending.release()
+
+    def _owes_reply(self) -> bool:
+        """Returns whether a reply waits, or is sent in part."""
+        return bool(self._replies) or (self._is_amid_frame() and bool(self._outgoing[0][0] & CONTROL_FRAME))
+
+    def _try_replies(self) -> Optional[float]:
+        """Sends the reply, if there is one; returns in how many seconds to try again, `None` if that isn't needed."""
+        self._send_replies()
+        return REPLY_PAUSE if self._owes_reply() else None
+
+    def _has_decrypted(self) -> bool:
+        """Returns whether TLS has bytes to read that the socket has given already."""
+        return isinstance(self._socket, ssl.SSLSocket) and self._call(self._socket.pending) > 0
 
     def _receive(self, size: int) -> bytes:
         def receive() -> bytes:
@@ -312,7 +326,7 @@ class Wire:
             return data
 
         try:
-            data: bytes = without_blocking(self._socket, receive, READ, lambda: self._reading_until)
+            data: bytes = without_blocking(self._socket, receive, READ, lambda: self._reading_until, self._try_replies)
             return data
         finally:
             if not self._finished_sending:  # websocket-client sends a close frame after an error, too, and reads on
