@@ -115,17 +115,20 @@ class Wire:
         Raises:
             OSError: The connection is over; `TimeoutError` at the deadline.
         """
-        until = self._sending_until
-        if not self._sending.acquire(timeout=-1 if until is None else until.remaining()):
-            raise TimeoutError(FULL)
+        if not self._sending.acquire(blocking=False):
+            until = self._sending_until
+            if not self._sending.acquire(timeout=-1 if until is None else until.remaining()):
+                raise TimeoutError(FULL)
         try:
-            if self._is_amid_frame():
+            if not self._continue_frame():
                 self._finish_frame(lambda: self._sending_until)
             self._begin_frame(frame)
-            self._finish_frame(lambda: self._sending_until)
+            if not self._continue_frame():
+                self._finish_frame(lambda: self._sending_until)
         finally:
             self._sending.release()
-        self._send_replies()
+        if self._replies:
+            self._send_replies()
 
     def send_now(self, frame: bytes) -> bool:
         """Sends what the connection takes of a frame without waiting. Only one thread at a time may call this.
@@ -148,7 +151,8 @@ class Wire:
             finally:
                 self._sending.release()
         if left:
-            self._send_replies()
+            if self._replies:
+                self._send_replies()
         elif self._sending_until is not None and self._sending_until.expired():
             raise TimeoutError(FULL)
         return left
@@ -272,12 +276,13 @@ class Wire:
 
     def _continue_frame(self) -> bool:
         """Sends what the connection takes of the outgoing frame; returns whether all of it was sent."""
-        try:
-            self._send_outgoing()
-        except WOULD_BLOCK as error:
-            if raised_by_handler(error):
-                raise
-            return False
+        if self._is_amid_frame():
+            try:
+                self._send_outgoing()
+            except WOULD_BLOCK as error:
+                if raised_by_handler(error):
+                    raise
+                return False
         return True
 
     def _finish_frame(self, until: Callable[[], Optional[Deadline]]) -> None:
