@@ -127,9 +127,67 @@ def _write(descriptor: int, data: bytes) -> None:
         file.write(data)
 
 
+class Piped:
+    """A forked command and its pipes: what the tests use of `subprocess.Popen`.
+
+    Attributes:
+        stdout: What it prints there.
+        stderr: Likewise.
+        pid: Its process.
+        returncode: The exit status; `None` before somebody has waited for it.
+    """
+
+    def __init__(self, arguments: Sequence[str], variables: Mapping[str, str]) -> None:
+        (read_out, write_out), (read_err, write_err) = os.pipe(), os.pipe()
+        self.stdout, self.stderr = open(read_out, "rb"), open(read_err, "rb")  # noqa: SIM115
+        self.returncode: int | None = None
+        with open(os.devnull, "rb") as stdin, open(write_out, "wb"), open(write_err, "wb"):
+            ends = stdin.fileno(), write_out, write_err
+            self._forked = Forked(arguments, ends, cwd=ROOT, environment=variables)
+        self.pid = self._forked.pid
+
+    def wait(self, timeout: float) -> int:
+        self.returncode = self._forked.wait(timeout)
+        return self.returncode
+
+    def poll(self) -> int | None:
+        try:
+            os.kill(self.pid, 0)
+        except ProcessLookupError:
+            return self.wait(PATIENCE)
+        return None
+
+    def send_signal(self, number: int) -> None:
+        with contextlib.suppress(ProcessLookupError):  # it has ended
+            os.kill(self.pid, number)
+
+    def kill(self) -> None:
+        self._forked.kill()
+
+    def communicate(self, timeout: float = PATIENCE) -> tuple[bytes, bytes]:
+        with ThreadPoolExecutor(2) as threads:
+            out, err = [threads.submit(file.read) for file in (self.stdout, self.stderr)]
+            self.wait(timeout)  # kills it at the timeout, which ends the reading, too
+            return out.result(), err.result()
+
+    def __enter__(self) -> Piped:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        with self._forked:
+            self.kill()
+            self.wait(PATIENCE)
+        self.stdout.close()
+        self.stderr.close()
+
+
 @contextlib.contextmanager
-def started(*command: str, **variables: str) -> Iterator[subprocess.Popen[bytes]]:
+def started(*command: str, **variables: str) -> Iterator[Any]:
     """Starts a command that `interrupt()` can interrupt, without coverage; ends it."""
+    if is_forked(command, variables):
+        with Piped(command[1:], unmeasured(**variables)) as forked:
+            yield forked
+        return
     # A test runner in the background may ignore SIGINT, and its children would inherit that.
     handler = signal.signal(signal.SIGINT, signal.default_int_handler)
     try:
@@ -145,7 +203,7 @@ def started(*command: str, **variables: str) -> Iterator[subprocess.Popen[bytes]
             process.kill()
 
 
-def interrupt(process: subprocess.Popen[bytes]) -> Finished:
+def interrupt(process: Any) -> Finished:
     """Presses Ctrl-C."""
     process.send_signal(signal.SIGINT)
     out, err = process.communicate(timeout=PATIENCE)
