@@ -120,7 +120,7 @@ class Wire:
             if not self._sending.acquire(timeout=-1 if until is None else until.remaining()):
                 raise TimeoutError(FULL)
         try:
-            if not self._continue_frame():
+            if self._is_amid_frame():
                 self._finish_frame(lambda: self._sending_until)
             self._begin_frame(frame)
             if not self._continue_frame():
@@ -143,7 +143,7 @@ class Wire:
         left = False
         if self._sending.acquire(blocking=False):
             try:
-                if frame is not self._offered and self._continue_frame():
+                if frame is not self._offered and (not self._is_amid_frame() or self._continue_frame()):
                     self._begin_frame(frame)
                     self._offered = frame
                 # If another thread has begun a frame since, it has sent the rest of this one before.
@@ -271,18 +271,21 @@ class Wire:
         while (sent := sum(taken)) < len(frame):
             # One call of C code both sends and counts, so no signal handler can raise in between. (Over TLS, one can,
             # in `SSLSocket.send()`: then the frame is sent twice, but whole.)
-            self._call(taken.extend, map(self._socket.send, [frame[sent:]]))
+            sending = map(self._socket.send, [frame[sent:]])
+            if self._calls is None:  # as `_call()` does, which would take longer, and this is done for each packet
+                taken.extend(sending)
+            else:
+                holding(self._calls, taken.extend, sending)
             self._sent_at = time.monotonic()
 
     def _continue_frame(self) -> bool:
         """Sends what the connection takes of the outgoing frame; returns whether all of it was sent."""
-        if self._is_amid_frame():
-            try:
-                self._send_outgoing()
-            except WOULD_BLOCK as error:
-                if raised_by_handler(error):
-                    raise
-                return False
+        try:
+            self._send_outgoing()
+        except WOULD_BLOCK as error:
+            if raised_by_handler(error):
+                raise
+            return False
         return True
 
     def _finish_frame(self, until: Callable[[], Optional[Deadline]]) -> None:
