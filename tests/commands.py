@@ -128,7 +128,7 @@ def _write(descriptor: int, data: bytes) -> None:
 
 
 class Piped:
-    """A forked command and its pipes: what the tests use of `subprocess.Popen`.
+    """A forked command with pipes. It has those methods of `subprocess.Popen` that the tests use.
 
     Attributes:
         stdout: What it prints there.

@@ -47,6 +47,7 @@ READMES = [
     *(path for room in ("elsa_unscripted", "scripts", "tests") for path in (ROOT / room).rglob("README.md")),
 ]
 TEXTS = {path.relative_to(ROOT).as_posix(): path.read_text(encoding="utf-8") for path in sorted(READMES)}
+# Runs a block as `python -W error …` would; a forked command can't have that option.
 STRICT = """
 import runpy, warnings
 warnings.simplefilter("error")
@@ -147,7 +148,7 @@ def test_python_blocks_run(block: Block, folder: Path, variables: dict[str, str]
             done = run_forked(["strict.py"], variables, cwd=folder)
             assert done.status == 0, done.err
             out = done.out.decode()
-        else:  # it starts processes that import it
+        else:  # it starts processes, which import the program that has started them: that must be the block itself
             command = [sys.executable, "-W", "error", "-W", "ignore::DeprecationWarning", "block.py"]
             out = printed(command, folder, variables)
     assert out == (block.output or "")

@@ -52,7 +52,7 @@ def checked(folder: Path, *command: str) -> str:
 
 def test_mypy_finds_each_mistake(user: Path) -> None:
     """In strict mode: a misspelt option, one of a wrong type, a field that isn't there; and no line that is right."""
-    kept = ROOT / ".mypy_cache" / "user"  # what it knows of the libraries, for the next run of the tests
+    kept = ROOT / ".mypy_cache" / "user"  # so that only the first run of the tests reads all the libraries
     options = ("--strict", "--config-file=", "--follow-imports=silent", f"--cache-dir={kept}")
     out = checked(user, "mypy", *options, "typed.py")
     found = {int(line.split(":")[1]) for line in out.splitlines() if ": error: " in line}

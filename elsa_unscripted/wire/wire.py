@@ -127,7 +127,7 @@ class Wire:
                 self._finish_frame(lambda: self._sending_until)
         finally:
             self._sending.release()
-        if self._replies:
+        if self._replies:  # asked here, too, since this spares a call for nearly each packet
             self._send_replies()
 
     def send_now(self, frame: bytes) -> bool:
@@ -272,7 +272,7 @@ class Wire:
             # One call of C code both sends and counts, so no signal handler can raise in between. (Over TLS, one can,
             # in `SSLSocket.send()`: then the frame is sent twice, but whole.)
             sending = map(self._socket.send, [frame[sent:]])
-            if self._calls is None:  # as `_call()` does, which would take longer, and this is done for each packet
+            if self._calls is None:  # what `_call()` does, without a call of it for each packet
                 taken.extend(sending)
             else:
                 holding(self._calls, taken.extend, sending)
@@ -294,7 +294,7 @@ class Wire:
     def _send_replies(self) -> None:
         """Sends the reading thread's reply, if there is one, and nobody has the turn to send.
 
-        A thread that has sent a whole frame calls this after it gave the turn back: a reply may have come meanwhile.
+        A thread that has sent a whole frame gives the turn back, and then calls this if a reply has come meanwhile.
         """
         while self._owes_reply() and self._sending.acquire(blocking=False):
             try:
